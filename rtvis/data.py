@@ -1,0 +1,254 @@
+"""The frozen values that travel between the parts, and the legend of tensor axes.
+
+Axis letters end tensor names: B batch, C units (channels of a layer), H rows, W columns,
+K classes, N tiles; a digit is a fixed size (`image_HW3`, `weight_BC11`). Sizes are
+(height, width), positions (row, column); x, y exist only in the window.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+from torch import Tensor
+
+Rule: TypeAlias = Literal["gradient", "guided", "deconvnet"]
+"""How ReLU passes a gradient back; see `rtvis.engine.backward`."""
+
+Seed: TypeAlias = Literal["max", "map", "activation"]
+"""Where a backward pass starts: the unit's spatial maximum, its whole map with weight one, or
+its map weighted by its own values."""
+
+Form: TypeAlias = Literal["eager", "compiled", "graph"]
+"""Which form of the fused step computed a result."""
+
+LayerKind: TypeAlias = Literal["conv", "dense"]
+
+ImageU8: TypeAlias = npt.NDArray[np.uint8]
+"""A picture in host memory, uint8, 0..255."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Frame:
+    """One picture from a source, uncropped."""
+
+    image_HW3: ImageU8
+    """uint8 RGB, 0..255, C-contiguous, in host memory: the engine makes the one upload."""
+    seq: int
+    """Counts captures from 0; a gap means dropped frames, not an error."""
+    captured_ns: int
+    """time.monotonic_ns() at capture: the origin of every latency figure."""
+    pts_seconds: float | None = None
+    """Position in the film, where the source has one."""
+    name: str = ""
+    """What to call this picture on screen: a file's name; empty for cameras and streams."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceStatus:
+    """What a source is doing, in words fit for the screen. Holds no credentials."""
+
+    state: Literal["opening", "live", "ended", "reconnecting", "failed"]
+    message: str = ""
+    """Why, and what happens next; empty while live."""
+    since_ns: int = 0
+    """time.monotonic_ns() at which this state began."""
+    num_captured: int = 0
+    """Frames that the source has delivered since it was opened."""
+    captured_fps: float = 0.0
+    """Running mean of the rate of capture, frames per second."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layer:
+    """A convolution or dense layer that can be looked at."""
+
+    index: int
+    """Position in `engine.layers`, in order of execution."""
+    name: str
+    """As in `model.named_modules()`; a module used again has `#2`, `#3` ... appended."""
+    kind: LayerKind
+    num_units: int
+    """Channels of a convolution, outputs of a dense layer."""
+    map_size: tuple[int, int]
+    """(height, width) of each unit's map; (1, 1) for a dense layer on flat features."""
+    stride: tuple[float, float]
+    """Input pixels (rows, columns) between neighbouring neurons."""
+    receptive_field: tuple[int, int]
+    """Input pixels (height, width) that a neuron can depend on, not clipped to the input."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selection:
+    """What is asked of the network for one frame. None means the default, named per field."""
+
+    layer: str | None = None
+    """Name of the selected layer; default: the last convolution."""
+    unit: int | None = None
+    """Unit of that layer; default: 0."""
+    position: tuple[int, int] | None = None
+    """(row, column) in the unit's map. Given, the seed is that one neuron."""
+    seed: Seed | None = None
+    """Where the backward pass starts; default: "max"."""
+    rule: Rule = "guided"
+    class_index: int | None = None
+    """Class that the CAM explains; default: the top-scoring class of each picture."""
+    cam: str = "grad-cam"
+    """Name of a registered CAM method."""
+    cam_layer: str | None = None
+    """Layer at which the CAM is taken; default: the last convolution."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Crop:
+    """The rectangle of the source picture that the network sees, in source pixels."""
+
+    top: float
+    left: float
+    height: float
+    width: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Result:
+    """All that one run of the step computed. Raw numbers, on the engine's device."""
+
+    scores_BK: Tensor
+    """float32, the network's output before any softmax."""
+    maps_BCHW: Tensor
+    """Output of the selected layer; a dense layer has H = W = 1."""
+    cam_BHW: Tensor
+    """float32 [B, H, W] at the resolution of the CAM layer, not negative, not scaled."""
+    backprop_B3HW: Tensor
+    """Signed, with respect to the preprocessed input, at the network's input size."""
+    class_index_B: Tensor
+    """int64: the class that the CAM explains."""
+    position_B2: Tensor
+    """int64: (row, column) of the seed; for the seeds "map" and "activation" of the maximum."""
+    value_B: Tensor
+    """float32: the selected unit's value at `position_B2`."""
+    health_B: Tensor
+    """int64 bit set of `Health`; 0 where all is well."""
+    selection: Selection
+    """The selection that was computed, with its defaults filled in."""
+    form: Form
+    crop: Crop | None = None
+    """Part of the picture that the network saw; None for preprocessed input."""
+    revision: int = 0
+    """Of the session's selection; older than the session's own means stale."""
+    seq: int = 0
+    """Of the frame."""
+    captured_ns: int = 0
+
+
+class Health:
+    """Bits of `Result.health_B`: what is wrong with the numbers, computed on the device."""
+
+    MAPS_NAN = 1
+    MAPS_INF = 2
+    GRADIENT_ZERO = 4
+    GRADIENT_NAN = 8
+    GRADIENT_INF = 16
+    UNIT_ZERO = 32
+    """The selected unit's map is zero everywhere."""
+    CAM_ZERO = 64
+
+    TEXTS = {  # noqa: RUF012 - a constant table, never written to
+        MAPS_NAN: "the layer's activations hold NaN",
+        MAPS_INF: "the layer's activations hold inf",
+        GRADIENT_ZERO: "the gradient at the input is exactly zero",
+        GRADIENT_NAN: "the gradient holds NaN",
+        GRADIENT_INF: "the gradient holds inf",
+        UNIT_ZERO: "this unit is zero everywhere",
+        CAM_ZERO: "nothing at the CAM layer speaks for this class",
+    }
+
+    @classmethod
+    def texts(cls, bits: int) -> list[str]:
+        """The sentences for a bit set, worst first."""
+        return [text for bit, text in cls.TEXTS.items() if bits & bit]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Picture:
+    """A finished canvas in host memory, on its way to the sinks."""
+
+    canvas_HW3: ImageU8
+    """uint8 BGR (as OpenCV shows and encodes it), C-contiguous; never written to again."""
+    seq: int
+    """Counts pictures from 0."""
+    frame_seq: int
+    """Of the source frame that it shows."""
+    captured_ns: int
+    """Of the source frame."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyEvent:
+    """A key went down."""
+
+    key: str
+    """Its name: one lower-case character, or "left", "page-down", "f1", "escape", "space" ..."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PointerEvent:
+    """The pointer moved, clicked or scrolled, in pixels of the canvas."""
+
+    kind: Literal["move", "down", "double", "wheel", "leave"]
+    x: int
+    y: int
+    button: Literal["left", "middle", "right", "none"] = "none"
+    wheel_steps: int = 0
+    """Positive away from the user (up)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ResizeEvent:
+    """The place to show pictures in now has this size; later pictures should match it."""
+
+    height: int
+    width: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClosedEvent:
+    """The user closed the sink, or the display went away."""
+
+    reason: str = ""
+
+
+Event: TypeAlias = KeyEvent | PointerEvent | ResizeEvent | ClosedEvent
+"""What a sink tells the runtime."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Rates:
+    """Running means for the status line."""
+
+    captured_fps: float = 0.0
+    processed_fps: float = 0.0
+    shown_fps: float = 0.0
+    latency_ms: float = 0.0
+    """From capture to screen."""
+    num_dropped: int = 0
+    """Frames captured and never processed."""
+    stages_ms: dict[str, float] = field(default_factory=dict)
+    """Mean time of each stage of the turn."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """What lies under the pointer; only the fields that its kind names are set."""
+
+    kind: Literal["layer", "unit", "position", "class", "rule", "pane", "none"]
+    pane: str = ""
+    """Name of the pane it lies in."""
+    layer: str | None = None
+    """With "layer", "unit" and "position"."""
+    unit: int | None = None
+    """With "unit" and "position"."""
+    position: tuple[int, int] | None = None
+    """(row, column) in the unit's map, with "position"."""
+    class_index: int | None = None
+    """With "class"."""

@@ -1,0 +1,76 @@
+"""What the user has chosen: the only mutable state that a command can change."""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeAlias
+
+from rtvis.data import Selection, Target
+
+BackpropDisplay: TypeAlias = Literal["raw", "gray", "norm", "normblur", "positive"]
+"""How a signed gradient becomes a picture: DVT-54 to DVT-57, and RT-25's relu(g) / max."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class View:
+    """One consistent state of the user's choices, read once a turn."""
+
+    selection: Selection = field(default_factory=Selection)
+    canvas_size: tuple[int, int] = (800, 1280)
+    """(height, width) of the canvas in pixels."""
+    paused: bool = False
+    """The picture is held while network and views keep running (RT-18)."""
+    backward_shown: bool = True
+    backprop_display: BackpropDisplay = "raw"
+    zoom: Literal["grid", "unit", "backprop"] = "grid"
+    """What fills the large pane (DVT-33)."""
+    coloured: bool = True
+    """Maps in perceptual colours, or in grey."""
+    cam_shown: bool = True
+    range_smoothed: bool = True
+    """Colour ranges follow a running mean, so that a flickering maximum does not pulse."""
+    help_shown: bool = False
+    hint_shown: bool = True
+    """The first-run line; gone after the first click."""
+    cursor: Literal["layers", "grid"] = "grid"
+    """Where the arrow keys act (DVT-30)."""
+    grid_scroll: int = 0
+    """First row of tiles shown."""
+    layer_scroll: int = 0
+    """First row of the layer list shown."""
+    hover: Target = field(default_factory=lambda: Target(kind="none"))
+    recording: bool = False
+    notice: str = ""
+    """A line for the user, such as where something was saved."""
+    notice_is_warning: bool = False
+
+
+Command: TypeAlias = Callable[[View], View]
+"""What a key or a click does: a pure function from one state to the next."""
+
+
+class Session:
+    """Holds the View. Any thread may apply commands; the engine thread reads once a turn."""
+
+    def __init__(self, view: View | None = None) -> None:
+        self._lock = threading.Lock()
+        self._view = view if view is not None else View()
+        self._revision = 0
+
+    def read(self) -> tuple[View, int]:
+        """The state and its revision, which grows with every change."""
+        with self._lock:
+            return self._view, self._revision
+
+    def apply(self, command: Command) -> View:
+        """Change the state by `command` and return it; the revision grows if it differs."""
+        with self._lock:
+            view = command(self._view)
+            if view != self._view:
+                self._view = view
+                self._revision += 1
+            return view
+
+    def update(self, **changes: object) -> View:
+        """Replace fields of the View by name."""
+        return self.apply(lambda view: replace(view, **changes))  # type: ignore[arg-type]
