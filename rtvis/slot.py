@@ -46,7 +46,7 @@ class LatestSlot(Generic[T]):
             self._changed.notify_all()
 
     def take(self, *, timeout_s: float = 0.0) -> T | None:
-        """The newest value, waiting up to `timeout_s` for one; None if none came or it is closed."""
+        """The newest value, waiting up to `timeout_s` for one; None if none came in time."""
         with self._changed:
             if self._value is None and timeout_s > 0:
                 self._changed.wait_for(
