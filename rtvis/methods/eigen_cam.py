@@ -65,4 +65,5 @@ def _leading_eigenvector(gram_BMM: Tensor) -> Tensor:
     # What is left is a multiple of v v^T; its longest column is the best conditioned copy of v.
     longest_B11 = gram_BMM.diagonal(dim1=1, dim2=2).argmax(dim=1)[:, None, None]
     column_BM1 = gram_BMM.gather(2, longest_B11.expand(-1, gram_BMM.shape[1], 1))
-    return column_BM1 / torch.linalg.vector_norm(column_BM1, dim=1, keepdim=True).clamp_min(tiny)
+    length_B11: Tensor = torch.linalg.vector_norm(column_BM1, dim=1, keepdim=True)
+    return column_BM1 / length_B11.clamp_min(tiny)
