@@ -218,7 +218,19 @@ class ClosedEvent:
     reason: str = ""
 
 
-Event: TypeAlias = KeyEvent | PointerEvent | ResizeEvent | ClosedEvent
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ShownEvent:
+    """A picture is now before the user's eyes: the origin of rate shown and of latency."""
+
+    seq: int
+    """Of the picture."""
+    captured_ns: int
+    """Of the frame that it shows."""
+    shown_ns: int
+    """time.monotonic_ns() at which it was on the screen."""
+
+
+Event: TypeAlias = KeyEvent | PointerEvent | ResizeEvent | ClosedEvent | ShownEvent
 """What a sink tells the runtime."""
 
 
