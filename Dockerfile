@@ -12,11 +12,10 @@
 FROM debian:bookworm-slim
 
 # gcc and Python.h: Triton builds a launcher for its kernels on the machine that it runs on, and
-# torch.compile builds C++. The libraries are what OpenCV's wheel expects; xkb-data is what its
-# window reads key names from.
+# torch.compile builds C++. The libraries are what OpenCV's wheel expects.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
-        python3 python3-venv python3-dev gcc g++ libgl1 libglib2.0-0 libsm6 libxext6 xkb-data \
+        python3 python3-venv python3-dev gcc g++ libgl1 libglib2.0-0 libsm6 libxext6 \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 1000 --create-home rtvis \
  && mkdir /cache /data && chown rtvis /cache /data && chmod 1777 /cache

@@ -29,9 +29,6 @@ WINDOW_LIBRARIES = {
 }
 """What OpenCV's wheel expects from the system; without the first two `import cv2` itself fails."""
 
-KEYBOARD_DATA = Path("/usr/share/X11/xkb")
-"""Qt's xcb plugin reads key names here: without it no key reaches the window."""
-
 TEST_PACKAGES = (
     *("xvfb", "xdotool", "x11-utils", "imagemagick"),
     *("gir1.2-gst-rtsp-server-1.0", "python3-gi"),
@@ -125,8 +122,6 @@ def missing_for_run(python: Interpreter) -> tuple[list[str], list[str]]:
     if not python.has_venv and python.is_debian:
         needed.append(f"python{suffix}-venv")
     needed += [package for name, package in WINDOW_LIBRARIES.items() if not has_library(name)]
-    if not KEYBOARD_DATA.is_dir():
-        wanted.append("xkb-data")
     if shutil.which("g++") is None and shutil.which("clang++") is None:
         wanted.append("g++")  # torch.compile on a CPU
     if shutil.which("gcc") is None and shutil.which("clang") is None:
@@ -207,7 +202,7 @@ def ready_system(python: Interpreter) -> Interpreter:
         raise SystemExit(f"missing on this system: {' '.join(needed)}; type: {how}")
     if wanted:
         how = f"; to have it: {install_line(wanted)}" if has_apt() else ""
-        print(f"not on this system, going on without (slower, no keys): {' '.join(wanted)}{how}")
+        print(f"not on this system, going on without (slower): {' '.join(wanted)}{how}")
     return python
 
 
