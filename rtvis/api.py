@@ -1,0 +1,38 @@
+"""`rtvis.load`: from a network's name to an engine."""
+
+import rtvis.methods  # noqa: F401 - registers the CAM methods
+from rtvis.engine.engine import CompileMode, Engine
+from rtvis.engine.models import load_network
+
+
+def load(
+    network: str = "tf_efficientnet_lite0",
+    *,
+    weights: str | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
+    size: tuple[int, int] | None = None,
+    labels: str | None = None,
+    compile: CompileMode = "auto",  # noqa: A002 - the flag's name everywhere
+    batch_size: int = 1,
+) -> Engine:
+    """An engine that serves from its first call on.
+
+    Args:
+        network: A torchvision or timm classification model, one of their Keras names, or
+            `path/to/file.py:factory`.
+        weights: None for pretrained ones, "random", or a file: safetensors or a state dict.
+        device: "auto", "cpu", "cuda" or "cuda:n".
+        dtype: "float32", "float16", "bfloat16" or "float64".
+        size: (height, width) of the network's input; default: the network's own.
+        labels: A file with one class name a line.
+        compile: "auto" compiles in the background while the eager form serves; "off" does not.
+        batch_size: Pictures per call that the compiled form is made for.
+
+    Raises:
+        NetworkError: No such network, it cannot be traced, or it has no convolution.
+        WeightsError: The weights cannot be read, had, or belong to another network.
+        DeviceError: The device does not exist or has not enough memory.
+    """
+    loaded = load_network(network, weights=weights, labels=labels, size=size)
+    return Engine(loaded, device=device, dtype=dtype, compile=compile, batch_size=batch_size)

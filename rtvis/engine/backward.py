@@ -1,0 +1,315 @@
+"""The backward pass as data: one walk down the graph that any layer, unit and rule can use.
+
+Nothing here decides what is explained. Seeds are added at every layer from tensors that say which
+layer and unit is meant, and ReLU passes gradients through two thresholds, so a click changes
+numbers and never the graph. Only gradients with respect to activations are computed: parameters
+have none, ever.
+
+Rules (tx is held against the ReLU's input x, tg against the gradient g that arrives; what passes
+is `where((x > tx) & (g > tg), g, 0)`):
+
+| rule | tx | tg | source |
+|---|---|---|---|
+| gradient | 0 | -inf | the derivative; x == 0 does not pass, as in ATen |
+| guided | 0 | 0 | Springenberg et al. 2015 |
+| deconvnet | -inf | 0 | Zeiler and Fergus 2014; opens the upper clip of ReLU6 as well |
+
+Smooth activations (GELU, SiLU, Hardswish ...) keep their true derivative; for guided and deconvnet
+only what arrives is clamped, since those rules were defined for ReLU. A max-pool passes gradients
+to its switches.
+"""
+
+import math
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, fx
+
+from rtvis.data import Rule
+from rtvis.engine.graph import is_getitem
+from rtvis.engine.layers import Site
+
+aten = torch.ops.aten
+
+
+class Thresholds(NamedTuple):
+    """The rule as data: two tensors without dimensions, on the device."""
+
+    tx: Tensor
+    tg: Tensor
+
+
+RULE_THRESHOLDS: dict[Rule, tuple[float, float]] = {
+    "gradient": (0.0, -math.inf),
+    "guided": (0.0, 0.0),
+    "deconvnet": (-math.inf, 0.0),
+}
+
+
+class Seeds(NamedTuple):
+    """Where gradients enter, as data."""
+
+    site_B: Tensor
+    """int64: index of the layer; -1 for none."""
+    unit_B: Tensor
+    """int64."""
+    map_BS: Tensor
+    """What to add to the unit's gradient, its rows laid end to end; S is the largest map's size.
+    Counts at the node: already divided by a folded batch norm's scale."""
+
+
+Env = dict[fx.Node, Any]
+Vjp = Callable[[fx.Node, Env, Any, Thresholds], Sequence[tuple[fx.Node, Tensor]]]
+
+
+def walk_down(
+    order: Sequence[fx.Node],
+    env: Env,
+    cotangents: dict[fx.Node, Tensor],
+    live: set[fx.Node],
+    sites: dict[fx.Node, Site],
+    seeds: Seeds | None,
+    thresholds: Thresholds,
+    batch: int,
+) -> dict[fx.Node, Tensor]:
+    """Pass cotangents from the last node of `order` to the first, adding seeds on the way.
+
+    Args:
+        order: Nodes of one segment in order of execution.
+        env: Values of the nodes that the backward pass reads.
+        cotangents: What arrives from above, by node.
+        live: Nodes that depend on the input; others get no gradient.
+        sites: Layers by node; those in `order` are seeded.
+        seeds: None for a pass that only starts from `cotangents`.
+        thresholds: The rule.
+        batch: B.
+
+    Returns:
+        Cotangents of every node that got one, at and below the segment: what leaves it, and the
+        gradients at its layers.
+    """
+    cotangents = dict(cotangents)
+    for node in reversed(order):
+        if node in sites and seeds is not None:
+            seed = _seed_at(sites[node], env_shape(node), seeds, batch)
+            arriving = cotangents.get(node)
+            cotangents[node] = seed if arriving is None else arriving + seed
+        arriving = cotangents.get(node)
+        if arriving is None or node.op != "call_function":
+            continue
+        vjp = _VJPS.get(node.target, _generic)
+        for parent, grad in vjp(node, env, arriving, thresholds):
+            if parent not in live:
+                continue
+            if is_getitem(node):
+                _add_to_list(cotangents, node, grad)
+            elif parent in cotangents:
+                cotangents[parent] = cotangents[parent] + grad
+            else:
+                cotangents[parent] = grad
+    return cotangents
+
+
+def env_shape(node: fx.Node) -> tuple[int, ...]:
+    """Shape of a node's value."""
+    return tuple(int(size) for size in node.meta["val"].shape)
+
+
+def _seed_at(site: Site, shape: tuple[int, ...], seeds: Seeds, batch: int) -> Tensor:
+    """The seed that this layer's node gets: zero everywhere unless it is the selected one."""
+    height, width = site.layer.map_size
+    here_B = seeds.site_B == site.layer.index
+    units_C = torch.arange(site.layer.num_units, device=seeds.unit_B.device)
+    chosen_BC = here_B[:, None] & (units_C == seeds.unit_B[:, None])
+    map_BS = seeds.map_BS[:, : height * width]
+    if site.layer.kind == "conv":
+        map_B1HW = map_BS.reshape(batch, 1, height, width)
+        return torch.where(chosen_BC[:, :, None, None], map_B1HW, 0.0)
+    return torch.where(chosen_BC[:, None, :], map_BS[:, :, None], 0.0).reshape(shape)
+
+
+def _value(env: Env, argument: Any) -> Any:
+    return fx.node.map_arg(argument, lambda node: env[node])
+
+
+def _relu(node: fx.Node, env: Env, g: Tensor, t: Thresholds) -> list[tuple[fx.Node, Tensor]]:
+    source = node.args[0]
+    assert isinstance(source, fx.Node)
+    return [(source, torch.where((env[source] > t.tx) & (g > t.tg), g, 0.0))]
+
+
+def _hardtanh(node: fx.Node, env: Env, g: Tensor, t: Thresholds) -> list[tuple[fx.Node, Tensor]]:
+    source: Any = node.args[0]
+    low: Any = node.args[1] if len(node.args) > 1 else -1.0
+    high: Any = node.args[2] if len(node.args) > 2 else 1.0
+    x = env[source]
+    inside = (x > t.tx + low) & (x < high - t.tx)
+    return [(source, torch.where(inside & (g > t.tg), g, 0.0))]
+
+
+def _smooth(node: fx.Node, env: Env, g: Tensor, t: Thresholds) -> list[tuple[fx.Node, Tensor]]:
+    return _generic(node, env, torch.where(g > t.tg, g, 0.0), t)
+
+
+def _convolution(node: fx.Node, env: Env, g: Tensor, _: Thresholds) -> list[tuple[fx.Node, Tensor]]:
+    """The gradient at a convolution's input as another convolution.
+
+    With stride 1 it is an ordinary one with the flipped, transposed kernel, which packs and fuses
+    like any other (20 % of the whole step on a CPU); with a stride it is a transposed one.
+    """
+    source, weight_node, _bias, stride, padding, dilation, transposed, _out, groups = node.args
+    assert isinstance(source, fx.Node)
+    assert isinstance(weight_node, fx.Node)
+    weight = env[weight_node]
+    stride, padding, dilation = (_per_axis(v, weight.ndim - 2) for v in (stride, padding, dilation))
+    if transposed:
+        return [(source, aten.convolution.default(
+            g, weight, None, stride, padding, dilation, False, [0] * len(stride), groups
+        ))]  # fmt: skip
+    spatial = env_shape(source)[2:]
+    kernel = weight.shape[2:]
+    full = [d * (k - 1) - p for d, k, p in zip(dilation, kernel, padding, strict=True)]
+    if all(s == 1 for s in stride) and all(f >= 0 for f in full):
+        flipped = flip_kernel(weight, int(groups))  # type: ignore[call-overload]
+        return [(source, aten.convolution.default(
+            g, flipped, None, stride, full, dilation, False, [0] * len(stride), groups
+        ))]  # fmt: skip
+    reach = [
+        (size - 1) * s - 2 * p + d * (k - 1) + 1
+        for size, s, p, d, k in zip(g.shape[2:], stride, padding, dilation, kernel, strict=True)
+    ]
+    extra = [want - got for want, got in zip(spatial, reach, strict=True)]
+    return [(source, aten.convolution.default(
+        g, weight, None, stride, padding, dilation, True, extra, groups
+    ))]  # fmt: skip
+
+
+def flip_kernel(weight: Tensor, groups: int) -> Tensor:
+    """The kernel of the convolution that carries gradients back through a stride-1 convolution."""
+    out_units, in_units, *kernel = weight.shape
+    grouped = weight.reshape(groups, out_units // groups, in_units, *kernel).transpose(1, 2)
+    spatial = list(range(2, 2 + len(kernel)))
+    return grouped.reshape(groups * in_units, out_units // groups, *kernel).flip(spatial)
+
+
+def _per_axis(value: Any, ndim: int) -> list[int]:
+    values = list(value)
+    return values * ndim if len(values) == 1 else values
+
+
+def _add(node: fx.Node, _: Env, g: Tensor, __: Thresholds) -> list[tuple[fx.Node, Tensor]]:
+    alpha: Any = node.kwargs.get("alpha", 1)
+    left, right = node.args[:2]
+    out = []
+    if isinstance(left, fx.Node):
+        out.append((left, _unbroadcast(g, left)))
+    if isinstance(right, fx.Node):
+        out.append((right, _unbroadcast(g if alpha == 1 else g * alpha, right)))
+    return out
+
+
+def _mul(node: fx.Node, env: Env, g: Tensor, _: Thresholds) -> list[tuple[fx.Node, Tensor]]:
+    left, right = node.args[:2]
+    out = []
+    if isinstance(left, fx.Node):
+        out.append((left, _unbroadcast(g * _value(env, right), left)))
+    if isinstance(right, fx.Node):
+        out.append((right, _unbroadcast(g * _value(env, left), right)))
+    return out
+
+
+def _unbroadcast(g: Tensor, node: fx.Node) -> Tensor:
+    """Sum over the axes along which `node`'s value was repeated."""
+    value = node.meta.get("val")
+    if not isinstance(value, Tensor) or value.shape == g.shape:
+        return g
+    extra = g.ndim - value.ndim
+    axes = [*range(extra)]
+    axes += [
+        i + extra for i, size in enumerate(value.shape) if size == 1 and g.shape[i + extra] != 1
+    ]
+    return g.sum(axes, keepdim=True).reshape(value.shape) if axes else g
+
+
+def _max_pool(node: fx.Node, env: Env, g: Any, _: Thresholds) -> list[tuple[fx.Node, Tensor]]:
+    source: Any = node.args[0]
+    kernel: Any = list(node.args[1])  # type: ignore[arg-type]
+    stride: Any = list(node.args[2]) if len(node.args) > 2 and node.args[2] else kernel  # type: ignore[arg-type]
+    padding: Any = node.args[3] if len(node.args) > 3 else [0, 0]
+    dilation: Any = node.args[4] if len(node.args) > 4 else [1, 1]
+    ceil_mode: Any = node.args[5] if len(node.args) > 5 else False
+    switches = next(user for user in node.users if user.args[1] == 1)
+    return [(source, aten.max_pool2d_with_indices_backward.default(
+        g[0], env[source], kernel, stride, padding, dilation, ceil_mode, env[switches]
+    ))]  # fmt: skip
+
+
+def _getitem(node: fx.Node, _: Env, g: Tensor, __: Thresholds) -> list[tuple[fx.Node, Tensor]]:
+    source = node.args[0]
+    assert isinstance(source, fx.Node)
+    return [(source, g)]
+
+
+def _add_to_list(cotangents: dict[fx.Node, Any], getitem: fx.Node, grad: Tensor) -> None:
+    """Collect the gradients of an operation's several outputs in one list."""
+    source, index = getitem.args
+    assert isinstance(source, fx.Node)
+    assert isinstance(index, int)
+    parts = list(cotangents.get(source) or [None] * len(source.meta["val"]))
+    parts[index] = grad if parts[index] is None else parts[index] + grad
+    cotangents[source] = parts  # type: ignore[assignment]
+
+
+def _generic(node: fx.Node, env: Env, g: Any, _: Thresholds) -> list[tuple[fx.Node, Tensor]]:
+    """Any other operation by autograd's own formula."""
+    active = [
+        parent
+        for parent in node.all_input_nodes
+        if parent.op != "get_attr"  # a constant: weights never get a gradient
+        and isinstance(env.get(parent), Tensor)
+        and env[parent].is_floating_point()
+    ]
+
+    def call(*values: Tensor) -> Any:
+        inner = {**env, **dict(zip(active, values, strict=True))}
+        result = node.target(*_value(inner, node.args), **_value(inner, node.kwargs))  # type: ignore[operator]
+        return tuple(result) if isinstance(result, list) else result
+
+    with torch.enable_grad():
+        leaves = [env[parent].detach().requires_grad_() for parent in active]
+        results = call(*leaves)
+        outputs, grads = _pair_up(results, g)
+        found = torch.autograd.grad(outputs, leaves, grads, allow_unused=True)
+    return [(p, grad.detach()) for p, grad in zip(active, found, strict=True) if grad is not None]
+
+
+def _pair_up(results: Any, g: Any) -> tuple[list[Tensor], list[Tensor]]:
+    if isinstance(results, Tensor):
+        return [results], [g]
+    pairs = [(r, each) for r, each in zip(results, g, strict=True) if each is not None]
+    return [r for r, _ in pairs], [each for _, each in pairs]
+
+
+_VJPS: dict[Any, Vjp] = {
+    aten.relu.default: _relu,
+    aten.hardtanh.default: _hardtanh,
+    aten.convolution.default: _convolution,
+    aten.add.Tensor: _add,
+    aten.mul.Tensor: _mul,
+    aten.max_pool2d_with_indices.default: _max_pool,
+    operator.getitem: _getitem,
+    **dict.fromkeys(
+        (
+            aten.gelu.default,
+            aten.silu.default,
+            aten.hardswish.default,
+            aten.leaky_relu.default,
+            aten.elu.default,
+            aten.mish.default,
+            aten.softplus.default,
+        ),
+        _smooth,
+    ),
+}

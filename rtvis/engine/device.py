@@ -1,0 +1,52 @@
+"""Which device and number format to compute with."""
+
+from typing import Literal, TypeAlias, get_args
+
+import torch
+
+from rtvis.errors import DeviceError, did_you_mean
+
+DtypeName: TypeAlias = Literal["float32", "float16", "bfloat16", "float64"]
+
+
+def resolve_device(name: str) -> torch.device:
+    """The device that `auto`, `cpu`, `cuda` or `cuda:n` means on this machine.
+
+    Raises:
+        DeviceError: Unknown name, or a GPU that is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        known = ("auto", "cpu", "cuda")
+        raise DeviceError(
+            f"unknown device '{name}'{did_you_mean(name, known)}; use auto, cpu, cuda or cuda:N"
+        ) from None
+    if device.type not in {"cpu", "cuda"}:
+        raise DeviceError(f"device '{name}' is not supported; use auto, cpu, cuda or cuda:N")
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+        if count == 0:
+            raise DeviceError(f"device '{name}': no usable NVIDIA GPU here; use cpu or auto")
+        device = torch.device("cuda", device.index or 0)
+        if (device.index or 0) >= count:
+            raise DeviceError(f"device '{name}': there are {count} GPUs, numbered from 0")
+    return device
+
+
+def resolve_dtype(name: str) -> torch.dtype:
+    """The torch dtype of a name.
+
+    Raises:
+        DeviceError: Unknown name.
+    """
+    if name not in get_args(DtypeName):
+        known = get_args(DtypeName)
+        raise DeviceError(
+            f"unknown dtype '{name}'{did_you_mean(name, known)}; use one of {', '.join(known)}"
+        )
+    dtype = getattr(torch, name)
+    assert isinstance(dtype, torch.dtype)
+    return dtype

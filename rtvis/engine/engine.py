@@ -1,0 +1,236 @@
+"""The engine: a network in, pictures in, and everything that a selection asks for out."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rtvis.data import Crop, Form, ImageU8, Layer, Result, Selection
+from rtvis.engine.device import resolve_device, resolve_dtype
+from rtvis.engine.layers import Site, find_layers
+from rtvis.engine.models import Network
+from rtvis.engine.pieces import build_pieces
+from rtvis.engine.resolve import resolve_selection
+from rtvis.engine.step import Click, Outcome, Route, Step, pack_click
+from rtvis.engine.trace import flatten
+from rtvis.errors import NetworkError, RtvisError
+from rtvis.registry import CAM_METHODS
+
+Image: TypeAlias = ImageU8 | Tensor
+"""uint8 HW3 RGB in host or device memory, or a preprocessed float B3HW tensor."""
+
+CompileMode: TypeAlias = Literal["auto", "off"]
+
+NUM_SEGMENTS = 5
+"""Backward pieces to aim at; chosen by `benchmarks/bench_step.py --segments`."""
+
+
+class Engine:
+    """Computes what a Selection asks for, for one network on one device.
+
+    One thread owns it. It serves from the first call on; compiled forms take over between two
+    calls as they become ready.
+
+    Args:
+        network: A loaded network; its model is read, never changed.
+        device: "auto", "cpu", "cuda" or "cuda:n".
+        dtype: Number format of the network; scores and CAM weights stay float32.
+        compile: "auto" compiles in the background, "off" stays eager.
+        batch_size: Pictures per call that the compiled form is made for.
+
+    Raises:
+        NetworkError: The network cannot be traced, or has no convolution.
+        DeviceError: The device or number format does not exist.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        *,
+        device: str = "auto",
+        dtype: str = "float32",
+        compile: CompileMode = "auto",  # noqa: A002 - the flag's name everywhere
+        batch_size: int = 1,
+    ) -> None:
+        self.device = resolve_device(device)
+        self.dtype = resolve_dtype(dtype)
+        self._network = network
+        self._steps: dict[int, Step] = {}
+        self.batch_size = batch_size
+        step = self._step_for(batch_size)
+        self.layers: tuple[Layer, ...] = tuple(site.layer for site in step.pieces.sites)
+        self.num_classes = int(
+            step.pieces.forward.module.graph.output_node().args[0][-1].meta["val"].shape[1]
+        )  # type: ignore[index, union-attr]  # noqa: E501
+        self.default_cam_layer = step.pieces.cam_site.layer
+
+    @property
+    def network(self) -> str:
+        """The network's name."""
+        return self._network.name
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """Names of the classes, if known."""
+        return self._network.labels
+
+    @property
+    def weights_note(self) -> str:
+        """What the screen must say about the weights, such as "random weights"; often empty."""
+        return self._network.weights_note
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) of the network's input."""
+        return self._network.preprocessing.size
+
+    @property
+    def form(self) -> Form:
+        """Which form of the step serves now."""
+        return "eager"
+
+    @property
+    def compile_note(self) -> str:
+        """Where compiling stands, in words for the screen; empty when there is nothing to say."""
+        return ""
+
+    def resolve(self, selection: Selection) -> Selection:
+        """The selection with its defaults filled in.
+
+        Raises:
+            SelectionError: A name or number that this network does not have.
+        """
+        return resolve_selection(
+            selection, self.layers, self.default_cam_layer, self.num_classes, self.labels
+        )
+
+    def preprocess(self, image: Image) -> Tensor:
+        """The network's input, float32 [1, C, H, W] on the device, for one uint8 HW3 picture."""
+        return self._network.preprocessing.apply(self._upload(image))
+
+    def run(
+        self,
+        image: Image | Sequence[Image],
+        selection: Selection = Selection(),  # noqa: B008 - frozen
+        *,
+        seq: int = 0,
+        revision: int = 0,
+        captured_ns: int = 0,
+    ) -> Result:
+        """Compute a turn.
+
+        Args:
+            image: uint8 [H, W, 3] RGB (numpy or tensor, any device), a sequence of such pictures,
+                or a preprocessed float [B, C, H, W] tensor.
+            selection: What to explain; unset fields take their defaults.
+            seq: Passed on to the result, as are `revision` and `captured_ns`.
+
+        Raises:
+            SelectionError: A name or number that this network does not have.
+            RtvisError: The picture is not of one of the forms above.
+        """
+        selection = self.resolve(selection)
+        x_BCHW, crop = self._input(image)
+        x_BCHW = x_BCHW.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        step = self._step_for(x_BCHW.shape[0])
+        route, click = self._split(selection, step)
+        tensors = pack_click(click, x_BCHW.shape[0])
+        on_device = type(tensors)(*(t.to(self.device, non_blocking=True) for t in tensors))
+        with torch.inference_mode():
+            outcome: Outcome = step.run(x_BCHW, route, on_device, CAM_METHODS[route.cam])
+        return Result(
+            scores_BK=outcome.scores_BK,
+            maps_BCHW=outcome.maps_BCHW,
+            cam_BHW=outcome.cam_BHW,
+            backprop_B3HW=outcome.backprop_BCHW,
+            class_index_B=outcome.class_index_B,
+            position_B2=outcome.position_B2,
+            value_B=outcome.value_B,
+            health_B=outcome.health_B,
+            selection=selection,
+            form=self.form,
+            crop=crop,
+            revision=revision,
+            seq=seq,
+            captured_ns=captured_ns,
+        )
+
+    def wait_compiled(self, timeout_s: float | None = None) -> bool:
+        """Wait until the compiled form serves; False if that was not to be had in time."""
+        del timeout_s
+        return False
+
+    def close(self) -> None:
+        """Stop compiling. Safe to call twice."""
+
+    def _step_for(self, batch: int) -> Step:
+        if batch not in self._steps:
+            channels = self._network.preprocessing.num_channels
+            example = torch.empty(batch, channels, *self.input_size, dtype=self.dtype)
+            name = f"network '{self.network}'"
+            flat = flatten(self._network.model, example, name=name)
+            sites = find_layers(flat, batch)
+            cam_site = _last_convolution(sites)
+            if cam_site is None:
+                raise NetworkError(f"{name} has no convolution: there are no maps to look at")
+            pieces = build_pieces(flat, sites, cam_site, num_segments=NUM_SEGMENTS)
+            self._steps[batch] = Step(pieces, self.device)
+        return self._steps[batch]
+
+    def _split(self, selection: Selection, step: Step) -> tuple[Route, Click]:
+        index_of = {site.layer.name: i for i, site in enumerate(step.pieces.sites)}
+        assert selection.layer is not None
+        assert selection.cam_layer is not None
+        assert selection.unit is not None
+        assert selection.seed is not None
+        route = Route(
+            site=index_of[selection.layer],
+            cam_site=index_of[selection.cam_layer],
+            cam=selection.cam,
+        )
+        click = Click(
+            unit=selection.unit,
+            position=selection.position,
+            seed=selection.seed,
+            rule=selection.rule,
+            class_index=selection.class_index,
+        )
+        return route, click
+
+    def _input(self, image: Image | Sequence[Image]) -> tuple[Tensor, Crop | None]:
+        if isinstance(image, Tensor) and image.is_floating_point():
+            channels = self._network.preprocessing.num_channels
+            wanted = (channels, *self.input_size)
+            if image.ndim != 4 or tuple(image.shape[1:]) != wanted:
+                raise RtvisError(
+                    f"preprocessed input has shape {tuple(image.shape)}; "
+                    f"{self.network} takes [batch, {', '.join(map(str, wanted))}]"
+                )
+            return image.to(self.device), None
+        if isinstance(image, Tensor | np.ndarray):
+            return self.preprocess(image), self._crop(image)
+        if not image:
+            raise RtvisError("no picture given: the sequence is empty")
+        inputs = [self.preprocess(each) for each in image]
+        return torch.cat(inputs), self._crop(image[0])
+
+    def _crop(self, image: Image) -> Crop:
+        return self._network.preprocessing.crop_of(image.shape[0], image.shape[1])
+
+    def _upload(self, image: Any) -> Tensor:
+        if isinstance(image, np.ndarray):
+            image = torch.from_numpy(np.ascontiguousarray(image))
+        if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            raise RtvisError(
+                f"a picture must be uint8 [height, width, 3] RGB, not {image.dtype} "
+                f"{tuple(image.shape)}"
+            )
+        uploaded: Tensor = image.to(self.device, non_blocking=True)
+        return uploaded
+
+
+def _last_convolution(sites: Sequence[Site]) -> Site | None:
+    convolutions = [site for site in sites if site.layer.kind == "conv"]
+    return convolutions[-1] if convolutions else None

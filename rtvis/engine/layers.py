@@ -1,0 +1,238 @@
+"""What can be looked at in a flat graph: its convolutions and dense layers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from rtvis.data import Layer, LayerKind
+from rtvis.engine.graph import depends_on, is_getitem
+from rtvis.engine.trace import FlatModel
+
+aten = torch.ops.aten
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Site:
+    """Where a layer lives in the flat graph."""
+
+    layer: Layer
+    node: fx.Node
+    """Its value is the layer's output, times `scale_C` plus `shift_C` where those are set."""
+    scale_C: Tensor | None
+    """float64, of the batch norm folded into the node; None where there is none."""
+    shift_C: Tensor | None
+
+    def maps_BCHW(self, value: Tensor, batch: int) -> Tensor:
+        """The layer's own output (before any batch norm) from the node's value, as maps.
+
+        Args:
+            value: The node's value: [B, C, H, W] of a convolution, [B * T, C] of a dense layer.
+            batch: B.
+
+        Returns:
+            [B, C, H, W]; a dense layer on T tokens gives [B, C, 1, T].
+        """
+        maps_BCHW = value
+        if self.layer.kind == "dense":
+            maps_BCHW = value.reshape(batch, -1, 1, value.shape[-1]).permute(0, 3, 2, 1)
+        if self.scale_C is None or self.shift_C is None:
+            return maps_BCHW
+        scale_1C11, shift_1C11 = (
+            each.to(value).view(1, -1, 1, 1) for each in (self.scale_C, self.shift_C)
+        )
+        return (maps_BCHW - shift_1C11) / scale_1C11
+
+    def grads_BCHW(self, grad: Tensor, batch: int) -> Tensor:
+        """The gradient at the layer's own output from the gradient at the node's value."""
+        grads_BCHW = grad
+        if self.layer.kind == "dense":
+            grads_BCHW = grad.reshape(batch, -1, 1, grad.shape[-1]).permute(0, 3, 2, 1)
+        if self.scale_C is None:
+            return grads_BCHW
+        return grads_BCHW * self.scale_C.to(grad).view(1, -1, 1, 1)
+
+
+def find_layers(flat: FlatModel, batch: int) -> tuple[Site, ...]:
+    """Every convolution and dense layer of the graph, in order of execution."""
+    graph = flat.module.graph
+    x = next(node for node in graph.nodes if node.op == "placeholder")
+    fields = _receptive_fields(graph, x)
+    sites: list[Site] = []
+    uses: dict[str, int] = {}
+    for node in graph.nodes:
+        found = _layer_kind_and_weight(node)
+        if found is None:
+            continue
+        kind, weight = found
+        parameter = flat.weight_names.get(str(weight.target))
+        if parameter is None:
+            continue
+        module = parameter.rpartition(".")[0] or parameter
+        uses[module] = uses.get(module, 0) + 1
+        name = module if uses[module] == 1 else f"{module}#{uses[module]}"
+        shape = node.meta["val"].shape
+        map_size = (shape[2], shape[3]) if kind == "conv" else (1, shape[0] // batch)
+        field = fields[node]
+        layer = Layer(
+            index=len(sites),
+            name=name,
+            kind=kind,
+            num_units=shape[1],
+            map_size=(int(map_size[0]), int(map_size[1])),
+            stride=(field.stride_h, field.stride_w),
+            receptive_field=(field.height, field.width),
+        )
+        scale_C, shift_C = flat.affines.get(node.name, (None, None))
+        sites.append(Site(layer=layer, node=node, scale_C=scale_C, shift_C=shift_C))
+    return tuple(sites)
+
+
+def _layer_kind_and_weight(node: fx.Node) -> tuple[LayerKind, fx.Node] | None:
+    if node.op != "call_function":
+        return None
+    if node.target is aten.convolution.default and node.meta["val"].ndim == 4:
+        weight = node.args[1]
+        kind: LayerKind = "conv"
+    elif node.target is aten.addmm.default:
+        weight, kind = node.args[2], "dense"
+    elif node.target is aten.mm.default:
+        weight, kind = node.args[1], "dense"
+    else:
+        return None
+    if isinstance(weight, fx.Node) and weight.op == "get_attr":
+        return kind, weight
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Field:
+    height: int
+    width: int
+    stride_h: float
+    stride_w: float
+
+
+_WINDOWED = {
+    # target: positions of (kernel size, stride, padding-free dilation) among the arguments
+    aten.max_pool2d_with_indices.default: (1, 2, 4),
+    aten.avg_pool2d.default: (1, 2, None),
+}
+
+_POINTWISE_TAGS = {torch.Tag.pointwise}
+
+_SHAPE_KEEPING = {
+    aten.constant_pad_nd.default,
+    aten.cat.default,
+    aten.native_group_norm.default,
+    aten.native_layer_norm.default,
+    aten.slice.Tensor,
+    aten.permute.default,
+    aten.transpose.int,
+    aten.split.Tensor,
+    aten.split_with_sizes.default,
+    aten.relu.default,
+    aten.hardtanh.default,
+}
+
+
+def _receptive_fields(graph: fx.Graph, x: fx.Node) -> dict[fx.Node, _Field]:
+    """Receptive field and stride of a neuron of every node, by the usual recurrence.
+
+    An operation that mixes positions in a way that is not a window (a mean over the picture, a
+    flatten, attention) sees the whole input from there on.
+    """
+    input_h, input_w = (int(size) for size in x.meta["val"].shape[-2:])
+    whole = _Field(input_h, input_w, float(input_h), float(input_w))
+    fields = {x: _Field(1, 1, 1.0, 1.0)}
+    live = depends_on(graph, [x])
+    for node in graph.nodes:
+        if node is x or node not in live or node.op == "output":
+            continue
+        sources = [parent for parent in node.all_input_nodes if parent in fields]
+        field = _widest([fields[source] for source in sources])
+        window = _window_of(node)
+        if window is not None:
+            field = _through_window(field, sources[0], node, *window)
+        elif not _keeps_positions(node, sources):
+            field = whole
+        fields[node] = field
+    return fields
+
+
+def _widest(fields: Sequence[_Field]) -> _Field:
+    return _Field(
+        max(f.height for f in fields),
+        max(f.width for f in fields),
+        max(f.stride_h for f in fields),
+        max(f.stride_w for f in fields),
+    )
+
+
+def _window_of(node: fx.Node) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """(kernel size, dilation) of a convolution or pooling in two dimensions."""
+    if node.target is aten.convolution.default and node.meta["val"].ndim == 4:
+        weight: Any = node.args[1]
+        kernel_h, kernel_w = weight.meta["val"].shape[-2:]
+        return (int(kernel_h), int(kernel_w)), _pair(node.args[5])
+    if node.target in _WINDOWED:
+        kernel_at, _, dilation_at = _WINDOWED[node.target]
+        dilation: Any = 1
+        if dilation_at is not None and len(node.args) > dilation_at:
+            dilation = node.args[dilation_at]
+        return _pair(node.args[kernel_at]), _pair(dilation)
+    return None
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    if isinstance(value, int):
+        return value, value
+    return int(value[0]), int(value[-1])
+
+
+def _through_window(
+    field: _Field,
+    source: fx.Node,
+    node: fx.Node,
+    kernel: tuple[int, int],
+    dilation: tuple[int, int],
+) -> _Field:
+    value = node.meta["val"]
+    if isinstance(value, list | tuple):
+        value = value[0]
+    stride_h, stride_w = _strides(node)
+    return _Field(
+        height=round(field.height + (kernel[0] - 1) * dilation[0] * field.stride_h),
+        width=round(field.width + (kernel[1] - 1) * dilation[1] * field.stride_w),
+        stride_h=field.stride_h * stride_h,
+        stride_w=field.stride_w * stride_w,
+    )
+
+
+def _strides(node: fx.Node) -> tuple[float, float]:
+    if node.target is aten.convolution.default:
+        stride_h, stride_w = _pair(node.args[3])
+        if node.args[6]:  # transposed: the map grows
+            return 1 / stride_h, 1 / stride_w
+        return stride_h, stride_w
+    kernel_at, stride_at, _ = _WINDOWED[node.target]
+    stride: Any = node.args[stride_at] if len(node.args) > stride_at else None
+    return _pair(stride or node.args[kernel_at])
+
+
+def _keeps_positions(node: fx.Node, sources: Sequence[fx.Node]) -> bool:
+    if is_getitem(node):
+        return True
+    tags = set(getattr(node.target, "tags", ()))
+    if node.target not in _SHAPE_KEEPING and not tags & _POINTWISE_TAGS:
+        return False
+    return all(_plane(source) == _plane(node) or _plane(source) is None for source in sources) or (
+        node.target in _SHAPE_KEEPING
+    )
+
+
+def _plane(node: fx.Node) -> tuple[int, ...] | None:
+    value = node.meta.get("val")
+    return tuple(value.shape[-2:]) if isinstance(value, Tensor) and value.ndim == 4 else None

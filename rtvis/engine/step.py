@@ -1,0 +1,276 @@
+"""One turn: what a selection asks for, computed from the pieces without a host sync.
+
+Which pieces run depends on the selected layer, known on the host. Unit, position, class, seed and
+rule are read from two small tensors, so that they can change between two replays of a CUDA graph.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from rtvis.data import Health, Rule, Seed
+from rtvis.engine.backward import RULE_THRESHOLDS
+from rtvis.engine.layers import Site
+from rtvis.engine.pieces import Piece, Pieces, Runner
+from rtvis.registry import CamMethod
+
+_SEED_COEFFICIENTS: dict[Seed, tuple[float, float, float]] = {
+    # one neuron, the whole map, the map times its own values
+    "max": (1.0, 0.0, 0.0),
+    "map": (0.0, 1.0, 0.0),
+    "activation": (0.0, 0.0, 1.0),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Route:
+    """The part of a selection that decides which code runs; equal routes share a CUDA graph."""
+
+    site: int
+    cam_site: int
+    cam: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Click:
+    """The part of a selection that is data."""
+
+    unit: int
+    position: tuple[int, int] | None
+    seed: Seed
+    rule: Rule
+    class_index: int | None
+
+
+class ClickTensors(NamedTuple):
+    """A click on the device."""
+
+    index_B4: Tensor
+    """int64: unit, row, column (-1 for the maximum), class (-1 for the top-scoring one)."""
+    amount_B5: Tensor
+    """float32: seed coefficients of neuron, map and activation, then tx and tg of the rule."""
+
+
+def pack_click(click: Click, batch: int) -> ClickTensors:
+    """The tensors of a click, in host memory."""
+    row, column = click.position if click.position is not None else (-1, -1)
+    class_index = -1 if click.class_index is None else click.class_index
+    seed: Seed = "max" if click.position is not None else click.seed
+    amounts = (*_SEED_COEFFICIENTS[seed], *RULE_THRESHOLDS[click.rule])
+    return ClickTensors(
+        torch.tensor([[click.unit, row, column, class_index]] * batch),
+        torch.tensor([amounts] * batch),
+    )
+
+
+class Outcome(NamedTuple):
+    """What one turn computes; the meaning of each field is in `rtvis.data.Result`."""
+
+    scores_BK: Tensor
+    maps_BCHW: Tensor
+    cam_BHW: Tensor
+    backprop_BCHW: Tensor
+    class_index_B: Tensor
+    position_B2: Tensor
+    value_B: Tensor
+    health_B: Tensor
+
+
+class Step:
+    """The fused step of one network at one batch size, in whatever form its pieces have now.
+
+    Belongs to the engine thread. Another thread may exchange a piece's runner: that is one
+    assignment, seen from the next call on.
+    """
+
+    def __init__(self, pieces: Pieces, device: torch.device) -> None:
+        self.pieces = pieces
+        self.device = device
+        self._runners: dict[str, Runner] = {p.name: p.run_eager for p in pieces.all_pieces()}
+        self._zeros = [_no_gradient(s.backward, device) for s in pieces.segments]
+        self._sites = [_on_device(site, device) for site in pieces.sites]
+
+    def replace_runner(self, piece: Piece, runner: Runner) -> None:
+        """Run `piece` by `runner` from the next turn on."""
+        self._runners[piece.name] = runner
+
+    def run(
+        self, x_BCHW: Tensor, route: Route, click: ClickTensors, cam_method: CamMethod
+    ) -> Outcome:
+        """Compute a turn.
+
+        Args:
+            x_BCHW: Preprocessed input in the pieces' dtype, channels_last, on the device.
+            route: Which layers are asked for.
+            click: The rest of the selection, on the device.
+            cam_method: The method that `route.cam` names.
+        """
+        pieces = self.pieces
+        forward = pieces.forward
+        values: dict[str, Tensor] = {forward.inputs[0]: x_BCHW}
+        values.update(zip(forward.outputs, self._runners["forward"]([x_BCHW]), strict=True))
+        scores_BK = values[pieces.scores].float()
+        unit_B, row_B, column_B, wanted_B = click.index_B4.unbind(1)
+        class_B = torch.where(wanted_B >= 0, wanted_B, scores_BK.argmax(dim=1))
+
+        site, cam_site = self._sites[route.site], self._sites[route.cam_site]
+        maps_BCHW = site.maps_BCHW(values[site.node.name], pieces.batch)
+        cam_maps_BCHW = cam_site.maps_BCHW(values[cam_site.node.name], pieces.batch)
+        cam_grad = self._cam_gradient(values, cam_site, class_B)
+        cam_grads_BCHW = cam_site.grads_BCHW(cam_grad, pieces.batch)
+        cam_BHW = cam_method(_at_least_float32(cam_maps_BCHW), _at_least_float32(cam_grads_BCHW))
+
+        map_BHW = _unit_map(maps_BCHW, unit_B)
+        position_B2, value_B = _position_and_value(map_BHW, row_B, column_B)
+        seed_BS = self._seed(site, map_BHW, unit_B, position_B2, click.amount_B5)
+        backprop_BCHW = self._backward(values, site, unit_B, seed_BS, click.amount_B5)
+        return Outcome(
+            scores_BK=scores_BK,
+            maps_BCHW=maps_BCHW,
+            cam_BHW=cam_BHW,
+            backprop_BCHW=backprop_BCHW,
+            class_index_B=class_B,
+            position_B2=position_B2,
+            value_B=value_B,
+            health_B=_health(maps_BCHW, map_BHW, backprop_BCHW, cam_BHW),
+        )
+
+    def _run_piece(self, piece: Piece, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        outputs = self._runners[piece.name]([values[name] for name in piece.inputs])
+        return dict(zip(piece.outputs, outputs, strict=True))
+
+    def _cam_gradient(self, values: dict[str, Tensor], site: Site, class_B: Tensor) -> Tensor:
+        """Plain gradient of the class score at a layer's node."""
+        pieces = self.pieces
+        if site.layer.index == pieces.cam_site.layer.index:
+            found = self._run_piece(pieces.cam, {**values, "class_B": class_B})
+            return found[site.node.name]
+        scores_BK = values[pieces.scores]
+        classes_K = torch.arange(scores_BK.shape[1], device=self.device)
+        grad: Tensor = (classes_K == class_B[:, None]).to(scores_BK.dtype)
+        none_B = torch.full_like(class_B, -1)
+        data = {
+            "site_B": none_B,
+            "unit_B": none_B,
+            "map_BS": scores_BK.new_zeros(pieces.batch, pieces.largest_map),
+            "tx": scores_BK.new_zeros(()),
+            "tg": scores_BK.new_full((), -torch.inf),
+        }
+        lowest = self._segment_of(site)
+        for segment in reversed(pieces.segments[lowest:]):
+            found = self._run_piece(segment.backward, {**values, **data, "g": grad})
+            grad = found[segment.backward.outputs[0]]
+        return found[site.node.name]
+
+    def _backward(
+        self,
+        values: dict[str, Tensor],
+        site: Site,
+        unit_B: Tensor,
+        seed_BS: Tensor,
+        amount_B5: Tensor,
+    ) -> Tensor:
+        """Gradient at the input of what the seed adds at a layer."""
+        pieces = self.pieces
+        top = self._segment_of(site)
+        data = {
+            "site_B": torch.full_like(unit_B, site.layer.index),
+            "unit_B": unit_B,
+            "map_BS": seed_BS,
+            "tx": amount_B5[0, 3].to(seed_BS.dtype),
+            "tg": amount_B5[0, 4].to(seed_BS.dtype),
+        }
+        grad = self._zeros[top]
+        for segment in reversed(pieces.segments[: top + 1]):
+            found = self._run_piece(segment.backward, {**values, **data, "g": grad})
+            grad = found[segment.backward.outputs[0]]
+        return grad
+
+    def _segment_of(self, site: Site) -> int:
+        index = site.layer.index
+        return next(
+            i
+            for i, segment in enumerate(self.pieces.segments)
+            if any(other.layer.index == index for other in segment.sites)
+        )
+
+    def _seed(
+        self, site: Site, map_BHW: Tensor, unit_B: Tensor, position_B2: Tensor, amount_B5: Tensor
+    ) -> Tensor:
+        """What to add to the gradient of the selected unit, rows end to end, padded with zeros."""
+        flat_BS = map_BHW.flatten(1)
+        width = map_BHW.shape[2]
+        neuron_B = position_B2[:, 0] * width + position_B2[:, 1]
+        places_S = torch.arange(flat_BS.shape[1], device=self.device)
+        neuron_BS = (places_S == neuron_B[:, None]).to(flat_BS.dtype)
+        neuron, whole, active = (amount_B5[:, i, None].to(flat_BS.dtype) for i in range(3))
+        seed_BS = neuron * neuron_BS + whole + active * flat_BS
+        if site.scale_C is not None:
+            seed_BS = seed_BS / site.scale_C[unit_B, None].to(seed_BS.dtype)
+        return torch.nn.functional.pad(seed_BS, (0, self.pieces.largest_map - seed_BS.shape[1]))
+
+
+def _no_gradient(backward: Piece, device: torch.device) -> Tensor:
+    """What enters the topmost segment that runs: nothing. Never written to."""
+    example = backward.examples[backward.inputs.index("g")]
+    zeros = torch.empty_strided(example.shape, example.stride(), dtype=example.dtype, device=device)
+    return zeros.zero_()
+
+
+def _on_device(site: Site, device: torch.device) -> Site:
+    if site.scale_C is None or site.shift_C is None:
+        return site
+    return replace(site, scale_C=site.scale_C.to(device), shift_C=site.shift_C.to(device))
+
+
+def _at_least_float32(value: Tensor) -> Tensor:
+    return value.float() if value.dtype in {torch.float16, torch.bfloat16} else value
+
+
+def _unit_map(maps_BCHW: Tensor, unit_B: Tensor) -> Tensor:
+    index_B1HW = unit_B[:, None, None, None].expand(-1, 1, *maps_BCHW.shape[2:])
+    return maps_BCHW.gather(1, index_B1HW).squeeze(1)
+
+
+def _position_and_value(map_BHW: Tensor, row_B: Tensor, column_B: Tensor) -> tuple[Tensor, Tensor]:
+    """(row, column) of the seed and the unit's value there; ties of the maximum go to the first."""
+    width = map_BHW.shape[2]
+    flat_BS = map_BHW.flatten(1)
+    highest_B = flat_BS.argmax(dim=1)
+    chosen_B = torch.where(row_B >= 0, row_B * width + column_B, highest_B)
+    value_B = flat_BS.gather(1, chosen_B[:, None]).squeeze(1)
+    position_B2 = torch.stack(
+        (torch.div(chosen_B, width, rounding_mode="floor"), chosen_B % width), dim=1
+    )
+    return position_B2, value_B.float()
+
+
+def _health(maps_BCHW: Tensor, map_BHW: Tensor, backprop: Tensor, cam_BHW: Tensor) -> Tensor:
+    """Bits of `Health` per picture. A NaN or inf anywhere shows in the smallest and largest."""
+
+    def extremes(value: Tensor) -> tuple[Tensor, Tensor]:
+        low_B, high_B = value.flatten(1).aminmax(dim=1)
+        return low_B, high_B
+
+    def bits(flags: Sequence[tuple[Tensor, int]]) -> Tensor:
+        total = torch.zeros_like(flags[0][0], dtype=torch.int64)
+        for flag_B, bit in flags:
+            total = total + flag_B.to(torch.int64) * bit
+        return total
+
+    maps_low, maps_high = extremes(maps_BCHW)
+    unit_low, unit_high = extremes(map_BHW)
+    grad_low, grad_high = extremes(backprop)
+    cam_high = cam_BHW.flatten(1).amax(dim=1)
+    return bits([
+        (maps_low.isnan(), Health.MAPS_NAN),
+        (maps_low.isinf() | maps_high.isinf(), Health.MAPS_INF),
+        ((grad_low == 0) & (grad_high == 0), Health.GRADIENT_ZERO),
+        (grad_low.isnan(), Health.GRADIENT_NAN),
+        (grad_low.isinf() | grad_high.isinf(), Health.GRADIENT_INF),
+        ((unit_low == 0) & (unit_high == 0), Health.UNIT_ZERO),
+        (cam_high == 0, Health.CAM_ZERO),
+    ])  # fmt: skip

@@ -1,0 +1,215 @@
+"""Any eval-mode model to one flat graph of ATen operations, with everything constant folded.
+
+The user's model is only read: it is called functionally on copies of its tensors, under fake
+tensors, so that no hook is set, no buffer written and no arithmetic done.
+"""
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor, fx, nn
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from rtvis.engine import fold
+from rtvis.errors import NetworkError
+
+aten = torch.ops.aten
+
+NodeOp: TypeAlias = Callable[..., Any]
+
+# Functionalisation writes every view as a copy; the plain view is cheaper and means the same
+# where nothing is mutated. `reshape` instead of `view`, which breaks under channels_last.
+_VIEW_OPS: dict[NodeOp, NodeOp] = {
+    aten.view_copy.default: aten.reshape.default,
+    aten.view.default: aten.reshape.default,
+    aten._unsafe_view.default: aten.reshape.default,
+    aten._reshape_copy.default: aten.reshape.default,
+    aten.t_copy.default: aten.t.default,
+    aten.permute_copy.default: aten.permute.default,
+    aten.transpose_copy.int: aten.transpose.int,
+    aten.expand_copy.default: aten.expand.default,
+    aten.slice_copy.Tensor: aten.slice.Tensor,
+    aten.select_copy.int: aten.select.int,
+    aten.squeeze_copy.dim: aten.squeeze.dim,
+    aten.squeeze_copy.dims: aten.squeeze.dims,
+    aten.squeeze_copy.default: aten.squeeze.default,
+    aten.unsqueeze_copy.default: aten.unsqueeze.default,
+    aten.split_copy.Tensor: aten.split.Tensor,
+    aten.split_with_sizes_copy.default: aten.split_with_sizes.default,
+    aten.unbind_copy.int: aten.unbind.int,
+    aten.alias_copy.default: aten.alias.default,
+    aten.detach_copy.default: aten.detach.default,
+}
+
+_IDENTITIES = {aten.alias.default, aten.clone.default, aten.lift_fresh_copy.default}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FlatModel:
+    """A model as one flat graph."""
+
+    module: fx.GraphModule
+    """One placeholder `x`, constants as attributes, one output: scores [B, K]. Every node that
+    depends on `x` has its fake value in `meta["val"]`."""
+    weight_names: dict[str, str]
+    """Constant's attribute name -> name of the model's parameter that it was made from."""
+    affines: dict[str, tuple[Tensor, Tensor]]
+    """Convolution node's name -> (scale_C, shift_C) of the batch norm folded into it: the node
+    computes `scale * convolution + shift`."""
+
+
+def flatten(model: nn.Module, example_BCHW: Tensor, *, name: str = "the model") -> FlatModel:
+    """The flat graph of `model` for inputs like `example_BCHW` (shape, dtype; values unused).
+
+    Args:
+        model: In eval mode, on any device; not changed. Returns one tensor [B, K].
+        example_BCHW: Its dtype is the dtype of the graph.
+        name: What to call the model in errors.
+
+    Raises:
+        NetworkError: The model's control flow depends on the values in its tensors, it returns
+            something other than one [B, K] tensor, or it fails on inputs of this shape.
+    """
+    masters = dict(model.named_parameters(remove_duplicate=False))
+    masters |= dict(model.named_buffers(remove_duplicate=False))
+    masters = {key: value.detach() for key, value in masters.items()}
+    dtype = example_BCHW.dtype
+    tensors = {key: _cast(value, dtype).cpu() for key, value in masters.items()}
+    example = torch.empty(example_BCHW.shape, dtype=dtype)
+    if model.training:
+        raise NetworkError(f"{name} is in training mode; call .eval() first")
+    graph_module = _trace(model, tensors, example, name)
+    _check_output(graph_module, example, name)
+    graph = graph_module.graph
+    graph.set_codegen(fx.graph.CodeGen())  # plain positional arguments, no pytrees
+    names = list(tensors)
+    placeholders = [node for node in graph.nodes if node.op == "placeholder"]
+    assert len(placeholders) == len(names) + 1, "tied parameters are listed once per name"
+    parameter_of = dict(zip(placeholders[:-1], names, strict=True))
+    x = placeholders[-1]
+    _remove_mutations(graph)
+    _canonicalise(graph)
+    affines = fold.fold_batch_norms(graph_module, x, parameter_of, masters, dtype)
+    weight_names = fold.fold_constants(graph_module, [x], parameter_of, tensors)
+    x.name = "x"
+    graph.eliminate_dead_code()
+    _name_switches(graph)
+    graph_module.delete_all_unused_submodules()
+    graph.lint()
+    graph_module.recompile()
+    live = {node.name for node in graph.nodes}
+    affines = {node: affine for node, affine in affines.items() if node in live}
+    return FlatModel(module=graph_module, weight_names=weight_names, affines=affines)
+
+
+def _cast(value: Tensor, dtype: torch.dtype) -> Tensor:
+    return value.to(dtype) if value.is_floating_point() else value
+
+
+def _trace(
+    model: nn.Module, tensors: dict[str, Tensor], example: Tensor, name: str
+) -> fx.GraphModule:
+    def call(tensors: dict[str, Tensor], x: Tensor) -> Tensor:
+        result: Tensor = torch.func.functional_call(model, tensors, (x,))
+        return result
+
+    pure = torch.func.functionalize(call, remove="mutations_and_views")
+    try:
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
+            return make_fx(pure, tracing_mode="fake")(tensors, example)
+    except Exception as fault:  # noqa: BLE001 - whatever the user's code raises is reported
+        cause = str(fault).strip().splitlines()
+        text = cause[0] if cause else type(fault).__name__
+        if "_local_scalar_dense" in str(fault) or "data-dependent" in str(fault).lower():
+            text = "its control flow depends on the values in a tensor (.item(), if tensor: ...)"
+        shape = "x".join(str(size) for size in example.shape)
+        raise NetworkError(f"{name} cannot be traced on a {shape} input: {text}") from fault
+
+
+def _check_output(graph_module: fx.GraphModule, example: Tensor, name: str) -> None:
+    output = next(node for node in graph_module.graph.nodes if node.op == "output")
+    value: Any = output.args[0]
+    if isinstance(value, list | tuple) and len(value) == 1:
+        value = value[0]
+        output.args = (value,)
+    if not isinstance(value, fx.Node) or not isinstance(value.meta.get("val"), Tensor):
+        raise NetworkError(
+            f"{name} returns {type(value).__name__}, not one tensor of scores; wrap it in a "
+            "module that returns the scores"
+        )
+    shape = tuple(value.meta["val"].shape)
+    if len(shape) != 2 or shape[0] != example.shape[0]:
+        raise NetworkError(f"{name} returns a tensor of shape {shape}, not [batch, classes]")
+
+
+def _remove_mutations(graph: fx.Graph) -> None:
+    """Drop the copies into buffers with which functionalisation ends a graph."""
+    for node in reversed(list(graph.nodes)):
+        if node.op == "call_function" and node.target is aten.copy_.default and not node.users:
+            graph.erase_node(node)
+    graph.eliminate_dead_code()
+    for node in graph.nodes:
+        schema = getattr(node.target, "_schema", None)
+        assert schema is None or not schema.is_mutable, f"{node} mutates its input"
+
+
+def _canonicalise(graph: fx.Graph) -> None:
+    """Spell every view as a view and every ReLU and clipped ReLU one way."""
+    for node in list(graph.nodes):
+        if node.op != "call_function":
+            continue
+        node.target = _VIEW_OPS.get(node.target, node.target)
+        if node.target in _IDENTITIES:
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
+            continue
+        rectifier = _rectifier(node)
+        if rectifier is not None:
+            node.target, node.args = rectifier
+            node.kwargs = {}
+
+
+def _name_switches(graph: fx.Graph) -> None:
+    """Give every max-pool a node for its switches: the backward pass reads them."""
+    for node in list(graph.nodes):
+        if node.target is not aten.max_pool2d_with_indices.default:
+            continue
+        if not any(user.args[1] == 1 for user in node.users):
+            with graph.inserting_after(node):
+                switches = graph.call_function(operator.getitem, (node, 1))
+            switches.meta["val"] = node.meta["val"][1]
+
+
+def _rectifier(node: fx.Node) -> tuple[NodeOp, tuple[Any, ...]] | None:
+    """The canonical (target, args) of a node that is some spelling of ReLU or a clipped ReLU."""
+    args = node.args
+    if node.target is aten.clamp_min.default and args[1] == 0:
+        return aten.relu.default, (args[0],)
+    if node.target is aten.clamp.default:
+        low = args[1] if len(args) > 1 else node.kwargs.get("min")
+        high = args[2] if len(args) > 2 else node.kwargs.get("max")
+        if low == 0 and high is None:
+            return aten.relu.default, (args[0],)
+        if low is not None and high is not None:
+            return aten.hardtanh.default, (args[0], low, high)
+    if node.target is aten.maximum.default:
+        for value, other in (args, args[::-1]):
+            if _is_zero_constant(other):
+                return aten.relu.default, (value,)
+    return None
+
+
+def _is_zero_constant(node: Any) -> bool:
+    return (
+        isinstance(node, fx.Node)
+        and node.op == "call_function"
+        and (
+            node.target in {aten.zeros.default, aten.zeros_like.default}
+            or (node.target in {aten.full.default, aten.full_like.default} and node.args[1] == 0)
+            or (node.target is aten.scalar_tensor.default and node.args[0] == 0)
+        )
+    )
