@@ -1,0 +1,198 @@
+"""The table of keys and buttons: the help overlay and the README's table are made from it."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from rtvis.render.scene import Binding
+from rtvis.runtime import commands
+from rtvis.runtime.commands import ViewCommand
+
+Effect: TypeAlias = Literal["leave", "save", "record", "next picture", "previous picture"]
+"""What reaches beyond the View; the runtime carries it out."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeyBinding:
+    """One line of the table."""
+
+    keys: tuple[str, ...]
+    """Names as in `KeyEvent`; the first one is the one to teach."""
+    action: ViewCommand | Effect
+    text: str
+    group: str
+    button: str = ""
+    """Name of the button on the canvas that does the same; often empty."""
+
+    @property
+    def name(self) -> str:
+        """Of the command, for messages: "cycle zoom"."""
+        if isinstance(self.action, str):
+            return self.action
+        return self.action.__name__.replace("_", " ")
+
+
+_MOVE = "Move"
+_BACKWARD = "Backward picture"
+_VIEW = "View"
+_PROGRAM = "Picture and program"
+
+BINDINGS: Final = (
+    KeyBinding(keys=("left", "j"), action=commands.move_left, text="left", group=_MOVE),
+    KeyBinding(keys=("right", "l"), action=commands.move_right, text="right", group=_MOVE),
+    KeyBinding(keys=("up", "i"), action=commands.move_up, text="up; out of the grid", group=_MOVE),
+    KeyBinding(
+        keys=("down", "k"), action=commands.move_down, text="down; into the grid", group=_MOVE
+    ),
+    KeyBinding(
+        keys=("page-up",), action=commands.move_fast_back, text="three rows back", group=_MOVE
+    ),
+    KeyBinding(
+        keys=("page-down",), action=commands.move_fast_on, text="three rows on", group=_MOVE
+    ),
+    KeyBinding(keys=("home",), action=commands.move_first, text="first", group=_MOVE),
+    KeyBinding(keys=("end",), action=commands.move_last, text="last", group=_MOVE),
+    KeyBinding(keys=("tab",), action=commands.switch_cursor, text="layers or grid", group=_MOVE),
+    KeyBinding(keys=("u",), action=commands.previous_layer, text="previous layer", group=_MOVE),
+    KeyBinding(keys=("o",), action=commands.next_layer, text="next layer", group=_MOVE),
+    KeyBinding(
+        keys=("b",),
+        action=commands.cycle_backward_easily,
+        text="next way to look back, or off",
+        group=_BACKWARD,
+        button="backward",
+    ),
+    KeyBinding(
+        keys=("n",),
+        action=commands.cycle_rule,
+        text="rule: gradient, guided, deconvnet",
+        group=_BACKWARD,
+        button="rule",
+    ),
+    KeyBinding(
+        keys=("m",),
+        action=commands.cycle_display,
+        text="display: raw, gray, norm, …",
+        group=_BACKWARD,
+        button="display",
+    ),
+    KeyBinding(
+        keys=("p",),
+        action=commands.cycle_seed,
+        text="start: maximum, map, activation",
+        group=_BACKWARD,
+    ),
+    KeyBinding(
+        keys=("z",),
+        action=commands.cycle_zoom,
+        text="enlarge the unit, the backward picture",
+        group=_VIEW,
+        button="zoom",
+    ),
+    KeyBinding(
+        keys=("c",), action=commands.toggle_cam, text="CAM on and off", group=_VIEW, button="cam"
+    ),
+    KeyBinding(
+        keys=("y",),
+        action=commands.cycle_cam_method,
+        text="next CAM method",
+        group=_VIEW,
+        button="cam-method",
+    ),
+    KeyBinding(
+        keys=("g",),
+        action=commands.toggle_colours,
+        text="colours or grey",
+        group=_VIEW,
+        button="colours",
+    ),
+    KeyBinding(
+        keys=("v",), action=commands.toggle_smoothing, text="steady colour range", group=_VIEW
+    ),
+    KeyBinding(keys=("backspace",), action=commands.reset, text="all as at first", group=_VIEW),
+    KeyBinding(
+        keys=("space", "f"),
+        action=commands.toggle_pause,
+        text="hold the picture",
+        group=_PROGRAM,
+        button="pause",
+    ),
+    KeyBinding(keys=("e",), action="next picture", text="next picture", group=_PROGRAM),
+    KeyBinding(keys=("w",), action="previous picture", text="previous picture", group=_PROGRAM),
+    KeyBinding(
+        keys=("x",), action="save", text="save all that is shown", group=_PROGRAM, button="save"
+    ),
+    KeyBinding(keys=("r",), action="record", text="record a film", group=_PROGRAM, button="record"),
+    KeyBinding(
+        keys=("h", "f1", "?"),
+        action=commands.toggle_help,
+        text="this help",
+        group=_PROGRAM,
+        button="help",
+    ),
+    KeyBinding(keys=("q", "escape"), action="leave", text="leave", group=_PROGRAM),
+)
+
+_SHOWN: Final = {
+    "left": "←",
+    "right": "→",
+    "up": "↑",
+    "down": "↓",
+    "page-up": "PgUp",
+    "page-down": "PgDn",
+    "escape": "Esc",
+}
+
+
+def by_key(bindings: Iterable[KeyBinding] = BINDINGS) -> dict[str, KeyBinding]:
+    """Key name -> binding.
+
+    Raises:
+        AssertionError: Two bindings want the same key; both are named (DVT-45).
+    """
+    table: dict[str, KeyBinding] = {}
+    for binding in bindings:
+        for key in binding.keys:
+            other = table.get(key)
+            assert other is None or other is binding, (
+                f"key '{key}' is bound to both '{other.name}' and '{binding.name}'"
+            )
+            table[key] = binding
+    return table
+
+
+def by_button(bindings: Iterable[KeyBinding] = BINDINGS) -> dict[str, KeyBinding]:
+    """Button name -> binding.
+
+    Raises:
+        AssertionError: Two bindings want the same button.
+    """
+    table: dict[str, KeyBinding] = {}
+    for binding in bindings:
+        if binding.button:
+            other = table.get(binding.button)
+            assert other is None, (
+                f"button '{binding.button}' is bound to both '{other.name}' and '{binding.name}'"
+            )
+            table[binding.button] = binding
+    return table
+
+
+def help_lines(bindings: Iterable[KeyBinding] = BINDINGS) -> tuple[Binding, ...]:
+    """The table for the help overlay."""
+    return tuple(
+        Binding(keys=_shown(binding.keys), text=binding.text, group=binding.group)
+        for binding in bindings
+    )
+
+
+def markdown_table(bindings: Iterable[KeyBinding] = BINDINGS) -> str:
+    """The table for the README."""
+    lines = ["| key | does | group |", "|---|---|---|"]
+    lines += [f"| {line.keys} | {line.text} | {line.group} |" for line in help_lines(bindings)]
+    return "\n".join(lines)
+
+
+def _shown(keys: tuple[str, ...]) -> str:
+    named = [_SHOWN.get(key, key if len(key) == 1 else key.capitalize()) for key in keys]
+    return " / ".join(named)

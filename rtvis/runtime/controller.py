@@ -1,0 +1,221 @@
+"""Keys and clicks become commands on the Session."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from rtvis.data import (
+    ClosedEvent,
+    Event,
+    KeyEvent,
+    Layer,
+    PointerEvent,
+    ResizeEvent,
+    ShownEvent,
+    Target,
+)
+from rtvis.render.layout import Layout
+from rtvis.runtime import commands
+from rtvis.runtime.bindings import Effect, KeyBinding, by_button, by_key
+from rtvis.runtime.commands import Context
+from rtvis.session import Session, View
+
+_NOWHERE = Target(kind="none")
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What the user sees: needed to tell what lies under the pointer."""
+
+    layout: Layout
+    top: tuple[int, ...] = ()
+    """Class indices in the rows of the list of classes."""
+
+
+class Controller:
+    """Turns events into commands. Owned by the thread that polls the window.
+
+    Args:
+        session: Takes the commands.
+        layers: Of the network.
+        default_layer: Index of the layer that a Selection without one means.
+        cam_methods: Names to cycle through.
+        lay_out: Where everything lies for a View; used to keep the selection in sight.
+        do: Carries out what reaches beyond the View.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        layers: tuple[Layer, ...],
+        default_layer: int,
+        cam_methods: tuple[str, ...],
+        lay_out: Callable[[View], Layout],
+        do: Callable[[Effect], None],
+    ) -> None:
+        self._session = session
+        self._layers = layers
+        self._default_layer = default_layer
+        self._cam_methods = cam_methods
+        self._lay_out = lay_out
+        self._do = do
+        self._keys = by_key()
+        self._buttons = by_button()
+        self.drawn: Drawn | None = None
+        """Replaced by the engine thread with each picture, read here; never changed in place."""
+
+    def handle(self, event: Event) -> None:
+        """Do what the event asks for. Closing and shown pictures are the runtime's own matter."""
+        match event:
+            case KeyEvent():
+                self._key(event.key)
+            case PointerEvent():
+                self._pointer(event)
+            case ResizeEvent():
+                self._change(
+                    lambda view: replace(view, canvas_size=(event.height, event.width)),
+                    follow=True,
+                )
+            case ClosedEvent() | ShownEvent():
+                pass
+            case _:
+                assert_never(event)
+
+    def _key(self, key: str) -> None:
+        view, _ = self._session.read()
+        if view.help_shown and key in {"escape", "q"}:
+            self._session.update(help_shown=False)
+            return
+        binding = self._keys.get(key)
+        if binding is None:
+            self._session.update(
+                notice=f"the key {key} does nothing; h shows the keys", notice_is_warning=False
+            )
+            return
+        self._run(binding)
+
+    def _run(self, binding: KeyBinding) -> None:
+        action = binding.action
+        if isinstance(action, str):
+            self._do(action)
+            return
+        context = self._context()
+        self._change(lambda view: action(view, context), follow=True)
+
+    def _pointer(self, event: PointerEvent) -> None:
+        drawn = self.drawn
+        if drawn is None:
+            return
+        target = drawn.layout.hit(event.x, event.y, classes=drawn.top)
+        match event.kind:
+            case "move":
+                self._session.update(hover=target)
+            case "leave":
+                self._session.update(hover=_NOWHERE)
+            case "wheel":
+                self._scroll(drawn.layout, target.pane, -event.wheel_steps)
+            case "down" | "double":
+                if event.button == "left":
+                    self._click(target, twice=event.kind == "double")
+            case _:
+                assert_never(event.kind)
+
+    def _click(self, target: Target, *, twice: bool) -> None:
+        view, _ = self._session.read()
+        if view.help_shown:
+            self._session.update(help_shown=False)
+            return
+        context = self._context()
+        match target.kind:
+            case "unit":
+                unit = target.unit
+                assert unit is not None
+                self._change(
+                    lambda view: replace(
+                        commands.select_unit(view, context, unit), cursor="grid", hint_shown=False
+                    )
+                )
+            case "layer":
+                index = next(
+                    i for i, layer in enumerate(self._layers) if layer.name == target.layer
+                )
+                self._change(
+                    lambda view: replace(
+                        commands.select_layer(view, context, index), cursor="layers"
+                    ),
+                    follow=True,
+                )
+            case "class":
+                chosen = target.class_index
+                assert chosen is not None
+                if twice:
+                    self._change(
+                        lambda view: commands.explain_class_unit(view, context, chosen),
+                        follow=True,
+                    )
+                else:
+                    self._change(lambda view: commands.toggle_class(view, chosen))
+            case "position":
+                position = target.position
+                assert position is not None
+                self._change(
+                    lambda view: replace(
+                        commands.toggle_position(view, context, position), hint_shown=False
+                    )
+                )
+            case "rule" | "pane":
+                binding = self._buttons.get(target.pane.removeprefix("button:"))
+                if target.pane.startswith("button:") and binding is not None:
+                    self._run(binding)
+            case "none":
+                pass
+            case _:
+                assert_never(target.kind)
+
+    def _scroll(self, layout: Layout, pane: str, rows: int) -> None:
+        if pane == "layers":
+            limit = layout.max_layer_scroll
+            self._session.apply(
+                lambda view: replace(
+                    view, layer_scroll=min(max(view.layer_scroll + rows, 0), limit)
+                )
+            )
+        elif pane == "grid":
+            limit = layout.max_grid_scroll
+            self._session.apply(
+                lambda view: replace(view, grid_scroll=min(max(view.grid_scroll + rows, 0), limit))
+            )
+
+    def _change(self, command: Callable[[View], View], *, follow: bool = False) -> None:
+        """Apply a command; `follow` brings the selection into sight if the command moved it."""
+
+        def change(view: View) -> View:
+            changed = command(view)
+            moved = (
+                changed.selection.layer != view.selection.layer
+                or changed.selection.unit != view.selection.unit
+                or changed.canvas_size != view.canvas_size
+                or changed.zoom != view.zoom
+            )
+            return self._in_sight(changed) if follow and moved else changed
+
+        self._session.apply(change)
+
+    def _in_sight(self, view: View) -> View:
+        layout = self._lay_out(view)
+        context = self._context()
+        return replace(
+            view,
+            grid_scroll=layout.grid_scroll_to(view.selection.unit or 0),
+            layer_scroll=layout.layer_scroll_to(context.layer(view).name),
+        )
+
+    def _context(self) -> Context:
+        grid = self.drawn.layout.grid if self.drawn is not None else None
+        return Context(
+            layers=self._layers,
+            default_layer=self._default_layer,
+            cam_methods=self._cam_methods,
+            num_columns=grid.num_cols if grid is not None else 1,
+        )
