@@ -146,7 +146,7 @@ class Preprocessing:
             first_row : first_row + down_OH.shape[1],
             first_column : first_column + across_OW.shape[1],
         ].permute(2, 0, 1)
-        # Columns first and rounded to uint8's values between the passes, as PIL does it: where a
+        # Columns first and rounded to uint8 values between the passes, as the kernel does: where a
         # cubic overshoots, the other order differs by tens of grey levels.
         narrow_3HO = source_3HW.float() @ across_OW.T
         narrow_3HO = narrow_3HO.round_().clamp_(0.0, 255.0)
