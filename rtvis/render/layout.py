@@ -1,0 +1,442 @@
+"""Where everything lies on the canvas, and what lies under the pointer. Numbers only."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rtvis.data import Layer, Target
+from rtvis.render.grid import Grid, Rect, fit_grid
+from rtvis.render.strip import Strip, lay_strip
+from rtvis.render.text import measure
+from rtvis.session import View
+
+MIN_SIZE: Final = (480, 640)
+"""(height, width): smaller canvases are laid out as if they had this size and cut off."""
+
+NUM_TOP: Final = 5
+
+BUTTONS: Final = (
+    "pause", "record", "save", "help",  # header
+    "cam", "cam-method",                # input
+    "rule", "display", "backward",      # backward picture
+    "colours", "zoom",                  # grid
+)  # fmt: skip
+"""Names of the things that do what a key does; `hit` gives Target(kind="pane", pane="button:NAME"),
+but kind="rule" for the rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """A word that can be clicked."""
+
+    name: str
+    rect: Rect
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metrics:
+    """Sizes in pixels at the canvas's scale."""
+
+    scale: float
+    text: int
+    """Height of the font."""
+    gap: int
+    title: int
+    """Height of a pane's title row."""
+    row: int
+    """Height of a row of a list."""
+    pad: int
+    line: int
+    """Thickness of outlines."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """All rectangles of one canvas. Panes that are folded away are absent from `panes`."""
+
+    size: tuple[int, int]
+    """(height, width) of the canvas."""
+    metrics: Metrics
+    panes: dict[str, Rect]
+    """"header", "input", "unit", "backprop", "layers", "grid", "classes", "details", "status":
+    the whole panels, without overlap."""
+    contents: dict[str, Rect]
+    """Of the panes with a title: what lies below it."""
+    images: dict[str, Rect]
+    """"input", "unit", "backprop": where the pictures themselves are drawn; one of them moves
+    into the grid's pane when zoomed."""
+    layer: Layer | None
+    """Whose maps are shown."""
+    unit: int
+    """Unit that is shown enlarged."""
+    strip: Strip
+    grid: Grid | None
+    """None while another picture is zoomed into its place, or without layers."""
+    class_rows: tuple[Rect, ...]
+    """Rows of the top classes, best first."""
+    buttons: tuple[Button, ...]
+
+    @property
+    def max_grid_scroll(self) -> int:
+        """Largest useful `View.grid_scroll`."""
+        return self.grid.max_scroll if self.grid is not None else 0
+
+    @property
+    def max_layer_scroll(self) -> int:
+        """Largest useful `View.layer_scroll`."""
+        return self.strip.max_scroll
+
+    def grid_scroll_to(self, unit: int) -> int:
+        """`View.grid_scroll` that brings a unit into sight, moving as little as can be."""
+        return self.grid.scroll_to(unit) if self.grid is not None else 0
+
+    def layer_scroll_to(self, layer: str) -> int:
+        """`View.layer_scroll` that brings a layer into sight, moving as little as can be."""
+        return self.strip.scroll_to(layer)
+
+    def button(self, name: str) -> Button | None:
+        """A button by name; None where it is folded away."""
+        return next((button for button in self.buttons if button.name == name), None)
+
+    def pane_at(self, x: int, y: int) -> str:
+        """Name of the pane that holds the pixel; empty between panes."""
+        for name, rect in self.panes.items():
+            if rect.contains(x, y):
+                return name
+        return ""
+
+    def hit(self, x: int, y: int, *, classes: Sequence[int] = ()) -> Target:
+        """What lies under a pixel.
+
+        Args:
+            x: Column of the canvas.
+            y: Row of the canvas.
+            classes: Class indices of the rows of top classes, best first, as they were drawn
+                (`Readout.top`).
+        """
+        pane = self.pane_at(x, y)
+        if not pane:
+            return Target(kind="none")
+        for button in self.buttons:
+            if button.rect.contains(x, y):
+                kind = "rule" if button.name == "rule" else "pane"
+                return Target(kind=kind, pane=f"button:{button.name}")
+        if pane == "layers":
+            chip = self.strip.at(x, y)
+            if chip is not None and chip.layer is not None:
+                return Target(kind="layer", pane=pane, layer=chip.layer)
+        if pane == "classes":
+            for row, class_index in zip(self.class_rows, classes, strict=False):
+                if row.contains(x, y):
+                    return Target(kind="class", pane=pane, class_index=class_index)
+        if self.layer is not None:
+            if pane == "grid" and self.grid is not None:
+                unit = self.grid.at(x, y)
+                if unit is not None:
+                    return Target(kind="unit", pane=pane, layer=self.layer.name, unit=unit)
+            position = self.position_at(x, y)
+            if position is not None:
+                return Target(
+                    kind="position",
+                    pane=pane,
+                    layer=self.layer.name,
+                    unit=self.unit,
+                    position=position,
+                )
+        return Target(kind="pane", pane=pane)
+
+    def position_at(self, x: int, y: int) -> tuple[int, int] | None:
+        """(row, column) of the enlarged map under a pixel; None outside it."""
+        image = self.images["unit"]
+        if self.layer is None or not image.contains(x, y):
+            return None
+        map_height, map_width = self.layer.map_size
+        row = (y - image.top) * map_height // image.height
+        column = (x - image.left) * map_width // image.width
+        return row, column
+
+    def neuron(self, position: tuple[int, int]) -> Rect:
+        """The pixels of one neuron in the enlarged map; the inverse of `position_at`."""
+        assert self.layer is not None, "there is no enlarged map without a layer"
+        image = self.images["unit"]
+        map_height, map_width = self.layer.map_size
+        top = -(-position[0] * image.height // map_height)
+        left = -(-position[1] * image.width // map_width)
+        bottom = -(-(position[0] + 1) * image.height // map_height)
+        right = -(-(position[1] + 1) * image.width // map_width)
+        return Rect(image.top + top, image.left + left, bottom - top, right - left)
+
+
+def canvas_scale(size: tuple[int, int]) -> float:
+    """1, 1.5 or 2: how large text and gaps are on a canvas of (height, width)."""
+    height, width = size
+    if height >= 1900 and width >= 3200:
+        return 2.0
+    if height >= 1300 and width >= 2240:
+        return 1.5
+    return 1.0
+
+
+def metrics_for(size: tuple[int, int]) -> Metrics:
+    """Sizes for a canvas of (height, width): text of 13 pixels, of 15 from 1080 rows on."""
+    scale = canvas_scale(size)
+    height, width = size
+    room = min(height / scale - 700, (width / scale - 1000) * 0.5) / 300
+    text = 13.0 + 2.0 * min(max(room, 0.0), 1.0)
+
+    def px(number: float) -> int:
+        return round(number * scale)
+
+    return Metrics(
+        scale=scale,
+        text=px(text),
+        gap=px(8),
+        title=px(text + 15),
+        row=px(text + 11),
+        pad=px(8),
+        line=px(2),
+    )
+
+
+def shown_layer(view: View, layers: Sequence[Layer]) -> Layer | None:
+    """The layer that a view selects: by name, else the last convolution, else the last."""
+    for layer in layers:
+        if layer.name == view.selection.layer:
+            return layer
+    convolutions = [layer for layer in layers if layer.kind == "conv"]
+    return (convolutions or list(layers) or [None])[-1]
+
+
+def names_classes(layer: Layer, layers: Sequence[Layer], labels: Sequence[str] | None) -> bool:
+    """True if the units of `layer` are the classes that `labels` names."""
+    return (
+        labels is not None
+        and layer.index == layers[-1].index
+        and layer.num_units == len(labels)
+        and layer.map_size == (1, 1)
+    )
+
+
+def layout(
+    view: View,
+    layers: Sequence[Layer],
+    *,
+    labels: Sequence[str] | None = None,
+    layer: Layer | None = None,
+    unit: int | None = None,
+    frame_size: tuple[int, int] | None = None,
+) -> Layout:
+    """Lay out a canvas.
+
+    Args:
+        view: Gives the canvas size, the scroll positions and what is zoomed.
+        layers: All layers of the network.
+        labels: Names of the classes.
+        layer: Whose maps are shown; default: the one that the view selects.
+        unit: The unit that is shown enlarged; default: the view's, or 0.
+        frame_size: (height, width) of the source picture; default: square.
+    """
+    size = (max(view.canvas_size[0], MIN_SIZE[0]), max(view.canvas_size[1], MIN_SIZE[1]))
+    metrics = metrics_for(size)
+    layer = layer if layer is not None else shown_layer(view, layers)
+    unit = unit if unit is not None else view.selection.unit or 0
+    panes, contents = _panes(size, metrics)
+
+    strip_area = contents["layers"]
+    strip = _strip(layers, strip_area, metrics, view.layer_scroll)
+    # The strip takes the rows that it needs, and the grid what is left.
+    spare = strip_area.height - strip.rows_in_sight * strip.row_height
+    _give_rows(panes, contents, from_pane="layers", to_pane="grid", rows=spare)
+
+    images = {
+        "input": contents["input"].fit(*(frame_size or (1, 1))),
+        "unit": _unit_area(contents["unit"], metrics),
+        "backprop": contents["backprop"].fit(1, 1),
+    }
+    grid = None
+    if view.zoom == "unit":
+        images["unit"] = _unit_area(contents["grid"], metrics)
+    elif view.zoom == "backprop":
+        images["backprop"] = contents["grid"].fit(1, 1)
+    elif layer is not None:
+        grid = _grid(layer, layers, labels, contents["grid"], metrics, view.grid_scroll)
+    if layer is not None:
+        images["unit"] = images["unit"].fit(*layer.map_size)
+    class_rows: tuple[Rect, ...] = ()
+    if "classes" in contents:
+        area = contents["classes"]
+        height = area.height // NUM_TOP
+        class_rows = tuple(
+            Rect(area.top + i * height, area.left, height, area.width) for i in range(NUM_TOP)
+        )
+    return Layout(
+        size=size,
+        metrics=metrics,
+        panes=panes,
+        contents=contents,
+        images=images,
+        layer=layer,
+        unit=unit,
+        strip=strip,
+        grid=grid,
+        class_rows=class_rows,
+        buttons=_buttons(view, panes, metrics),
+    )
+
+
+def _panes(size: tuple[int, int], metrics: Metrics) -> tuple[dict[str, Rect], dict[str, Rect]]:
+    height, width = size
+    gap, scale = metrics.gap, metrics.scale
+    header = Rect(0, 0, metrics.title + gap, width)
+    status = Rect(height - metrics.title, 0, metrics.title, width)
+    body = Rect(header.bottom, gap, status.top - header.bottom, width - 2 * gap)
+
+    # Left: three panes of equal height, as wide as a square picture and a colour scale need.
+    third = (body.height - 2 * gap) // 3
+    ideal = third - metrics.title + 64 * scale
+    left_width = round(min(max(ideal, 0.17 * width, 200 * scale), 0.26 * width))
+    panes = {"header": header}
+    for index, name in enumerate(("input", "unit", "backprop")):
+        top = body.top + index * (third + gap)
+        bottom = body.bottom if index == 2 else top + third
+        panes[name] = Rect(top, body.left, bottom - top, left_width)
+
+    right_width = 0
+    if width >= 1100 * scale:
+        right_width = round(min(max(0.175 * width, 224 * scale), 340 * scale))
+        left = body.right - right_width
+        classes_height = metrics.title + NUM_TOP * round(1.75 * metrics.row) + metrics.pad
+        panes["classes"] = Rect(body.top, left, classes_height, right_width)
+        below = body.top + classes_height + gap
+        panes["details"] = Rect(below, left, body.bottom - below, right_width)
+
+    centre_left = body.left + left_width + gap
+    centre_width = body.right - centre_left - (right_width + gap if right_width else 0)
+    # At most 30 % for the list of layers, in whole rows.
+    rows = max(int(0.3 * body.height - metrics.pad * 2) // metrics.row, 2)
+    strip_height = rows * metrics.row + 2 * metrics.pad
+    panes["layers"] = Rect(body.top, centre_left, strip_height, centre_width)
+    grid_top = body.top + strip_height + gap
+    panes["grid"] = Rect(grid_top, centre_left, body.bottom - grid_top, centre_width)
+    panes["status"] = status
+
+    contents = {}
+    for name in ("input", "unit", "backprop", "grid", "classes", "details"):
+        if name in panes:
+            pane = panes[name]
+            contents[name] = Rect(
+                pane.top + metrics.title, pane.left, pane.height - metrics.title, pane.width
+            )
+    for name in ("grid", "classes", "details"):
+        if name in contents:
+            area = contents[name]
+            contents[name] = Rect(
+                area.top,
+                area.left + metrics.pad,
+                area.height - metrics.pad,
+                area.width - 2 * metrics.pad,
+            )
+    contents["layers"] = panes["layers"].inset(metrics.pad)
+    return panes, contents
+
+
+def _strip(layers: Sequence[Layer], area: Rect, metrics: Metrics, scroll: int) -> Strip:
+    return lay_strip(
+        layers,
+        area,
+        measure=lambda text: measure(text, metrics.text),
+        row_height=metrics.row,
+        pad=metrics.pad * 3 // 4,
+        gap=metrics.gap // 2,
+        scroll=scroll,
+    )
+
+
+def _give_rows(
+    panes: dict[str, Rect],
+    contents: dict[str, Rect],
+    *,
+    from_pane: str,
+    to_pane: str,
+    rows: int,
+) -> None:
+    for rects in (panes, contents):
+        above, below = rects[from_pane], rects[to_pane]
+        rects[from_pane] = Rect(above.top, above.left, above.height - rows, above.width)
+        rects[to_pane] = Rect(below.top - rows, below.left, below.height + rows, below.width)
+
+
+def _unit_area(content: Rect, metrics: Metrics) -> Rect:
+    """Where the enlarged map may go: the content without the colour scale at its right."""
+    return Rect(
+        content.top, content.left, content.height, content.width - round(58 * metrics.scale)
+    )
+
+
+def _grid(
+    layer: Layer,
+    layers: Sequence[Layer],
+    labels: Sequence[str] | None,
+    area: Rect,
+    metrics: Metrics,
+    scroll: int,
+) -> Grid:
+    if layer.map_size == (1, 1):
+        # DVT-24: values of a dense layer are cells of at least 3 pixels.
+        cells = fit_grid(layer.num_units, (1, 1), area, min_tile=3, gap=1, scroll=scroll)
+        if not names_classes(layer, layers, labels):
+            return cells
+        named = fit_grid(
+            layer.num_units,
+            (2, 5),
+            area,
+            min_tile=3,
+            gap=metrics.line,
+            caption_height=metrics.row,
+            scroll=scroll,
+        )
+        return named if named.tile_width >= 64 * metrics.scale else cells
+    return fit_grid(
+        layer.num_units,
+        layer.map_size,
+        area,
+        min_tile=round(24 * metrics.scale),
+        gap=metrics.line,
+        scroll=scroll,
+    )
+
+
+def _buttons(view: View, panes: dict[str, Rect], metrics: Metrics) -> tuple[Button, ...]:
+    """Buttons stand at the right ends of title rows, the last one outermost."""
+    cam = "CAM on" if view.cam_shown else "CAM off"
+    backward = "on" if view.backward_shown else "off"
+    zoomed = {"grid": "grid", "unit": "unit", "backprop": "backward"}[view.zoom]
+    rows = {
+        "header": (
+            ("pause", "resume" if view.paused else "pause"),
+            ("record", "stop" if view.recording else "record"),
+            ("save", "save"),
+            ("help", "help"),
+        ),
+        "input": (("cam-method", view.selection.cam), ("cam", cam)),
+        "backprop": (
+            ("rule", view.selection.rule),
+            ("display", view.backprop_display),
+            ("backward", backward),
+        ),
+        "grid": (("colours", "colour" if view.coloured else "grey"), ("zoom", zoomed)),
+    }
+    buttons = []
+    for pane, words in rows.items():
+        height = metrics.row - metrics.gap // 2
+        bar = panes[pane]
+        bar_height = bar.height if pane == "header" else metrics.title
+        right = bar.right - metrics.gap
+        for name, text in reversed(words):
+            width = measure(text, metrics.text) + 2 * (metrics.pad * 3 // 4)
+            right -= width
+            top = bar.top + (bar_height - height) // 2
+            buttons.append(Button(name, Rect(top, right, height, width), text))
+            right -= metrics.gap // 2
+    return tuple(reversed(buttons))

@@ -1,0 +1,141 @@
+"""The few numbers that the text shows, packed on the device and downloaded with the canvas.
+
+Text needs numbers in host memory, and reading one back waits for the device. So a turn packs them
+into one small tensor. On a CPU it is read at once; on CUDA it travels with the canvas, and the
+text of the next picture uses it.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rtvis.data import Result, Target
+
+NUM_TOP = 5
+_HEAD = 14
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Readout:
+    """Numbers of one picture, for its text."""
+
+    top: tuple[tuple[int, float], ...] = ()
+    """(class index, probability) of the best classes, best first."""
+    class_index: int = -1
+    """Class that the CAM explains; -1 before the first result."""
+    class_probability: float = 0.0
+    value: float = 0.0
+    """The selected unit's value at `position`."""
+    position: tuple[int, int] = (0, 0)
+    """(row, column) of the seed."""
+    health: int = 0
+    """Bit set of `rtvis.data.Health`."""
+    low: float = 0.0
+    """Smallest value of the layer's maps."""
+    high: float = 0.0
+    range_low: float = 0.0
+    """Lower end of the grid's colour scale: 0 unless the layer has negative values."""
+    range_high: float = 1.0
+    unit_low: float = 0.0
+    """Smallest value of the selected unit's map."""
+    unit_high: float = 0.0
+    hover_value: float = 0.0
+    """Of what is under the pointer: the maximum of a unit's map, or one neuron."""
+    gradient_max: float = 0.0
+    """Largest magnitude of the backward picture."""
+    layer: str = ""
+    unit: int = 0
+    seq: int = -1
+    """Of the frame; -1 before the first result."""
+
+
+def pack_readout(
+    result: Result,
+    *,
+    batch_index: int,
+    hover: Target,
+    low: Tensor,
+    high: Tensor,
+    range_low: Tensor,
+    range_high: Tensor,
+) -> Tensor:
+    """One float64 vector on the device, which `unpack_readout` turns into a Readout.
+
+    Args:
+        result: What is shown.
+        batch_index: Picture of the batch that is shown.
+        hover: What is under the pointer; its value is packed too.
+        low: Smallest value of the layer's maps, a scalar on the device.
+        high: Largest one.
+        range_low: Lower end of the grid's colour scale.
+        range_high: Upper end.
+    """
+    maps_CHW = result.maps_BCHW[batch_index]
+    scores_K = result.scores_BK[batch_index].double()
+    # float64 holds every index and every float32 exactly.
+    probabilities_K = scores_K.softmax(dim=0)
+    top = probabilities_K.topk(min(NUM_TOP, probabilities_K.numel()))
+    class_index = result.class_index_B[batch_index]
+    unit_HW = maps_CHW[min(result.selection.unit or 0, maps_CHW.shape[0] - 1)]
+    unit_low, unit_high = torch.aminmax(unit_HW)
+    backprop_3HW = result.backprop_B3HW[batch_index]
+    gradient_low, gradient_high = torch.aminmax(backprop_3HW)
+    head = [
+        class_index,
+        probabilities_K.index_select(0, class_index.reshape(1))[0],
+        result.value_B[batch_index],
+        result.position_B2[batch_index, 0],
+        result.position_B2[batch_index, 1],
+        result.health_B[batch_index],
+        low,
+        high,
+        range_low,
+        range_high,
+        unit_low,
+        unit_high,
+        _hovered(maps_CHW, hover, result),
+        torch.maximum(-gradient_low, gradient_high),
+    ]
+    assert len(head) == _HEAD
+    return torch.cat([torch.stack([x.double() for x in head]), top.indices.double(), top.values])
+
+
+def unpack_readout(numbers: list[float], result: Result) -> Readout:
+    """The numbers of a packed vector, once they are in host memory (`tensor.tolist()`)."""
+    (class_index, class_probability, value, row, column, health, *rest) = numbers[:_HEAD]
+    low, high, range_low, range_high, unit_low, unit_high, hover_value, gradient_max = rest
+    num_top = (len(numbers) - _HEAD) // 2
+    indices, values = numbers[_HEAD : _HEAD + num_top], numbers[_HEAD + num_top :]
+    return Readout(
+        top=tuple((int(i), p) for i, p in zip(indices, values, strict=True)),
+        class_index=int(class_index),
+        class_probability=class_probability,
+        value=value,
+        position=(int(row), int(column)),
+        health=int(health),
+        low=low,
+        high=high,
+        range_low=range_low,
+        range_high=range_high,
+        unit_low=unit_low,
+        unit_high=unit_high,
+        hover_value=hover_value,
+        gradient_max=gradient_max,
+        layer=result.selection.layer or "",
+        unit=result.selection.unit or 0,
+        seq=result.seq,
+    )
+
+
+def _hovered(maps_CHW: Tensor, hover: Target, result: Result) -> Tensor:
+    """The value under the pointer; 0 where there is none. The indices are host numbers."""
+    num_units, height, width = maps_CHW.shape
+    if hover.layer == result.selection.layer and hover.unit is not None and hover.unit < num_units:
+        if hover.kind == "unit":
+            return maps_CHW[hover.unit].amax()
+        if hover.kind == "position" and hover.position is not None:
+            row, column = hover.position
+            if row < height and column < width:
+                return maps_CHW[hover.unit, row, column]
+    return maps_CHW.new_zeros(())

@@ -1,0 +1,61 @@
+"""What one canvas shows: numbers on the device, and words for the screen."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from torch import Tensor
+
+from rtvis.data import Form, Layer, Rates, Result, SourceStatus
+from rtvis.session import View
+
+CamStyle = Literal["alpha", "blend"]
+"""How a CAM lies over the picture: turbo with alpha from the value, or RT-23's fixed blend."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Binding:
+    """One line of the help overlay, made from the table that also binds the keys."""
+
+    keys: str
+    """As shown: "u / o"."""
+    text: str
+    group: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Scene:
+    """Everything that the compositor needs for one canvas. Made anew each turn."""
+
+    view: View
+    layers: tuple[Layer, ...]
+    image_HW3: Tensor | None = None
+    """uint8 RGB, 0..255, on the compositor's device: the frame, uncropped. None before the
+    first frame."""
+    result: Result | None = None
+    """Of this frame and selection, or an older one with `stale_since_ns`. The first picture of
+    a batch is drawn."""
+    batch_index: int = 0
+    labels: tuple[str, ...] | None = None
+    network: str = ""
+    source_name: str = ""
+    """Without credentials."""
+    source: SourceStatus = field(default_factory=lambda: SourceStatus(state="opening"))
+    rates: Rates = field(default_factory=Rates)
+    device: str = "cpu"
+    form: Form = "eager"
+    compile_note: str = ""
+    """ "compiling", or why there is no faster form; empty when there is nothing to say."""
+    weights_note: str = ""
+    rule_note: str = ""
+    """Such as "guided is defined for ReLU; SiLU's gradients are clamped"."""
+    error_note: str = ""
+    """Why there is no result for this selection; shown in the grid pane."""
+    now_ns: int = 0
+    """time.monotonic_ns(): the origin of every age shown."""
+    stale_since_ns: int = 0
+    """Since when the network's panes show an old result; 0 when they are current."""
+    bindings: tuple[Binding, ...] = ()
+    """For the help overlay, in order; groups stay together."""
+    cam_style: CamStyle = "alpha"
+    recording_note: str = ""
+    """Where a recording goes and how much of it there is."""

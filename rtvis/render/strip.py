@@ -1,0 +1,160 @@
+"""The list of layers as a wrapped strip: names in order of execution, grouped by map size."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rtvis.data import Layer
+from rtvis.render.grid import Rect
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """One word of the strip: a layer, or (with `layer` None) the heading of a group."""
+
+    text: str
+    row: int
+    left: int
+    """From the left end of the strip."""
+    width: int
+    layer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Strip:
+    """Chips in rows, of which those from `first_row` on are in sight."""
+
+    area: Rect
+    chips: tuple[Chip, ...]
+    row_height: int
+    chip_height: int
+    num_rows: int
+    rows_in_sight: int
+    first_row: int
+
+    @property
+    def max_scroll(self) -> int:
+        """Largest `first_row`."""
+        return max(self.num_rows - self.rows_in_sight, 0)
+
+    def rect(self, chip: Chip) -> Rect | None:
+        """Where a chip is drawn; None if it is scrolled out of sight."""
+        row = chip.row - self.first_row
+        if not 0 <= row < self.rows_in_sight:
+            return None
+        top = self.area.top + row * self.row_height
+        return Rect(top, self.area.left + chip.left, self.chip_height, chip.width)
+
+    def at(self, x: int, y: int) -> Chip | None:
+        """The chip that holds the pixel."""
+        for chip in self.chips:
+            rect = self.rect(chip)
+            if rect is not None and rect.contains(x, y):
+                return chip
+        return None
+
+    def scroll_to(self, layer: str) -> int:
+        """The `first_row` nearest to the present one that brings a layer into sight."""
+        for chip in self.chips:
+            if chip.layer == layer:
+                lowest = max(chip.row - self.rows_in_sight + 1, 0)
+                return min(max(self.first_row, lowest), chip.row, self.max_scroll)
+        return self.first_row
+
+
+def short_names(names: Sequence[str]) -> list[str]:
+    """Names without the words that most of them share, still different from each other.
+
+    `blocks.2.0.conv_dw` becomes `2.0.dw` where most layers live in `blocks`; a name whose short
+    form would be ambiguous stays whole.
+    """
+    first_words = Counter(name.split(".")[0] for name in names if "." in name)
+    common = {word for word, count in first_words.items() if 2 * count > len(names)}
+
+    def shorten(name: str) -> str:
+        words = name.split(".")
+        if len(words) > 1 and words[0] in common:
+            words = words[1:]
+        if len(words) > 1 and words[-1].startswith("conv_"):
+            words[-1] = words[-1].removeprefix("conv_")
+        return ".".join(words)
+
+    shorts = [shorten(name) for name in names]
+    uses = Counter(shorts) + Counter(names)
+    return [
+        short if short == name or uses[short] == 1 else name
+        for short, name in zip(shorts, names, strict=True)
+    ]
+
+
+def group_title(layers: Sequence[Layer]) -> str:
+    """What the heading of neighbouring layers of one map size says: size, receptive fields."""
+    height, width = layers[0].map_size
+    if layers[0].kind == "dense" and (height, width) == (1, 1):
+        return "dense"
+    # The larger side of each, and a range where it grows within the group.
+    fields = [max(layer.receptive_field) for layer in layers]
+    span = f"{fields[0]}" if fields[0] == fields[-1] else f"{fields[0]}–{fields[-1]}"
+    return f"{height}×{width}  rf {span}"
+
+
+def lay_strip(
+    layers: Sequence[Layer],
+    area: Rect,
+    *,
+    measure: Callable[[str], int],
+    row_height: int,
+    pad: int,
+    gap: int,
+    scroll: int,
+) -> Strip:
+    """Set the layers left to right in rows, each group of one map size after its heading.
+
+    Args:
+        layers: In order of execution.
+        area: Where the strip may go; as many rows are in sight as fit.
+        measure: Width of a text in pixels.
+        row_height: Rows from one line of chips to the next.
+        pad: Room left and right of a chip's text.
+        gap: Room between chips.
+        scroll: Wanted first row; clipped to what there is.
+    """
+    names = short_names([layer.name for layer in layers])
+    chips: list[Chip] = []
+    row = left = 0
+
+    def put(text: str, layer: str | None, *, keep_with: int = 0) -> None:
+        nonlocal row, left
+        width = min(measure(text) + (2 * pad if layer is not None else pad), area.width)
+        if left and left + width + keep_with > area.width:
+            row, left = row + 1, 0
+        chips.append(Chip(text, row, left, width, layer))
+        left += width + gap
+
+    start = 0
+    while start < len(layers):
+        key = (layers[start].map_size, layers[start].kind)
+        end = start
+        while end < len(layers) and (layers[end].map_size, layers[end].kind) == key:
+            end += 1
+        if left:
+            left += 2 * gap
+        # A heading never stands at the end of a row without its first layer.
+        first_width = gap + measure(names[start]) + 2 * pad
+        put(group_title(layers[start:end]), None, keep_with=first_width)
+        for index in range(start, end):
+            put(names[index], layers[index].name)
+        start = end
+    num_rows = row + 1 if chips else 0
+    chip_height = row_height - max(gap // 2, 1)
+    fitting = max((area.height + row_height - chip_height) // row_height, 1)
+    rows_in_sight = min(fitting, num_rows)
+    return Strip(
+        area=area,
+        chips=tuple(chips),
+        row_height=row_height,
+        chip_height=chip_height,
+        num_rows=num_rows,
+        rows_in_sight=rows_in_sight,
+        first_row=min(max(scroll, 0), max(num_rows - rows_in_sight, 0)),
+    )
