@@ -1,0 +1,324 @@
+"""The loop: frames in, pictures out, the user's events back in."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal, Self, TypeAlias, assert_never
+
+from rtvis.data import ClosedEvent, Event, Frame, Rates, ShownEvent
+from rtvis.registry import CAM_METHODS
+from rtvis.render.layout import Layout, layout
+from rtvis.runtime.bindings import Effect, help_lines
+from rtvis.runtime.controller import Controller
+from rtvis.runtime.recording import Recordings
+from rtvis.runtime.save import Saver
+from rtvis.runtime.turn import Composed, CompositorLike, EngineLike, Turn
+from rtvis.session import Session, View
+from rtvis.sinks.base import Sink
+from rtvis.slot import LatestSlot
+from rtvis.sources.base import Source
+from rtvis.timing import RateMeter
+
+_LOG = logging.getLogger(__name__)
+
+Reason: TypeAlias = Literal["ended", "frames", "left", "closed", "interrupted", "failed"]
+
+_IDLE_S = 0.01
+"""How long a turn waits for a frame: also how late it sees a change of the session."""
+_EVENTS_S = 0.05
+"""How long the main thread waits for events; the engine thread wakes it for pictures."""
+_NOTICE_S = 5.0
+_WARNING_S = 10.0
+_STOP_LIMIT_S = 5.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Progress:
+    """How far a run has come."""
+
+    num_processed: int
+    num_frames: int | None
+    """In all, where that is known."""
+    rates: Rates
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summary:
+    """How a run ended."""
+
+    reason: Reason
+    """"ended": the source is over; "frames": as many as were asked for; "left": by the user;
+    "closed": the window; "interrupted": Ctrl-C; "failed": the source or the film."""
+    message: str = ""
+    """Why, where it failed or the display went away."""
+    num_processed: int = 0
+    num_faults: int = 0
+    """Turns whose frame or selection could not be computed or drawn."""
+    rates: Rates = field(default_factory=Rates)
+    films: tuple[Path, ...] = ()
+    """Films that were finished."""
+
+
+class Pipeline:
+    """Runs source, engine, compositor and sinks against each other until one of them is over.
+
+    `run` must be called on the main thread, which serves the window; the engine runs on a thread
+    of its own. Source, engine and window belong to the caller, who closes them after the run.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: EngineLike,
+        source: Source,
+        compositor: CompositorLike,
+        session: Session | None = None,
+        window: Sink | None = None,
+        num_frames: int | None = None,
+        folder: Path | None = None,
+    ) -> None:
+        """Put the parts together; nothing starts before `run`.
+
+        Args:
+            engine: Computes.
+            source: Not started yet.
+            compositor: Draws.
+            session: The user's choices; a fresh one unless given.
+            window: Shows pictures and hands on what the user does. Without one the run ends with
+                the source; with one the last picture stays until the user leaves.
+            num_frames: End after so many frames.
+            folder: Where films and saves that the user asks for go; default: the present one.
+        """
+        self.session = session if session is not None else Session()
+        self._engine = engine
+        self._source = source
+        self._window = window
+        self._num_frames = num_frames
+        folder = folder if folder is not None else Path()
+        self.recordings = Recordings(folder, self._say)
+        self._saver = Saver(folder, self._say)
+        self._frames: LatestSlot[Frame] = LatestSlot()
+        self._pictures: LatestSlot[Composed] = LatestSlot()
+        self._stop = threading.Event()
+        self._save_wanted = threading.Event()
+        self._reason: Reason | None = None
+        self._message = ""
+        self._fault: BaseException | None = None
+        self._shown = RateMeter()
+        self._shown_captured_ns = 0
+        self._latency_ms = 0.0
+        self._shown_fps = 0.0
+        self._last_rates = Rates()
+        self._noticed_s = 0.0
+        self._noticed = ""
+        layers = engine.layers
+        default = engine.resolve(replace(self.session.read()[0].selection, layer=None, unit=None))
+        self._controller = Controller(
+            self.session,
+            layers=layers,
+            default_layer=next(layer.index for layer in layers if layer.name == default.layer),
+            cam_methods=tuple(CAM_METHODS),
+            lay_out=self._lay_out,
+            do=self._do,
+        )
+        self._turn = Turn(
+            engine=engine,
+            compositor=compositor,
+            session=self.session,
+            source=source,
+            frames=self._frames,
+            bindings=help_lines(),
+            rates=self._rates,
+            recording_note=self.recordings.note,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def record(self, path: Path, *, pace: Literal["live", "fast"] = "live") -> None:
+        """Record the whole run to a film.
+
+        Raises:
+            SinkError: It cannot be written.
+        """
+        self.recordings.start(path, pace=pace)
+        self.session.update(recording=True)
+
+    def run(self, *, on_progress: Callable[[Progress], None] | None = None) -> Summary:
+        """Run until the source is over, the user leaves, or Ctrl-C.
+
+        Args:
+            on_progress: Called on this thread about 20 times a second.
+
+        Raises:
+            BaseException: A fault of ours on the engine thread, after everything was closed.
+        """
+        thread = threading.Thread(target=self._loop, name="rtvis-engine", daemon=True)
+        try:
+            self._source.start(self._frames)
+            thread.start()
+            while not self._stop.is_set():
+                self._serve()
+                if on_progress is not None:
+                    on_progress(self._progress())
+        except KeyboardInterrupt:
+            self._end("interrupted")
+        finally:
+            self._stop.set()
+            if thread.ident is not None:
+                thread.join(_STOP_LIMIT_S)
+            self.close()
+        if on_progress is not None:
+            on_progress(self._progress())
+        if self._fault is not None:
+            raise self._fault
+        return self._summary()
+
+    def close(self) -> None:
+        """Finish films and saves. Safe to call twice."""
+        self._stop.set()
+        self._frames.close()
+        self._pictures.close()
+        self.recordings.close()
+        self._saver.close()
+
+    # Main thread
+
+    def _serve(self) -> None:
+        """Show the newest picture, and do what the user asks for."""
+        if self._window is None:
+            self._stop.wait(_EVENTS_S)
+        else:
+            composed = self._pictures.take()
+            if composed is not None:
+                self._window.show(composed.picture)
+            for event in self._window.poll(_EVENTS_S):
+                self._take(event)
+            self._shown_fps = self._shown.rate()
+        if self.recordings.check():
+            self.session.update(recording=False)
+            if self._window is None:
+                self._end("failed")
+        self._expire_notice()
+
+    def _take(self, event: Event) -> None:
+        match event:
+            case ShownEvent():
+                self._shown.tick(event.shown_ns)
+                if event.captured_ns > self._shown_captured_ns:  # a frame's first picture
+                    self._shown_captured_ns = event.captured_ns
+                    latency_ms = (event.shown_ns - event.captured_ns) / 1e6
+                    self._latency_ms += (latency_ms - self._latency_ms) * (
+                        0.1 if self._latency_ms else 1.0
+                    )
+            case ClosedEvent():
+                self._end("closed", event.reason)
+            case _:
+                self._controller.handle(event)
+
+    def _do(self, effect: Effect) -> None:
+        match effect:
+            case "leave":
+                self._end("left")
+            case "save":
+                self._save_wanted.set()
+            case "record":
+                self.session.update(recording=self.recordings.toggle())
+            case "next picture" | "previous picture":
+                self._turn.want_frame()
+                self._source.step(1 if effect == "next picture" else -1)
+            case _:
+                assert_never(effect)
+
+    def _expire_notice(self) -> None:
+        view, _ = self.session.read()
+        if view.notice != self._noticed:
+            self._noticed, self._noticed_s = view.notice, time.monotonic()
+        limit_s = _WARNING_S if view.notice_is_warning else _NOTICE_S
+        if view.notice and time.monotonic() - self._noticed_s > limit_s:
+            self.session.update(notice="", notice_is_warning=False)
+
+    # Engine thread
+
+    def _loop(self) -> None:
+        try:
+            while not self._stop.is_set():
+                self._one_turn()
+        except BaseException as error:  # noqa: BLE001 - raised again on the main thread
+            self._fault = error
+        finally:
+            self._stop.set()
+            if self._window is not None:
+                self._window.wake()
+
+    def _one_turn(self) -> None:
+        # Before the slot is looked at: a frame put in between is found there.
+        is_over = self._source.status().state in {"ended", "failed"}
+        composed = self._turn.run(wait_s=_IDLE_S)
+        if composed is not None:
+            self._controller.drawn = composed.drawn
+            self.recordings.show(composed.picture)
+            if self._window is not None:
+                self._pictures.put(composed)
+                self._window.wake()
+            else:
+                self._shown.tick()
+                self._shown_fps = self._shown.rate()
+        if self._save_wanted.is_set():
+            self._save_wanted.clear()
+            snapshot = self._turn.snapshot()
+            if snapshot is not None:
+                self._saver.save(snapshot)
+        if self._num_frames is not None and self._turn.num_processed >= self._num_frames:
+            self._end("frames")
+        elif is_over and composed is None and self._window is None:
+            status = self._source.status()
+            failed = status.state == "failed"
+            self._end("failed" if failed else "ended", status.message if failed else "")
+
+    # Any thread
+
+    def _lay_out(self, view: View) -> Layout:
+        return layout(view, self._engine.layers, labels=self._engine.labels)
+
+    def _say(self, text: str, is_warning: bool) -> None:
+        _LOG.info("%s", text)
+        self.session.update(notice=text, notice_is_warning=is_warning)
+
+    def _end(self, reason: Reason, message: str = "") -> None:
+        if self._reason is None:
+            self._reason, self._message = reason, message
+        self._stop.set()
+
+    def _rates(self) -> Rates:
+        """Called by the engine thread, which owns the meters; others read `_last_rates`."""
+        self._last_rates = self._turn.rates(shown_fps=self._shown_fps, latency_ms=self._latency_ms)
+        return self._last_rates
+
+    def _progress(self) -> Progress:
+        total = self._source.num_frames
+        if self._num_frames is not None:
+            total = self._num_frames if total is None else min(total, self._num_frames)
+        return Progress(
+            num_processed=self._turn.num_processed, num_frames=total, rates=self._last_rates
+        )
+
+    def _summary(self) -> Summary:
+        assert self._reason is not None
+        message = self._message
+        if self.recordings.faults:
+            message = self.recordings.faults[0]
+        return Summary(
+            reason="failed" if self.recordings.faults and self._window is None else self._reason,
+            message=message,
+            num_processed=self._turn.num_processed,
+            num_faults=self._turn.faults.num_faults + self._turn.draw_faults.num_faults,
+            rates=self._last_rates,
+            films=tuple(self.recordings.paths),
+        )

@@ -1,0 +1,113 @@
+"""Films started and stopped with a key, or for the whole run."""
+
+import datetime
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
+
+from rtvis.data import Picture
+from rtvis.errors import SinkError
+from rtvis.sinks.recorder import Recorder
+
+Say = Callable[[str, bool], None]
+"""Takes a notice, and whether it is a warning."""
+
+
+class Recordings:
+    """At most one film at a time. Films are finished on a thread of their own.
+
+    The main thread starts and stops, the engine thread shows pictures.
+    """
+
+    def __init__(self, folder: Path, say: Say, *, fps: float = 25.0) -> None:
+        self._folder = folder
+        self._say = say
+        self._fps = fps
+        self._lock = threading.Lock()
+        self._recorder: Recorder | None = None
+        self._finishing: list[threading.Thread] = []
+        self.faults: list[str] = []
+        """Why films ended early."""
+        self.paths: list[Path] = []
+        """Films that were finished."""
+
+    @property
+    def is_on(self) -> bool:
+        """True while a film is being made."""
+        return self._recorder is not None
+
+    def note(self) -> str:
+        """Where the film goes and how long it is; empty without one."""
+        recorder = self._recorder
+        return recorder.note() if recorder is not None else ""
+
+    def start(self, path: Path | None = None, *, pace: Literal["live", "fast"] = "live") -> None:
+        """Begin a film, named by the time unless `path` is given.
+
+        Raises:
+            SinkError: It cannot be written.
+        """
+        now = datetime.datetime.now().astimezone()
+        chosen = path or self._folder / now.strftime("rtvis-%Y-%m-%d-%H%M%S.mp4")
+        recorder = Recorder(chosen, fps=self._fps, pace=pace)
+        with self._lock:
+            assert self._recorder is None, "one film at a time"
+            self._recorder = recorder
+
+    def toggle(self) -> bool:
+        """Start or stop for the user; what goes wrong is a notice. True if a film now runs."""
+        if self.is_on:
+            self.stop()
+            return False
+        try:
+            self.start()
+        except SinkError as error:
+            self._say(f"not recording: {error}", True)
+            return False
+        self._say(f"recording; r stops ({self.note()})", False)
+        return True
+
+    def show(self, picture: Picture) -> None:
+        """Hand the picture to the film, if there is one."""
+        recorder = self._recorder
+        if recorder is not None:
+            recorder.show(picture)
+
+    def check(self) -> bool:
+        """Stop a film that cannot go on, such as on a full disk; True if that happened."""
+        recorder = self._recorder
+        if recorder is None or not recorder.fault:
+            return False
+        self.stop()
+        return True
+
+    def stop(self) -> None:
+        """Finish the film in the background; a notice tells the outcome."""
+        with self._lock:
+            recorder, self._recorder = self._recorder, None
+        if recorder is None:
+            return
+        thread = threading.Thread(
+            target=self._finish, args=(recorder,), name="rtvis-film", daemon=True
+        )
+        self._finishing = [other for other in self._finishing if other.is_alive()] + [thread]
+        thread.start()
+
+    def close(self, timeout_s: float = 30.0) -> None:
+        """Finish every film. Safe to call twice."""
+        self.stop()
+        for thread in self._finishing:
+            thread.join(timeout_s)
+
+    def _finish(self, recorder: Recorder) -> None:
+        recorder.close()
+        if recorder.exists:
+            self.paths.append(recorder.path)
+        if recorder.fault:
+            self.faults.append(recorder.fault)
+            self._say(recorder.fault, True)
+        elif recorder.exists:
+            self._say(f"film saved: {recorder.note()} in {recorder.path.resolve().parent}", False)
+        else:
+            self._say("nothing was recorded", False)

@@ -1,0 +1,355 @@
+"""One turn of the loop: newest frame, session, engine, compositor, one download."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+import torch
+from torch import Tensor
+
+from rtvis.data import Form, Frame, ImageU8, Layer, Picture, Rates, Result, Selection
+from rtvis.errors import RtvisError
+from rtvis.render.layout import Layout
+from rtvis.render.readout import Readout
+from rtvis.render.scene import Binding, Scene
+from rtvis.runtime.controller import Drawn
+from rtvis.runtime.faults import Faults
+from rtvis.runtime.save import Snapshot, take_snapshot
+from rtvis.session import Session, View
+from rtvis.slot import LatestSlot
+from rtvis.sources.base import Source
+from rtvis.timing import RateMeter, StageClock
+
+IN_LOOP: Final = (RtvisError, RuntimeError, ValueError, MemoryError)
+"""What a frame, a selection or a full device can cause; anything else is a fault of ours."""
+
+_TICK_NS: Final = 250_000_000
+"""How often ages on the screen move on while nothing else changes."""
+
+
+class EngineLike(Protocol):
+    """What the loop needs of `rtvis.engine.engine.Engine`."""
+
+    @property
+    def layers(self) -> tuple[Layer, ...]: ...
+    @property
+    def labels(self) -> tuple[str, ...] | None: ...
+    @property
+    def network(self) -> str: ...
+    @property
+    def device(self) -> torch.device: ...
+    @property
+    def weights_note(self) -> str: ...
+    @property
+    def form(self) -> Form: ...
+    @property
+    def compile_note(self) -> str: ...
+
+    def run(
+        self,
+        image: Tensor,
+        selection: Selection,
+        *,
+        seq: int,
+        revision: int,
+        captured_ns: int,
+    ) -> Result: ...
+
+    def resolve(self, selection: Selection) -> Selection: ...
+
+
+class Travelling(Protocol):
+    """A canvas on its way to host memory; `rtvis.render.download.Pending`."""
+
+    def wait(self) -> tuple[ImageU8, object]: ...
+
+
+class CompositorLike(Protocol):
+    """What the loop needs of `rtvis.render.compositor.Compositor`."""
+
+    @property
+    def layout(self) -> Layout | None: ...
+    @property
+    def readout(self) -> Readout: ...
+    def compose(self, scene: Scene) -> Tensor: ...
+    def download(self) -> Travelling: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Composed:
+    """A finished picture, and what lies where on it."""
+
+    picture: Picture
+    drawn: Drawn
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Submitted:
+    """A picture whose download has begun."""
+
+    travelling: Travelling
+    layout: Layout
+    frame_seq: int
+    captured_ns: int
+
+
+class Turn:
+    """Holds what lasts from one turn to the next. Owned by the engine thread.
+
+    A turn computes when there is a new frame or another selection, draws when anything on screen
+    has changed, and otherwise does nothing. A change of the view alone (hover, scroll, colours) is
+    drawn before the next frame is computed: the user's input goes before the film's.
+
+    On CUDA a picture travels while the next frame is computed: `run` then returns the picture
+    before, unless there is nothing to compute.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: EngineLike,
+        compositor: CompositorLike,
+        session: Session,
+        source: Source,
+        frames: LatestSlot[Frame],
+        bindings: tuple[Binding, ...] = (),
+        rates: Callable[[], Rates] = Rates,
+        recording_note: Callable[[], str] = str,
+        now_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        self._engine = engine
+        self._compositor = compositor
+        self._session = session
+        self._source = source
+        self._frames = frames
+        self._bindings = bindings
+        self._rates = rates
+        self._recording_note = recording_note
+        self._now_ns = now_ns
+        self._frame: Frame | None = None
+        self._image_HW3: Tensor | None = None
+        self._result: Result | None = None
+        self._asked: Selection | None = None
+        """The selection that was computed last, or tried."""
+        self._stale_since_ns = 0
+        self._drawn_revision = -1
+        self._drawn_state: tuple[object, ...] = ()
+        self._drawn_ns = 0
+        self._num_pictures = 0
+        self._submitted: _Submitted | None = None
+        self._drew_first = False
+        self._wants_frame = False
+        self._dropped_while_paused = 0
+        self._dropped_at_pause: int | None = None
+        self._processed = RateMeter()
+        self.clock = StageClock(engine.device)
+        self.faults = Faults()
+        self.draw_faults = Faults()
+        self.num_processed = 0
+        """Frames that went through the network."""
+        self.composed: Composed | None = None
+        """The last picture, and what it shows."""
+
+    def want_frame(self) -> None:
+        """Take the next frame even while paused: the user stepped to another picture."""
+        self._wants_frame = True
+
+    def run(self, *, wait_s: float = 0.0) -> Composed | None:
+        """Do what there is to do, waiting up to `wait_s` for a frame.
+
+        Returns:
+            The newest finished picture, or None where nothing has changed.
+        """
+        before = self._submitted
+        submitted = self._advance(wait_s if before is None else 0.0)
+        if before is None and submitted is not None and self._engine.device.type != "cuda":
+            return self._receive(submitted)
+        self._submitted = submitted
+        return self._receive(before) if before is not None else None
+
+    def _advance(self, wait_s: float) -> _Submitted | None:
+        """Compute and draw what has changed, and begin to download it."""
+        view, revision = self._session.read()
+        same_selection = self._asked is not None and view.selection == self._asked
+        if same_selection and revision != self._drawn_revision and not self._drew_first:
+            self._drew_first = True  # once: a pointer that never rests must not stop the film
+            return self._draw(view, revision)
+        self._drew_first = False
+        fresh = self._take_frame(view, wait_s if same_selection or self._frame is None else 0.0)
+        if fresh:  # the wait may have been long: the newest choice counts
+            view, revision = self._session.read()
+        if self._frame is not None and (fresh or view.selection != self._asked):
+            self._compute(self._frame, view.selection, revision, fresh=fresh)
+            computed = view.selection
+            view, revision = self._session.read()
+            # Drawn as computed: a selection made meanwhile is the next turn's.
+            return self._draw(replace(view, selection=computed), revision)
+        if revision != self._drawn_revision or self._has_changed():
+            return self._draw(view, revision)
+        return None
+
+    def snapshot(self) -> Snapshot | None:
+        """What is on screen now with the numbers behind it; None before the first result."""
+        composed, frame, result = self.composed, self._frame, self._result
+        if composed is None or frame is None or result is None:
+            return None
+        panes = {
+            name: (rect.top, rect.left, rect.height, rect.width)
+            for name, rect in composed.drawn.layout.panes.items()
+        }
+        facts = {
+            "network": self._engine.network,
+            "weights": self._engine.weights_note or "pretrained",
+            "source": self._source.name,
+            "picture": frame.name,
+            "position_in_film_s": frame.pts_seconds,
+        }
+        return take_snapshot(composed.picture, frame.image_HW3, result, panes, facts)
+
+    def rates(self, *, shown_fps: float, latency_ms: float) -> Rates:
+        """The figures for the status line."""
+        return Rates(
+            captured_fps=self._source.status().captured_fps,
+            processed_fps=self._processed.rate(),
+            shown_fps=shown_fps,
+            latency_ms=latency_ms,
+            num_dropped=self._frames.num_dropped - self._dropped_in_pauses(),
+            stages_ms=self.clock.means_ms(),
+        )
+
+    def _take_frame(self, view: View, wait_s: float) -> bool:
+        if view.paused and self._frame is not None and not self._wants_frame:
+            if self._dropped_at_pause is None:
+                self._dropped_at_pause = self._frames.num_dropped
+            time.sleep(wait_s)
+            return False
+        if self._dropped_at_pause is not None and not view.paused:
+            self._dropped_while_paused = self._dropped_in_pauses()
+            self._dropped_at_pause = None
+        with self.clock.stage("wait"):
+            frame = self._frames.take(timeout_s=wait_s)
+        if frame is None:
+            return False
+        self._wants_frame = False
+        self._frame = frame
+        return True
+
+    def _dropped_in_pauses(self) -> int:
+        """A frame that comes while the user holds the picture is not a dropped one."""
+        if self._dropped_at_pause is None:
+            return self._dropped_while_paused
+        return self._dropped_while_paused + self._frames.num_dropped - self._dropped_at_pause
+
+    def _compute(self, frame: Frame, selection: Selection, revision: int, *, fresh: bool) -> None:
+        self._asked = selection
+        try:
+            if fresh or self._image_HW3 is None:
+                with self.clock.stage("upload"):
+                    self._image_HW3 = _upload(frame, self._engine.device)
+            with self.clock.stage("network"):
+                self._result = self._engine.run(
+                    self._image_HW3,
+                    selection,
+                    seq=frame.seq,
+                    revision=revision,
+                    captured_ns=frame.captured_ns,
+                )
+        except IN_LOOP as error:
+            self.faults.add(error)
+            self._stale_since_ns = self._stale_since_ns or self._now_ns()
+            if self._engine.device.type == "cuda":
+                torch.cuda.empty_cache()
+        else:
+            self.faults.clear()
+            self._stale_since_ns = 0
+        if fresh:
+            self.num_processed += 1
+            self._processed.tick()
+
+    def _draw(self, view: View, revision: int) -> _Submitted | None:
+        frame = self._frame
+        scene = Scene(
+            view=view,
+            layers=self._engine.layers,
+            image_HW3=self._image_HW3,
+            result=self._result,
+            labels=self._engine.labels,
+            network=self._engine.network,
+            source_name=self._source.name,
+            source=self._source.status(),
+            rates=self._rates(),
+            device=str(self._engine.device),
+            form=self._engine.form,
+            compile_note=self._engine.compile_note,
+            weights_note=self._engine.weights_note,
+            error_note=self.faults.note,
+            now_ns=self._now_ns(),
+            stale_since_ns=self._stale_since_ns,
+            bindings=self._bindings,
+            recording_note=self._recording_note(),
+        )
+        self._drawn_revision = revision
+        self._drawn_state = self._state()
+        self._drawn_ns = self._now_ns()
+        try:
+            with self.clock.stage("draw"):
+                self._compositor.compose(scene)
+                travelling = self._compositor.download()
+        except IN_LOOP as error:
+            self.draw_faults.add(error)
+            return None
+        layout = self._compositor.layout
+        assert layout is not None, "a compositor has a layout once it has composed"
+        return _Submitted(
+            travelling=travelling,
+            layout=layout,
+            frame_seq=frame.seq if frame is not None else -1,
+            captured_ns=frame.captured_ns if frame is not None else 0,
+        )
+
+    def _receive(self, submitted: _Submitted) -> Composed | None:
+        try:
+            with self.clock.stage("download"):
+                canvas_HW3, _ = submitted.travelling.wait()
+        except IN_LOOP as error:
+            self.draw_faults.add(error)
+            return None
+        picture = Picture(
+            canvas_HW3=canvas_HW3,
+            seq=self._num_pictures,
+            frame_seq=submitted.frame_seq,
+            captured_ns=submitted.captured_ns,
+        )
+        self._num_pictures += 1
+        top = tuple(class_index for class_index, _ in self._compositor.readout.top)
+        self.composed = Composed(picture=picture, drawn=Drawn(submitted.layout, top))
+        return self.composed
+
+    def _state(self) -> tuple[object, ...]:
+        """What is on screen beside frame and View."""
+        status = self._source.status()
+        return (
+            status.state,
+            status.message,
+            self._engine.form,
+            self._engine.compile_note,
+            self.faults.note,
+            self._recording_note(),
+        )
+
+    def _has_changed(self) -> bool:
+        if self._state() != self._drawn_state:
+            return True
+        ages = self._stale_since_ns or self._source.status().state in {"opening", "reconnecting"}
+        return bool(ages) and self._now_ns() - self._drawn_ns > _TICK_NS
+
+
+def _upload(frame: Frame, device: torch.device) -> Tensor:
+    pixels_HW3 = frame.image_HW3
+    if not pixels_HW3.flags.writeable:  # torch warns about such memory
+        pixels_HW3 = pixels_HW3.copy()
+    image_HW3 = torch.from_numpy(pixels_HW3)
+    if device.type != "cuda":
+        return image_HW3
+    return image_HW3.pin_memory().to(device, non_blocking=True)
