@@ -53,7 +53,19 @@ class LatestSlot(Generic[T]):
                     lambda: self._value is not None or self._closed, timeout=timeout_s
                 )
             value, self._value = self._value, None
+            if value is not None:
+                self._changed.notify_all()
             return value
+
+    def wait_empty(self, *, timeout_s: float) -> bool:
+        """Wait until the last value was taken or the slot was closed; False if not in time.
+
+        A giver that must lose nothing waits for this before each `put`.
+        """
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: self._value is None or self._closed, timeout=timeout_s
+            )
 
     def close(self) -> None:
         """Wake whoever waits. Safe to call twice."""

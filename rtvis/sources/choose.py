@@ -1,0 +1,154 @@
+"""From what the user names to the source that reads it."""
+
+import os
+import re
+import stat
+import sys
+from pathlib import Path
+
+from rtvis.errors import SourceError
+from rtvis.sources.base import Pace, Source
+from rtvis.sources.images import ImageSource, list_folder, list_glob
+from rtvis.sources.pixels import is_image
+from rtvis.sources.stream import StreamLimits, StreamSource
+from rtvis.sources.uri import Secret, check_stream_uri, public_name, scheme_of
+from rtvis.sources.video import VideoSource
+
+DEMO_NAME = "demo"
+
+
+def open_source(
+    uri: str | int | os.PathLike[str],
+    *,
+    loop: bool = False,
+    pace: Pace = "live",
+    camera_size: tuple[int, int] | None = None,
+    limits: StreamLimits | None = None,
+) -> Source:
+    """The source that `uri` names. It begins when `start` is called.
+
+    Args:
+        uri: `demo`; a number or `/dev/videoN` for a webcam; a URI with a scheme such as rtsp or
+            http for a network stream; a picture or a film, told apart by their content; a folder
+            or a glob for pictures.
+        loop: Films, and folders in pace "fast", begin again after the end.
+        pace: "live" or "fast", see `rtvis.sources.base`. Cameras and streams are always live.
+        camera_size: (height, width) to ask of a webcam, which may choose another.
+        limits: How long to wait for cameras and streams; the defaults suit people.
+
+    Raises:
+        SourceError: Unknown, missing, empty, unreadable or damaged. A network stream that does
+            not answer is no error: its status says so, and it is tried again and again.
+    """
+    assert pace in {"live", "fast"}
+    text = os.fspath(uri) if not isinstance(uri, int) else str(uri)
+    if re.fullmatch(r"-?\d+", text):
+        return _open_camera(int(text), camera_size, limits)
+    if text == DEMO_NAME:
+        return VideoSource(demo_path(), loop=loop, pace=pace, name=DEMO_NAME)
+    if not text.strip():
+        raise SourceError("the name of the source is empty; name a file, a URI, a number or demo")
+    scheme = scheme_of(text)
+    if scheme == "file":
+        text = text[len("file://") :]
+    elif scheme is not None:
+        check_stream_uri(text)
+        return StreamSource(Secret(text), name=public_name(text), limits=limits)
+    camera = re.fullmatch(r"/dev/video(\d+)", text)
+    if camera:
+        return _open_camera(int(camera.group(1)), camera_size, limits)
+    return _open_path(text, loop=loop, pace=pace)
+
+
+def demo_path() -> Path:
+    """The bundled clip: in the wheel inside the package, in a checkout in sample_images."""
+    package = Path(__file__).parent.parent
+    for folder in (package / "_demo", package.parent / "sample_images"):
+        if (folder / "demo.mp4").is_file():
+            return folder / "demo.mp4"
+    raise SourceError("demo: this installation lacks its clip demo.mp4; name a file or a camera")
+
+
+def _open_path(text: str, *, loop: bool, pace: Pace) -> Source:
+    path = Path(text).expanduser()
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        if re.search(r"[*?\[]", text):
+            return ImageSource(text, lambda: list_glob(str(path)), loop=loop, pace=pace)
+        raise SourceError(
+            f"{_shown(text)}: there is no such file or folder; name one, a camera's number, a URI "
+            "such as rtsp://host/path, or demo"
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "is not a name that a file can have"
+        raise SourceError(f"{_shown(text)}: {reason}; name a readable file or folder") from None
+    if stat.S_ISDIR(mode):
+        return ImageSource(
+            path.resolve().name or text, lambda: list_folder(path), loop=loop, pace=pace
+        )
+    if not stat.S_ISREG(mode):
+        raise SourceError(f"{text}: is neither a file nor a folder; name a picture or a film")
+    return _open_file(path, loop=loop, pace=pace)
+
+
+def _open_file(path: Path, *, loop: bool, pace: Pace) -> Source:
+    try:
+        with path.open("rb") as file:
+            head = file.read(4096)
+    except OSError as error:
+        raise SourceError(f"{path}: {error.strerror}; name a file that you may read") from None
+    if not head:
+        raise SourceError(f"{path}: the file is empty; name a picture or film with something in it")
+    # An animated GIF has a picture's signature, and is a film.
+    if is_image(path) and not head.startswith(b"GIF8"):
+        return ImageSource(path.name, lambda: [path], loop=loop, pace=pace)
+    if _is_text(head):
+        raise SourceError(f"{path}: is a text file; name a picture or a film")
+    return VideoSource(path, loop=loop, pace=pace)
+
+
+def _open_camera(
+    index: int, size: tuple[int, int] | None, limits: StreamLimits | None
+) -> StreamSource:
+    if sys.platform == "linux":
+        _check_linux_camera(index)
+    elif index < 0:
+        raise SourceError(f"camera {index}: cameras are counted from 0")
+    return StreamSource(index, name=f"camera {index}", camera_size=size, limits=limits)
+
+
+def _check_linux_camera(index: int) -> None:
+    """Say what would do where /dev has no such camera: OpenCV would only say that it failed."""
+    device = Path(f"/dev/video{index}")
+    if not device.exists():
+        numbers = sorted(
+            int(path.name.removeprefix("video"))
+            for path in Path("/dev").glob("video*")
+            if path.name.removeprefix("video").isdecimal()
+        )
+        advice = (
+            f"there are: {', '.join(map(str, numbers))}"
+            if numbers
+            else "this machine has none; name a file, a folder, a URI or demo"
+        )
+        raise SourceError(f"camera {index}: there is no {device}; {advice}")
+    if not os.access(device, os.R_OK | os.W_OK):
+        raise SourceError(
+            f"camera {index}: no permission to read {device}; add yourself to the group video"
+        )
+
+
+def _is_text(head: bytes) -> bool:
+    if b"\0" in head:
+        return False
+    try:
+        head[:-3].decode("utf-8")  # The last character may be cut in two.
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _shown(text: str) -> str:
+    """A mistyped URI (`rtsp:/user:password@host`) may be taken for a path: hide what it holds."""
+    return f"…{text.rpartition('@')[2]}" if "@" in text and ":" in text else text

@@ -1,0 +1,193 @@
+"""One picture, or the pictures of a folder or glob, one at a time."""
+
+import glob
+import os
+import queue
+import re
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from rtvis.data import ImageU8
+from rtvis.errors import SourceError
+from rtvis.sources.base import Pace, ThreadSource
+from rtvis.sources.pixels import is_image, read_image
+
+IMAGE_SUFFIXES = frozenset(
+    {".avif", ".bmp", ".dib", ".exr", ".gif", ".hdr", ".jp2", ".jpe", ".jpeg", ".jpg"}
+    | {".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
+)
+"""Files of a folder that are taken for pictures without opening them."""
+
+
+class ImageSource(ThreadSource):
+    """Pictures in an order.
+
+    In pace "live" the first is given, then another with each `step`, which looks at the folder
+    again first; in pace "fast" each is given once, in order. One that cannot be decoded is passed
+    over, and the status says so.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        list_paths: Callable[[], list[Path]],
+        *,
+        loop: bool = False,
+        pace: Pace = "live",
+    ) -> None:
+        """Look at the pictures' names, and decode the first one that can be.
+
+        Args:
+            name: What to call the whole on screen.
+            list_paths: Gives the paths in order; raises SourceError where there are none.
+            loop: In pace "fast", begin again after the last one.
+            pace: See `rtvis.sources.base`.
+
+        Raises:
+            SourceError: No pictures, or none that can be decoded.
+        """
+        self._list_paths = list_paths
+        self._paths = list_paths()
+        self._loop = loop
+        self._steps: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._index = -1
+        self._num_skipped = 0
+        self._skipped = self._notice = ""
+        self._first = self._read_first_of(range(len(self._paths)))
+        if self._first is None:
+            raise SourceError(self._skipped)
+        height, width = self._first.shape[:2]
+        super().__init__(
+            name,
+            pace=pace,
+            size=(height, width) if len(self._paths) == 1 else None,
+            num_frames=len(self._paths),
+        )
+
+    def step(self, count: int) -> None:
+        """Go `count` pictures on (negative: back), round the end. Nothing in pace "fast"."""
+        if self._pace == "live":
+            self._steps.put(count)
+
+    def _wake(self) -> None:
+        self._steps.put(None)
+
+    def _run(self) -> None:
+        image, self._first = self._first, None
+        if self._pace == "live":
+            self._follow_steps(image)
+            return
+        while image is not None:
+            if not self._give(image):
+                return
+            if self._loop:
+                image = self._read_first_of(self._round_from(self._index + 1, direction=1))
+            else:
+                image = self._read_first_of(range(self._index + 1, len(self._paths)))
+        if self._loop:
+            self._set_state("failed", self._skipped)
+        else:
+            count = f"{self._num_skipped} of {len(self._paths)}"
+            self._set_state(
+                "ended", f"{count} passed over: {self._skipped}" if self._num_skipped else ""
+            )
+
+    def _follow_steps(self, image: ImageU8 | None) -> None:
+        while True:
+            if image is None:
+                self._set_state("live", self._skipped)
+            elif not self._give(image):
+                return
+            count = self._steps.get()
+            if count is None:
+                return
+            self._list_again()
+            direction = -1 if count < 0 else 1
+            image = self._read_first_of(self._round_from(self._index + count, direction))
+
+    def _round_from(self, start: int, direction: int) -> list[int]:
+        """Every index once, from `start` on, round the end."""
+        return [(start + direction * i) % len(self._paths) for i in range(len(self._paths))]
+
+    def _list_again(self) -> None:
+        """Look at the folder again, staying at the picture that is shown (DVT-06)."""
+        shown = self._paths[self._index]
+        try:
+            self._paths = self._list_paths()
+        except SourceError:
+            return  # All gone: reading the next one then says so.
+        self._num_frames = len(self._paths)
+        if shown in self._paths:
+            self._index = self._paths.index(shown)
+        else:
+            self._index = min(self._index, len(self._paths) - 1)
+
+    def _read_first_of(self, indices: Iterable[int]) -> ImageU8 | None:
+        """The first picture that can be decoded; None if there is none."""
+        message = ""
+        for index in indices:
+            try:
+                image = read_image(self._paths[index])
+            except SourceError as error:
+                self._num_skipped += 1
+                message = self._skipped = str(error)
+                continue
+            self._index = index
+            self._notice = f"passed over {message}" if message else ""
+            return image
+        return None
+
+    def _give(self, image: ImageU8) -> bool:
+        return self._deliver(image, name=self._paths[self._index].name, message=self._notice)
+
+
+def list_folder(folder: Path) -> list[Path]:
+    """The pictures in a folder, by name with numbers as numbers (`2.png` before `10.png`).
+
+    Raises:
+        SourceError: It cannot be read or has no pictures.
+    """
+    try:
+        paths = [
+            Path(entry.path)
+            for entry in os.scandir(folder)
+            if not entry.name.startswith(".")
+            and Path(entry.name).suffix.lower() in IMAGE_SUFFIXES
+            and entry.is_file()
+        ]
+    except PermissionError:
+        raise SourceError(
+            f"{folder}: no permission to read this folder; change its mode or name another"
+        ) from None
+    except OSError as error:
+        raise SourceError(f"{folder}: {error.strerror}; name a folder of pictures") from None
+    if not paths:
+        raise SourceError(f"{folder}: no pictures in this folder; put PNG or JPEG files there")
+    return sorted(paths, key=_natural)
+
+
+def list_glob(pattern: str) -> list[Path]:
+    """The pictures that a glob matches, `**` being any folders; in the order of `list_folder`.
+
+    Raises:
+        SourceError: It matches nothing, or nothing that is a picture.
+    """
+    matches = [Path(match) for match in glob.glob(pattern, recursive=True)]  # noqa: PTH207 - absolute too
+    files = [path for path in matches if path.is_file()]
+    paths = [path for path in files if path.suffix.lower() in IMAGE_SUFFIXES or is_image(path)]
+    if not files:
+        raise SourceError(
+            f"{pattern}: matches no file; quote it if the shell should leave it alone"
+        )
+    if not paths:
+        raise SourceError(
+            f"{pattern}: matches {len(files)} files, none of them a picture; "
+            "to see a film, name one file"
+        )
+    return sorted(paths, key=_natural)
+
+
+def _natural(path: Path) -> list[tuple[int, int, str]]:
+    """A sort key by which runs of digits compare as numbers."""
+    parts = re.split(r"(\d+)", str(path).casefold())
+    return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts]
