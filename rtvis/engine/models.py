@@ -1,0 +1,220 @@
+"""Networks: what they are called, their weights, their preprocessing and their class names."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from rtvis.engine import hub, zoo
+from rtvis.engine.labels import as_labels, imagenet_labels, read_labels
+from rtvis.engine.model_config import (
+    channels_of,
+    config_of,
+    for_channels,
+    from_config,
+    with_statistics,
+)
+from rtvis.engine.outputs import choose_scores, wrap
+from rtvis.engine.own import is_own, load_own
+from rtvis.engine.preprocess import Preprocessing
+from rtvis.engine.weights import Checkpoint, load_into, num_classes_in, read_checkpoint
+from rtvis.engine.zoo import names
+from rtvis.errors import NetworkError
+
+__all__ = ["Network", "load_network", "names", "wrap"]
+
+_LABEL_KEYS = ("labels", "label_names", "classes", "class_names", "categories", "idx_to_class")
+"""Where configs and checkpoints keep the names of classes."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Network:
+    """A model, ready to be looked into, and what goes with it."""
+
+    model: nn.Module
+    """In eval mode, on the CPU; returns one tensor [B, K]."""
+    name: str
+    """What to call it on screen."""
+    preprocessing: Preprocessing
+    labels: tuple[str, ...] | None
+    """Names of the classes, one for each; None if nobody knows them."""
+    weights_note: str
+    """What the screen must say about the weights, such as "random weights"; often empty."""
+
+
+def load_network(
+    name: str = zoo.DEFAULT_NETWORK,
+    *,
+    weights: str | None = None,
+    labels: str | Sequence[str] | None = None,
+    size: int | tuple[int, int] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    trust_pickle: bool = False,
+) -> Network:
+    """A network by name, with weights, preprocessing and labels.
+
+    Args:
+        name: A torchvision or timm classifier or one of the Keras names, in any case, or
+            `path/to/file.py:factory`.
+        weights: None for pretrained ones (for own models: as the factory leaves them), "random",
+            or a file: safetensors or a state dict.
+        labels: A file of names, or the names; default: from the weights, the model, or ImageNet.
+        size: (height, width) or side of the input; default: the network's own.
+        mean: Per channel, for 0..1; default: from the weights' metadata or the model.
+        std: Likewise.
+        trust_pickle: Allow pickled whole models. This runs code from their file.
+
+    Raises:
+        NetworkError: No such network, or it or its labels or preprocessing cannot be used.
+        WeightsError: The weights cannot be read, had, or belong to another network.
+    """
+    if isinstance(size, int):
+        size = (size, size)
+    if size is not None and min(size) < 1:
+        raise NetworkError(f"size {size[0]}x{size[1]}: an input has at least one row and column")
+    file = weights if weights not in {None, "random"} else None
+    checkpoint = read_checkpoint(file, trust_pickle=trust_pickle) if file is not None else None
+    if is_own(name):
+        network, num_classes = _load_own(name, weights, checkpoint, size, trust_pickle), None
+    else:
+        network, num_classes = _load_by_name(name, weights, checkpoint, size)
+    prep = network.preprocessing
+    if checkpoint is not None:
+        prep = from_config(_config_in(checkpoint.metadata), name=checkpoint.path, base=prep)
+    if size is not None:
+        prep = prep.with_size(size)
+    prep = with_statistics(prep, mean, std, name="flags")
+    model = network.model
+    if num_classes is None:
+        model, num_classes = _probed(model, prep, network.name)
+    found = _labels(labels, checkpoint, network.labels, num_classes, network.name)
+    return replace(network, model=model, preprocessing=prep, labels=found)
+
+
+def _load_by_name(
+    name: str,
+    weights: str | None,
+    checkpoint: Checkpoint | None,
+    size: tuple[int, int] | None,
+) -> tuple[Network, int]:
+    entry = zoo.find(name)
+    embedded = weights is None and hub.is_embedded(entry)
+    download = weights is None and not embedded
+    if download:
+        hub.check_reachable(entry)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)  # random weights are the same at every start
+            built = zoo.build(entry, pretrained=download, size=size)
+            if checkpoint is not None:
+                count = num_classes_in(checkpoint.tensors, built.model, built.num_classes)
+                if count is not None:
+                    built = zoo.build(entry, num_classes=count, size=size)
+    except OSError as fault:
+        raise hub.unreachable(entry.name, "their site", fault) from fault
+    if embedded:
+        built.model.load_state_dict(hub.embedded_weights(built.model))
+    if checkpoint is not None:
+        load_into(built.model, checkpoint, name=entry.name)
+    network = Network(
+        model=built.model,
+        name=entry.name,
+        preprocessing=built.preprocessing,
+        labels=built.labels,
+        weights_note=_weights_note(weights),
+    )
+    return network, built.num_classes
+
+
+def _load_own(
+    name: str,
+    weights: str | None,
+    checkpoint: Checkpoint | None,
+    size: tuple[int, int] | None,
+    trust_pickle: bool,
+) -> Network:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = load_own(name, trust_pickle=trust_pickle)
+    path = name.rpartition(":")[0] or name
+    short = Path(path).name + name[len(path) :]
+    if checkpoint is not None:
+        load_into(model, checkpoint, name=short)
+    config = config_of(model)
+    prep = from_config(_config_in(config), name=short)
+    if "input_size" not in config and (num_channels := channels_of(model, short)) is not None:
+        prep = for_channels(prep, num_channels)
+    if size is not None:
+        prep = prep.with_size(size)
+    found = next((as_labels(config[key]) for key in _LABEL_KEYS if key in config), None)
+    if found is None:
+        values = (getattr(model, key, None) for key in _LABEL_KEYS)
+        found = next((texts for value in values if (texts := as_labels(value))), None)
+    return Network(
+        model=model,
+        name=short,
+        preprocessing=prep,
+        labels=found,
+        weights_note=_weights_note(weights),
+    )
+
+
+def _weights_note(weights: str | None) -> str:
+    if weights is None:
+        return ""
+    return "random weights" if weights == "random" else f"weights {Path(weights).name}"
+
+
+def _config_in(metadata: dict[str, Any]) -> dict[str, Any]:
+    """The keys of a config, which some files keep in a dict of their own."""
+    for key in ("pretrained_cfg", "default_cfg", "preprocessing"):
+        inner = metadata.get(key)
+        if isinstance(inner, dict):
+            return {**metadata, **inner}
+    return metadata
+
+
+def _probed(model: nn.Module, prep: Preprocessing, name: str) -> tuple[nn.Module, int]:
+    """One forward pass of an own model: does it take pictures, and what does it return?"""
+    parameter = next(model.parameters(), None)
+    kind = parameter.dtype if parameter is not None else torch.float32
+    blank_1CHW = torch.zeros(1, prep.num_channels, *prep.size, dtype=kind)
+    try:
+        with torch.no_grad():
+            output = model(blank_1CHW)
+    except Exception as fault:
+        text = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
+        shape = "x".join(str(length) for length in blank_1CHW.shape)
+        raise NetworkError(f"{name} fails on a {shape} input: {text}; is --size right?") from fault
+    scores_BK = choose_scores(output, name)
+    if scores_BK is not output:
+        model = wrap(model)
+    return model, scores_BK.shape[1]
+
+
+def _labels(
+    asked: str | Sequence[str] | None,
+    checkpoint: Checkpoint | None,
+    known: tuple[str, ...] | None,
+    num_classes: int,
+    name: str,
+) -> tuple[str, ...] | None:
+    """The first of: what was asked for, what the weights say, what the model says, ImageNet."""
+    if asked is not None:
+        found = read_labels(asked) if isinstance(asked, str) else tuple(asked)
+        if len(found) != num_classes:
+            where = asked if isinstance(asked, str) else "labels"
+            raise NetworkError(
+                f"{where}: has {len(found)} labels, but {name} has {num_classes} classes"
+            )
+        return found
+    metadata = _config_in(checkpoint.metadata) if checkpoint is not None else {}
+    candidates = [as_labels(metadata[key]) for key in _LABEL_KEYS if key in metadata]
+    for names_K in (*candidates, known, imagenet_labels(num_classes)):
+        if names_K is not None and len(names_K) == num_classes:
+            return names_K
+    return None
