@@ -59,11 +59,20 @@ def select_layer(view: View, context: Context, index: int) -> View:
     return _with(view, layer=layer.name, unit=unit, position=None)
 
 
-def toggle_position(view: View, context: Context, position: tuple[int, int]) -> View:
+def select_seen(view: View, context: Context, *, layer: str, unit: int) -> View:
+    """Select what was clicked: the unit of the layer that was on screen, even if the selection
+    has moved on since."""
+    index = next(known.index for known in context.layers if known.name == layer)
+    return select_unit(select_layer(view, context, index), context, unit)
+
+
+def toggle_position(
+    view: View, context: Context, *, layer: str, unit: int, position: tuple[int, int]
+) -> View:
     """Make one neuron the seed; the same one again goes back to the spatial maximum."""
+    view = select_seen(view, context, layer=layer, unit=unit)
     again = view.selection.position == position
-    layer = context.layer(view)
-    return _with(view, layer=layer.name, position=None if again else position)
+    return _with(view, layer=layer, position=None if again else position)
 
 
 def toggle_class(view: View, class_index: int) -> View:

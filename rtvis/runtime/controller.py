@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import assert_never
 
 from rtvis.data import (
@@ -129,41 +130,13 @@ class Controller:
         context = self._context()
         match target.kind:
             case "unit":
-                unit = target.unit
-                assert unit is not None
-                self._change(
-                    lambda view: replace(
-                        commands.select_unit(view, context, unit), cursor="grid", hint_shown=False
-                    )
-                )
-            case "layer":
-                index = next(
-                    i for i, layer in enumerate(self._layers) if layer.name == target.layer
-                )
-                self._change(
-                    lambda view: replace(
-                        commands.select_layer(view, context, index), cursor="layers"
-                    ),
-                    follow=True,
-                )
-            case "class":
-                chosen = target.class_index
-                assert chosen is not None
-                if twice:
-                    self._change(
-                        lambda view: commands.explain_class_unit(view, context, chosen),
-                        follow=True,
-                    )
-                else:
-                    self._change(lambda view: commands.toggle_class(view, chosen))
+                self._click_unit(target, context)
             case "position":
-                position = target.position
-                assert position is not None
-                self._change(
-                    lambda view: replace(
-                        commands.toggle_position(view, context, position), hint_shown=False
-                    )
-                )
+                self._click_position(target, context)
+            case "layer":
+                self._click_layer(target, context)
+            case "class":
+                self._click_class(target, context, twice=twice)
             case "rule" | "pane":
                 binding = self._buttons.get(target.pane.removeprefix("button:"))
                 if target.pane.startswith("button:") and binding is not None:
@@ -172,6 +145,39 @@ class Controller:
                 pass
             case _:
                 assert_never(target.kind)
+
+    def _click_unit(self, target: Target, context: Context) -> None:
+        assert target.layer is not None and target.unit is not None
+        select = partial(commands.select_seen, layer=target.layer, unit=target.unit)
+        self._change(lambda view: replace(select(view, context), cursor="grid", hint_shown=False))
+
+    def _click_position(self, target: Target, context: Context) -> None:
+        assert target.layer is not None and target.unit is not None
+        assert target.position is not None
+        choose = partial(
+            commands.toggle_position,
+            layer=target.layer,
+            unit=target.unit,
+            position=target.position,
+        )
+        self._change(lambda view: replace(choose(view, context), hint_shown=False))
+
+    def _click_layer(self, target: Target, context: Context) -> None:
+        index = next(layer.index for layer in self._layers if layer.name == target.layer)
+        self._change(
+            lambda view: replace(commands.select_layer(view, context, index), cursor="layers"),
+            follow=True,
+        )
+
+    def _click_class(self, target: Target, context: Context, *, twice: bool) -> None:
+        chosen = target.class_index
+        assert chosen is not None
+        if twice:
+            self._change(
+                lambda view: commands.explain_class_unit(view, context, chosen), follow=True
+            )
+        else:
+            self._change(lambda view: commands.toggle_class(view, chosen))
 
     def _scroll(self, layout: Layout, pane: str, rows: int) -> None:
         if pane == "layers":
