@@ -157,6 +157,6 @@ def same_torch_settings() -> Iterator[None]:
     torch.manual_seed(0)
     before = switches()
     yield
-    assert switches() == before, (
-        "grad mode, dtype, threads, determinism, mkldnn: who restores them?"
-    )
+    after = switches()
+    torch.set_grad_enabled(True)  # or every test that follows fails with this one
+    assert after == before, "grad mode, dtype, threads, determinism, mkldnn: who restores them?"
