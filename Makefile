@@ -20,6 +20,14 @@ CODE     := rtvis tests benchmarks tools main.py gradcam.py guided_backprop.py
 # imports besides cv2 is in the extra.
 PEERS    := "grad-cam>=1.5.5"
 
+# One process each: what one leaves in memory and caches is no advantage of the next.
+define every_benchmark
+set -e; for file in benchmarks/bench_*.py; do \
+    echo "== $$file on $(1)"; \
+    $(BIN)/python -m benchmarks.$$(basename $$file .py) --device $(1) $(ARGS); \
+done
+endef
+
 .DEFAULT_GOAL := help
 .PHONY: help setup setup-system run test check test-slow bench bench-gpu image image-cpu clean
 .DELETE_ON_ERROR:
@@ -50,10 +58,10 @@ test-slow: $(VENV)/.ready-dev ## the tests that take minutes each
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
 bench: $(VENV)/.ready-dev ## measure on this machine's CPU; tables go to benchmarks/results
-	$(BIN)/python -m benchmarks --device cpu $(ARGS)
+	@$(call every_benchmark,cpu)
 
 bench-gpu: $(VENV)/.ready-dev ## measure on the CUDA device
-	$(BIN)/python -m benchmarks --device cuda $(ARGS)
+	@$(call every_benchmark,cuda)
 
 image: ## build the NVIDIA image, with docker, podman or buildah
 	@sh tools/build_image.sh Dockerfile rtvis
