@@ -5,8 +5,8 @@ layer and unit is meant, and ReLU passes gradients through two thresholds, so a 
 numbers and never the graph. Only gradients with respect to activations are computed: parameters
 have none, ever.
 
-Rules (tx is held against the ReLU's input x, tg against the gradient g that arrives; what passes
-is `where((x > tx) & (g > tg), g, 0)`):
+Rules (tx is held against the ReLU's output y, tg against the gradient g that arrives; what passes
+is `where((y > tx) & (g > tg), g, 0)`; y > 0 just where the input is, and y is in memory anyway):
 
 | rule | tx | tg | source |
 |---|---|---|---|
@@ -137,15 +137,15 @@ def _value(env: Env, argument: Any) -> Any:
 def _relu(node: fx.Node, env: Env, g: Tensor, t: Thresholds) -> list[tuple[fx.Node, Tensor]]:
     source = node.args[0]
     assert isinstance(source, fx.Node)
-    return [(source, torch.where((env[source] > t.tx) & (g > t.tg), g, 0.0))]
+    return [(source, torch.where((env[node] > t.tx) & (g > t.tg), g, 0.0))]
 
 
 def _hardtanh(node: fx.Node, env: Env, g: Tensor, t: Thresholds) -> list[tuple[fx.Node, Tensor]]:
     source: Any = node.args[0]
     low: Any = node.args[1] if len(node.args) > 1 else -1.0
     high: Any = node.args[2] if len(node.args) > 2 else 1.0
-    x = env[source]
-    inside = (x > t.tx + low) & (x < high - t.tx)
+    y = env[node]
+    inside = (y > t.tx + low) & (y < high - t.tx)
     return [(source, torch.where(inside & (g > t.tg), g, 0.0))]
 
 
@@ -157,7 +157,9 @@ def _convolution(node: fx.Node, env: Env, g: Tensor, _: Thresholds) -> list[tupl
     """The gradient at a convolution's input as another convolution.
 
     With stride 1 it is an ordinary one with the flipped, transposed kernel, which packs and fuses
-    like any other (20 % of the whole step on a CPU); with a stride it is a transposed one.
+    like any other (20 % of the whole step on a CPU); with a stride it is a transposed one, but at
+    a large first kernel, where one that computes the pixels between two strides as channels is
+    faster (ResNet50's stem, one core: 3.5 against 8.4 ms).
     """
     source, weight_node, _bias, stride, padding, dilation, transposed, _out, groups = node.args
     assert isinstance(source, fx.Node)
@@ -176,6 +178,9 @@ def _convolution(node: fx.Node, env: Env, g: Tensor, _: Thresholds) -> list[tupl
         return [(source, aten.convolution.default(
             g, flipped, None, stride, full, dilation, False, [0] * len(stride), groups
         ))]  # fmt: skip
+    if len(kernel) == 2 and weight.shape[1] <= 4 and groups == 1 and min(kernel) > 2 * min(stride):
+        if stride[0] == stride[1] and all(d == 1 for d in dilation):
+            return [(source, _subpixel(g, weight, stride[0], padding, spatial))]
     reach = [
         (size - 1) * s - 2 * p + d * (k - 1) + 1
         for size, s, p, d, k in zip(g.shape[2:], stride, padding, dilation, kernel, strict=True)
@@ -192,6 +197,54 @@ def flip_kernel(weight: Tensor, groups: int) -> Tensor:
     grouped = weight.reshape(groups, out_units // groups, in_units, *kernel).transpose(1, 2)
     spatial = list(range(2, 2 + len(kernel)))
     return grouped.reshape(groups * in_units, out_units // groups, *kernel).flip(spatial)
+
+
+def _subpixel(
+    g: Tensor, weight: Tensor, stride: int, padding: Sequence[int], spatial: Sequence[int]
+) -> Tensor:
+    """The gradient at a strided convolution's input, its stride x stride phases as channels."""
+    in_units = weight.shape[1]
+    taps_h = _phase_taps(weight.shape[2], stride, padding[0])
+    taps_w = _phase_taps(weight.shape[3], stride, padding[1])
+    (low_h, high_h), (low_w, high_w) = (
+        (min(t[2] for t in taps), max(t[2] for t in taps)) for taps in (taps_h, taps_w)
+    )
+    # One row per tap of the kernel: which phase and which place of the small kernel it goes to.
+    spread_h = _selector(taps_h, stride, weight.shape[2], low_h, high_h, weight)
+    spread_w = _selector(taps_w, stride, weight.shape[3], low_w, high_w, weight)
+    small = torch.einsum("ocuv,uap,vbq->cabopq", weight, spread_h, spread_w)
+    small = small.reshape(in_units * stride * stride, *small.shape[3:])
+    rows, columns = (-(-size // stride) for size in spatial)
+    pad_h = (-low_h, rows - 1 + high_h - (g.shape[2] - 1))
+    pad_w = (-low_w, columns - 1 + high_w - (g.shape[3] - 1))
+    padded = aten.constant_pad_nd.default(g, [*pad_w, *pad_h], 0.0)
+    phases = aten.convolution.default(padded, small, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1)
+    whole = torch.nn.functional.pixel_shuffle(phases, stride)
+    return whole[:, :, : spatial[0], : spatial[1]]
+
+
+def _phase_taps(kernel: int, stride: int, padding: int) -> list[tuple[int, int, int]]:
+    """(tap, phase, offset): input pixel stride * i + phase gets tap from output i + offset."""
+    return [
+        (tap, phase, (phase + padding - tap) // stride)
+        for phase in range(stride)
+        for tap in range(kernel)
+        if (phase + padding - tap) % stride == 0
+    ]
+
+
+def _selector(
+    taps: Sequence[tuple[int, int, int]],
+    stride: int,
+    kernel: int,
+    low: int,
+    high: int,
+    like: Tensor,
+) -> Tensor:
+    places = [[[0.0] * (high - low + 1) for _ in range(stride)] for _ in range(kernel)]
+    for tap, phase, offset in taps:
+        places[tap][phase][offset - low] = 1.0
+    return torch.tensor(places, dtype=like.dtype, device=like.device)
 
 
 def _per_axis(value: Any, ndim: int) -> list[int]:

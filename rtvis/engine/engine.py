@@ -1,6 +1,7 @@
 """The engine: a network in, pictures in, and everything that a selection asks for out."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -8,6 +9,8 @@ import torch
 from torch import Tensor
 
 from rtvis.data import Crop, Form, ImageU8, Layer, Result, Selection
+from rtvis.engine.artifacts import default_cache_dir
+from rtvis.engine.compile import Compiler
 from rtvis.engine.device import resolve_device, resolve_dtype
 from rtvis.engine.layers import Site, find_layers
 from rtvis.engine.models import Network
@@ -39,6 +42,7 @@ class Engine:
         dtype: Number format of the network; scores and CAM weights stay float32.
         compile: "auto" compiles in the background, "off" stays eager.
         batch_size: Pictures per call that the compiled form is made for.
+        cache_dir: Where compiled artifacts are kept; default: the user's cache folder.
 
     Raises:
         NetworkError: The network cannot be traced, or has no convolution.
@@ -53,6 +57,7 @@ class Engine:
         dtype: str = "float32",
         compile: CompileMode = "auto",  # noqa: A002 - the flag's name everywhere
         batch_size: int = 1,
+        cache_dir: Path | None = None,
     ) -> None:
         self.device = resolve_device(device)
         self.dtype = resolve_dtype(dtype)
@@ -61,10 +66,14 @@ class Engine:
         self.batch_size = batch_size
         step = self._step_for(batch_size)
         self.layers: tuple[Layer, ...] = tuple(site.layer for site in step.pieces.sites)
-        self.num_classes = int(
-            step.pieces.forward.module.graph.output_node().args[0][-1].meta["val"].shape[1]
-        )  # type: ignore[index, union-attr]  # noqa: E501
+        self.num_classes = step.pieces.num_classes
         self.default_cam_layer = step.pieces.cam_site.layer
+        self._compiler: Compiler | None = None
+        if compile == "auto":
+            folder = (cache_dir or default_cache_dir()) / "compiled"
+            pieces = step.pieces.all_pieces()
+            self._compiler = Compiler(pieces, self.device, folder, step.replace_runner)
+            self._compiler.start()
 
     @property
     def network(self) -> str:
@@ -89,12 +98,12 @@ class Engine:
     @property
     def form(self) -> Form:
         """Which form of the step serves now."""
-        return "eager"
+        return "compiled" if self._compiler is not None and self._compiler.is_complete else "eager"
 
     @property
     def compile_note(self) -> str:
         """Where compiling stands, in words for the screen; empty when there is nothing to say."""
-        return ""
+        return "" if self._compiler is None else self._compiler.note
 
     def resolve(self, selection: Selection) -> Selection:
         """The selection with its defaults filled in.
@@ -159,11 +168,18 @@ class Engine:
 
     def wait_compiled(self, timeout_s: float | None = None) -> bool:
         """Wait until the compiled form serves; False if that was not to be had in time."""
-        del timeout_s
-        return False
+        return self._compiler is not None and self._compiler.wait(timeout_s)
 
     def close(self) -> None:
         """Stop compiling. Safe to call twice."""
+        if self._compiler is not None:
+            self._compiler.close()
+
+    def __enter__(self) -> "Engine":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _step_for(self, batch: int) -> Step:
         if batch not in self._steps:

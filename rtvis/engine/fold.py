@@ -31,7 +31,6 @@ _SMALLEST_RELATIVE_SCALE = 1e-4
 
 def fold_batch_norms(
     graph_module: fx.GraphModule,
-    x: fx.Node,
     parameter_of: dict[fx.Node, str],
     masters: dict[str, Tensor],
     dtype: torch.dtype,
@@ -72,7 +71,7 @@ def fold_batch_norms(
                 )
                 new = graph.call_function(
                     conv.target, (source.args[0], new_weight, new_bias, *conv.args[3:])
-                )  # type: ignore[union-attr]  # noqa: E501
+                )  # type: ignore[union-attr]
                 new.meta = dict(conv.meta)
                 affines[new.name] = (scale_C, shift_C)
             else:
@@ -152,35 +151,14 @@ def fold_constants(
     """
     graph = graph_module.graph
     live = depends_on(graph, inputs)
-    values: dict[fx.Node, Any] = {}
-    origins: dict[fx.Node, str | None] = {}
-
-    def resolve(argument: Any) -> Any:
-        return fx.node.map_arg(argument, lambda node: values[node])
-
-    for node in graph.nodes:
-        if node in live or node.op == "output":
-            continue
-        if node.op == "placeholder":
-            values[node] = tensors[parameter_of[node]]
-            origins[node] = parameter_of[node]
-        elif node.op == "get_attr":
-            values[node] = getattr(graph_module, node.target)
-            origins[node] = node.meta.get("parameter")
-        else:
-            values[node] = node.target(*resolve(node.args), **resolve(node.kwargs))
-            named = [p for p in node.all_input_nodes if origins.get(p) is not None]
-            biggest = max(named, key=lambda p: _numel(values[p]), default=None)
-            origins[node] = None if biggest is None else origins[biggest]
+    values, origins = _evaluate(graph_module, live, parameter_of, tensors)
     weight_names: dict[str, str] = {}
     made: dict[fx.Node, fx.Node] = {}
     first_live = next(node for node in graph.nodes if node in live and node.op != "placeholder")
     for node in list(graph.nodes):
         if node not in live and node.op != "output":
             continue
-        for parent in list(node.all_input_nodes):
-            if parent in live:
-                continue
+        for parent in [parent for parent in node.all_input_nodes if parent not in live]:
             if parent not in made:
                 assert isinstance(values[parent], Tensor), f"{parent} is not a tensor"
                 attribute = f"constant_{len(made)}"
@@ -190,13 +168,44 @@ def fold_constants(
                 if origin is not None:
                     weight_names[attribute] = origin
             node.replace_input_with(parent, made[parent])
+    kept = {node.target for node in made.values()}
     for node in reversed(list(graph.nodes)):
-        if node not in live and node.op != "output" and not node.users:
-            if node.op == "get_attr" and hasattr(graph_module, node.target):
-                if node not in made.values():
-                    delattr(graph_module, node.target)
-            graph.erase_node(node)
+        if node in live or node.op == "output" or node.users:
+            continue
+        if node.op == "get_attr" and node.target not in kept and hasattr(graph_module, node.target):
+            delattr(graph_module, node.target)
+        graph.erase_node(node)
     return weight_names
+
+
+def _evaluate(
+    graph_module: fx.GraphModule,
+    live: Collection[fx.Node],
+    parameter_of: dict[fx.Node, str],
+    tensors: dict[str, Tensor],
+) -> tuple[dict[fx.Node, Any], dict[fx.Node, str | None]]:
+    """Values of the nodes outside `live`, and the parameter that each was mostly made from."""
+    values: dict[fx.Node, Any] = {}
+    origins: dict[fx.Node, str | None] = {}
+
+    def resolve(argument: Any) -> Any:
+        return fx.node.map_arg(argument, lambda node: values[node])
+
+    for node in graph_module.graph.nodes:
+        if node in live or node.op == "output":
+            continue
+        if node.op == "placeholder":
+            values[node] = tensors[parameter_of[node]]
+            origins[node] = parameter_of[node]
+        elif node.op == "get_attr":
+            values[node] = getattr(graph_module, str(node.target))
+            origins[node] = node.meta.get("parameter")
+        else:
+            values[node] = node.target(*resolve(node.args), **resolve(node.kwargs))
+            named = [p for p in node.all_input_nodes if origins.get(p) is not None]
+            biggest = max(named, key=lambda p: _numel(values[p]), default=None)
+            origins[node] = None if biggest is None else origins[biggest]
+    return values, origins
 
 
 def _numel(value: Any) -> int:

@@ -25,7 +25,7 @@ class Site:
     """float64, of the batch norm folded into the node; None where there is none."""
     shift_C: Tensor | None
 
-    def maps_BCHW(self, value: Tensor, batch: int) -> Tensor:
+    def maps_of(self, value: Tensor, batch: int) -> Tensor:
         """The layer's own output (before any batch norm) from the node's value, as maps.
 
         Args:
@@ -45,7 +45,7 @@ class Site:
         )
         return (maps_BCHW - shift_1C11) / scale_1C11
 
-    def grads_BCHW(self, grad: Tensor, batch: int) -> Tensor:
+    def grads_of(self, grad: Tensor, batch: int) -> Tensor:
         """The gradient at the layer's own output from the gradient at the node's value."""
         grads_BCHW = grad
         if self.layer.kind == "dense":
@@ -155,7 +155,7 @@ def _receptive_fields(graph: fx.Graph, x: fx.Node) -> dict[fx.Node, _Field]:
         field = _widest([fields[source] for source in sources])
         window = _window_of(node)
         if window is not None:
-            field = _through_window(field, sources[0], node, *window)
+            field = _through_window(field, node, *window)
         elif not _keeps_positions(node, sources):
             field = whole
         fields[node] = field
@@ -194,14 +194,10 @@ def _pair(value: Any) -> tuple[int, int]:
 
 def _through_window(
     field: _Field,
-    source: fx.Node,
     node: fx.Node,
     kernel: tuple[int, int],
     dilation: tuple[int, int],
 ) -> _Field:
-    value = node.meta["val"]
-    if isinstance(value, list | tuple):
-        value = value[0]
     stride_h, stride_w = _strides(node)
     return _Field(
         height=round(field.height + (kernel[0] - 1) * dilation[0] * field.stride_h),

@@ -5,8 +5,10 @@ The pieces are cuts of it. Only the backward pieces at and below the selected la
 shallow layer costs little more than the forward pass, and no piece holds a copy of another's work.
 """
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, fx
@@ -43,6 +45,23 @@ class Piece:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Probe:
+    """How to compute one layer's value again, from a value that the forward pass hands out.
+
+    Handing out every convolution's own output keeps it from being fused with what follows: 1.18
+    of ResNet50's forward time against 1.03 without. Only the layer that is looked at is needed.
+    """
+
+    source: str
+    """Name of the node that the layer reads."""
+    weight: str
+    """Attribute of the flat module."""
+    bias: str | None
+    arguments: tuple[Any, ...]
+    """What follows the bias in aten.convolution."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Segment:
     """A stretch of the network between two cuts."""
 
@@ -62,9 +81,12 @@ class Pieces:
     """From the input upwards."""
     sites: tuple[Site, ...]
     cam_site: Site
+    probes: dict[str, Probe | None]
+    """By node: how to get a layer's value; None where it is an output of `forward`."""
     scores: str
     """Name of the forward output that holds the scores."""
     batch: int
+    num_classes: int
     largest_map: int
     """S of `Seeds.map_BS`."""
 
@@ -108,7 +130,7 @@ def build_pieces(
     largest = max(site.layer.map_size[0] * site.layer.map_size[1] for site in sites)
     builder = _Builder(flat, mode, live, by_node, batch, largest)
     segments = []
-    for bottom, top in zip(cuts, cuts[1:], strict=False):
+    for bottom, top in itertools.pairwise(cuts):
         stretch = order[order.index(bottom) + 1 : order.index(top) + 1]
         segments.append(
             Segment(
@@ -118,16 +140,49 @@ def build_pieces(
         )
     cam = builder.cam(order, scores, cam_site)
     read = {name for s in segments for name in s.backward.inputs} | set(cam.inputs)
-    wanted = [n for n in order if n is not x and (n.name in read or n in by_node or n is scores)]
+    probes = {site.node.name: _probe(site, cam_site, order) for site in sites}
+    read |= {name for name, probe in probes.items() if probe is None}
+    read |= {probe.source for probe in probes.values() if probe is not None}
+    wanted = [n for n in order if n is not x and (n.name in read or n is scores)]
     return Pieces(
         forward=builder.forward(wanted),
         cam=cam,
         segments=tuple(segments),
         sites=sites,
         cam_site=cam_site,
+        probes=probes,
         scores=scores.name,
         batch=batch,
+        num_classes=int(scores.meta["val"].shape[1]),
         largest_map=largest,
+    )
+
+
+# A convolution with more than this share of all multiplications is handed out rather than run again.
+_COSTLY_SHARE = 0.05
+
+
+def _probe(site: Site, cam_site: Site, order: list[fx.Node]) -> Probe | None:
+    node = site.node
+    source, weight, bias, *arguments = (*node.args, *(None,) * 3)[: max(3, len(node.args))]
+    recomputable = (
+        site.layer.kind == "conv"
+        and site is not cam_site
+        and isinstance(source, fx.Node)
+        and isinstance(weight, fx.Node)
+        and weight.op == "get_attr"
+        and (bias is None or (isinstance(bias, fx.Node) and bias.op == "get_attr"))
+        and _arithmetic(node) < _COSTLY_SHARE * sum(_arithmetic(each) for each in order)
+    )
+    if not recomputable:
+        return None
+    assert isinstance(source, fx.Node)
+    assert isinstance(weight, fx.Node)
+    return Probe(
+        source=source.name,
+        weight=str(weight.target),
+        bias=str(bias.target) if isinstance(bias, fx.Node) else None,
+        arguments=tuple(arguments),
     )
 
 

@@ -17,6 +17,8 @@ from rtvis.engine.layers import Site
 from rtvis.engine.pieces import Piece, Pieces, Runner
 from rtvis.registry import CamMethod
 
+aten = torch.ops.aten
+
 _SEED_COEFFICIENTS: dict[Seed, tuple[float, float, float]] = {
     # one neuron, the whole map, the map times its own values
     "max": (1.0, 0.0, 0.0),
@@ -94,7 +96,7 @@ class Step:
         self._sites = [_on_device(site, device) for site in pieces.sites]
 
     def replace_runner(self, piece: Piece, runner: Runner) -> None:
-        """Run `piece` by `runner` from the next turn on."""
+        """Run `piece` by `runner` from the next turn on. May be called from another thread."""
         self._runners[piece.name] = runner
 
     def run(
@@ -117,10 +119,12 @@ class Step:
         class_B = torch.where(wanted_B >= 0, wanted_B, scores_BK.argmax(dim=1))
 
         site, cam_site = self._sites[route.site], self._sites[route.cam_site]
-        maps_BCHW = site.maps_BCHW(values[site.node.name], pieces.batch)
-        cam_maps_BCHW = cam_site.maps_BCHW(values[cam_site.node.name], pieces.batch)
+        maps_BCHW = site.maps_of(self._value_of(site, values), pieces.batch)
+        cam_maps_BCHW = maps_BCHW
+        if cam_site is not site:
+            cam_maps_BCHW = cam_site.maps_of(self._value_of(cam_site, values), pieces.batch)
         cam_grad = self._cam_gradient(values, cam_site, class_B)
-        cam_grads_BCHW = cam_site.grads_BCHW(cam_grad, pieces.batch)
+        cam_grads_BCHW = cam_site.grads_of(cam_grad, pieces.batch)
         cam_BHW = cam_method(_at_least_float32(cam_maps_BCHW), _at_least_float32(cam_grads_BCHW))
 
         map_BHW = _unit_map(maps_BCHW, unit_B)
@@ -137,6 +141,19 @@ class Step:
             value_B=value_B,
             health_B=_health(maps_BCHW, map_BHW, backprop_BCHW, cam_BHW),
         )
+
+    def _value_of(self, site: Site, values: dict[str, Tensor]) -> Tensor:
+        """The value of a layer's node, computed again where the forward piece keeps it fused."""
+        probe = self.pieces.probes[site.node.name]
+        if probe is None:
+            return values[site.node.name]
+        constants = self.pieces.forward.module
+        weight = getattr(constants, probe.weight)
+        bias = None if probe.bias is None else getattr(constants, probe.bias)
+        value: Tensor = aten.convolution.default(
+            values[probe.source], weight, bias, *probe.arguments
+        )
+        return value
 
     def _run_piece(self, piece: Piece, values: dict[str, Tensor]) -> dict[str, Tensor]:
         outputs = self._runners[piece.name]([values[name] for name in piece.inputs])

@@ -93,7 +93,7 @@ def flatten(model: nn.Module, example_BCHW: Tensor, *, name: str = "the model") 
     x = placeholders[-1]
     _remove_mutations(graph)
     _canonicalise(graph)
-    affines = fold.fold_batch_norms(graph_module, x, parameter_of, masters, dtype)
+    affines = fold.fold_batch_norms(graph_module, parameter_of, masters, dtype)
     weight_names = fold.fold_constants(graph_module, [x], parameter_of, tensors)
     x.name = "x"
     graph.eliminate_dead_code()
@@ -121,7 +121,7 @@ def _trace(
     try:
         with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
             return make_fx(pure, tracing_mode="fake")(tensors, example)
-    except Exception as fault:  # noqa: BLE001 - whatever the user's code raises is reported
+    except Exception as fault:  # whatever the user's code raises is reported
         cause = str(fault).strip().splitlines()
         text = cause[0] if cause else type(fault).__name__
         if "_local_scalar_dense" in str(fault) or "data-dependent" in str(fault).lower():
