@@ -1,0 +1,289 @@
+"""What can be set, one dataclass per part; every field is a flag and a key of a config file.
+
+Imports neither torch nor numpy: `main.py --help` answers at once.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, TypeAlias
+
+RuleName: TypeAlias = Literal["gradient", "guided", "deconvnet"]
+SeedName: TypeAlias = Literal["max", "map", "activation"]
+DtypeName: TypeAlias = Literal["float32", "float16", "bfloat16", "float64"]
+Subject: TypeAlias = Literal["networks", "layers", "methods"]
+
+Parse: TypeAlias = Callable[[Any], Any]
+"""From the text of a flag, or the value in a config file, to the value of a field; may raise
+ValueError or TypeError."""
+
+
+def option(
+    help_text: str,
+    *,
+    default: Any = None,
+    metavar: str | None = None,
+    parse: Parse | None = None,
+    expects: str | None = None,
+) -> Any:
+    """A field that is also a flag.
+
+    Args:
+        help_text: For `--help`.
+        default: Of the field.
+        metavar: What `--help` calls the value.
+        parse: Turns the given value into the field's.
+        expects: Completes "... cannot be used; give ..." in errors; needed with `parse`.
+    """
+    assert (parse is None) == (expects is None), "say what would do"
+    metadata = {"help": help_text, "metavar": metavar, "parse": parse, "expects": expects}
+    return field(default=default, metadata=metadata)
+
+
+def whole(minimum: int) -> Parse:
+    """A parser of whole numbers from `minimum` up."""
+
+    def parse(value: Any) -> int:
+        if isinstance(value, bool | float):
+            raise TypeError("not whole")
+        number = int(value)
+        if number < minimum:
+            raise ValueError(f"below {minimum}")
+        return number
+
+    return parse
+
+
+def text(value: Any) -> str:
+    """A name; a number in a config file is the name of a camera or a class."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise TypeError("not text")
+    if not str(value).strip():
+        raise ValueError("empty")
+    return str(value)
+
+
+def _numbers(value: Any, *, separators: str = ",x") -> list[str | int | float]:
+    if isinstance(value, str):
+        for separator in separators[1:]:
+            value = value.replace(separator, separators[0])
+        return [part.strip() for part in value.strip("[]() ").split(separators[0])]
+    if isinstance(value, list | tuple):
+        return list(value)
+    return [value]
+
+
+def pair(minimum: int) -> Parse:
+    """A parser of two whole numbers: "12,30", "240x320" or a list."""
+    one = whole(minimum)
+
+    def parse(value: Any) -> tuple[int, int]:
+        first, second = (one(part) for part in _numbers(value))
+        return first, second
+
+    return parse
+
+
+def size(value: Any) -> tuple[int, int]:
+    """(height, width) from one side, "240x320" or a list."""
+    sides = [whole(1)(part) for part in _numbers(value)]
+    if len(sides) == 1:
+        sides *= 2
+    height, width = sides
+    return height, width
+
+
+def channels(value: Any) -> tuple[float, ...]:
+    """One number for all channels, or one for each: "0.5", "0.485,0.456,0.406" or a list."""
+    values = tuple(float(part) for part in _numbers(value, separators=","))
+    if len(values) not in {1, 3}:
+        raise ValueError("one or three")
+    return values
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InputConfig:
+    """What to look at."""
+
+    stream: str = option(
+        "demo (the bundled clip), a webcam's number, a film, a picture, a folder or glob of "
+        "pictures, or a URI: rtsp://, http:// and whatever FFmpeg opens",
+        default="demo",
+        metavar="URI",
+        parse=text,
+        expects="demo, a number, a path or a URI",
+    )
+    loop: bool = option("begin again after the end", default=False)
+    pace: Literal["live", "fast"] = option(
+        "films play by their own clock, or as fast as they can be computed", default="live"
+    )
+    frames: int | None = option(
+        "stop after N frames",
+        metavar="N",
+        parse=whole(1),
+        expects="a whole number from 1",
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NetworkConfig:
+    """The network that watches."""
+
+    network: str = option(
+        "a torchvision or timm classifier or a Keras name, in any case (--list networks), "
+        "or path/to/file.py:factory",
+        default="tf_efficientnet_lite0",
+        metavar="NAME",
+        parse=text,
+        expects="a name, or path/to/file.py:factory",
+    )
+    weights: str | None = option(
+        "safetensors or a state dict; or random; default: pretrained",
+        metavar="FILE",
+        parse=text,
+        expects="a file, or random",
+    )
+    labels: str | None = option(
+        "class names: one a line, or JSON",
+        metavar="FILE",
+        parse=text,
+        expects="a file",
+    )
+    size: tuple[int, int] | None = option(
+        "input of the network: a side, or HEIGHTxWIDTH; default: its own",
+        metavar="SIZE",
+        parse=size,
+        expects="a side such as 224, or height and width such as 240x320",
+    )
+    mean: tuple[float, ...] | None = option(
+        "subtracted from pictures in 0..1, one number or three; default: the network's own",
+        metavar="R,G,B",
+        parse=channels,
+        expects="a number such as 0.5, or three",
+    )
+    std: tuple[float, ...] | None = option(
+        "they are divided by this; default: the network's own",
+        metavar="R,G,B",
+        parse=channels,
+        expects="a number such as 0.5, or three",
+    )
+    trust_pickle: bool = option(
+        "load pickled whole models too; this runs code from their file", default=False
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ComputeConfig:
+    """Where and how it runs."""
+
+    device: str = option(
+        "auto, cpu, cuda or cuda:N",
+        default="auto",
+        metavar="DEVICE",
+        parse=text,
+        expects="auto, cpu, cuda or cuda:0",
+    )
+    dtype: DtypeName = option("number format of the network", default="float32")  # noqa: RUF009
+    compile: Literal["auto", "off"] = option(
+        "compile in the background while the eager form serves, or never", default="auto"
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SelectionConfig:
+    """What to ask of the network at the start; a click asks for something else."""
+
+    layer: str | None = option(
+        "the selected layer (--list layers); default: the last convolution",
+        metavar="NAME",
+        parse=text,
+        expects="a layer's name",
+    )
+    unit: int | None = option(
+        "its selected unit; default: 0",
+        metavar="N",
+        parse=whole(0),
+        expects="a whole number from 0",
+    )
+    position: tuple[int, int] | None = option(
+        "a neuron of that unit: row and column in its map; default: see --seed",
+        metavar="ROW,COLUMN",
+        parse=pair(0),
+        expects="row and column such as 3,5",
+    )
+    seed: SeedName | None = option(  # noqa: RUF009
+        "where the backward pass starts: the unit's maximum (default), its whole map, or its map "
+        "times its values"
+    )
+    rule: RuleName = option("how ReLU passes gradients back", default="guided")  # noqa: RUF009
+    class_: str | None = option(
+        "the class that the CAM explains, by name or number; default: the top one",
+        metavar="CLASS",
+        parse=text,
+        expects="a class's name or number",
+    )
+    cam: str = option(
+        "the CAM method (--list methods)",
+        default="grad-cam",
+        metavar="METHOD",
+        parse=text,
+        expects="a method's name",
+    )
+    cam_layer: str | None = option(
+        "the layer at which the CAM is taken; default: the last convolution",
+        metavar="NAME",
+        parse=text,
+        expects="a layer's name",
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutputConfig:
+    """Where to show it."""
+
+    view: Literal["window", "none"] = option(
+        "a window; where there is no display, a film is recorded instead", default="window"
+    )
+    record: str | None = option(
+        "record what is shown to a film: .mp4, .mkv or .avi",
+        metavar="FILE",
+        parse=text,
+        expects="a film's name",
+    )
+    canvas: tuple[int, int] = option(
+        "size of the picture that is composed, HEIGHTxWIDTH; default: 800x1280",
+        default=(800, 1280),
+        metavar="SIZE",
+        parse=size,
+        expects="height and width such as 800x1280",
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProgramConfig:
+    """The program itself."""
+
+    list_: Subject | None = option("print what there is, and leave")  # noqa: RUF009
+    debug: bool = option("tracebacks and a log on standard error", default=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """All of it. Each field is a part; `--help` shows them in this order."""
+
+    input: InputConfig = field(default_factory=InputConfig)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
+    selection: SelectionConfig = field(default_factory=SelectionConfig)
+    output: OutputConfig = field(default_factory=OutputConfig)
+    program: ProgramConfig = field(default_factory=ProgramConfig)
+
+
+PARTS: Final[Mapping[str, type]] = {
+    "input": InputConfig,
+    "network": NetworkConfig,
+    "compute": ComputeConfig,
+    "selection": SelectionConfig,
+    "output": OutputConfig,
+    "program": ProgramConfig,
+}
+"""The parts of `Config` by name."""
