@@ -1,28 +1,316 @@
-"""Draws a scene on one canvas. (Signatures first; the drawing follows.)"""
+"""Draws a scene on one canvas, on the device, without waiting for it."""
+
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from rtvis.render.download import Pending
-from rtvis.render.layout import Layout
-from rtvis.render.readout import Readout
+from rtvis.data import Crop, Layer
+from rtvis.render import display, lut, panes
+from rtvis.render.chrome import Chrome
+from rtvis.render.download import Downloader, Pending
+from rtvis.render.grid import Rect
+from rtvis.render.kernels import draw_tiles
+from rtvis.render.layout import Layout, layout, shown_layer
+from rtvis.render.lut import Palette
+from rtvis.render.overlays import HINT, Overlays, beside
+from rtvis.render.readout import Readout, pack_readout, subject_of, unpack_readout
+from rtvis.render.regions import Regions, target_rect
 from rtvis.render.scene import Scene
+from rtvis.render.text import Run
+from rtvis.render.wording import backward_message, hover_text
 
 
 class Compositor:
-    """Owns the canvas, the caches and the smoothed colour ranges. One owning thread."""
+    """Owns the canvas, the caches and the smoothed colour ranges. One owning thread.
+
+    The canvas is kept from turn to turn: text is drawn again where it changed, panes are drawn
+    over, and what floated above them is taken away first.
+    """
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
         self.layout: Layout | None = None
         """Of the canvas composed last; what the pointer is tested against."""
         self.readout = Readout()
-        """The newest numbers in host memory (on CUDA of the last picture downloaded)."""
+        """The newest numbers in host memory (on CUDA, of the last picture downloaded)."""
+        self._range = display.ColourRange(device)
+        self._chrome = Chrome(device)
+        self._overlays = Overlays(device)
+        self._downloader = Downloader(device)
+        self._base_HW = torch.zeros((1, 1), dtype=torch.int32, device=device)
+        self._canvas_HW = torch.zeros_like(self._base_HW)
+        self._damage: list[Rect] = []
+        self._packed_N: Tensor | None = None
+        self._subject: Readout | None = None
 
     def compose(self, scene: Scene) -> Tensor:
         """The canvas, int32 [H, W] of packed BGRA, valid until the next call."""
-        raise NotImplementedError
+        ranges = self._measure(scene)
+        plan = self._plan(scene)
+        self.layout = plan
+        readout = self._readout_for(scene)
+
+        geometry = (
+            plan.size,
+            tuple(plan.panes.items()),
+            tuple(plan.images.items()),
+            plan.grid.area if plan.grid is not None else None,
+            "classes" in plan.panes,
+        )
+        fresh = self._chrome.begin(geometry, plan.size)
+        Regions(self._chrome, scene, plan, readout).draw(fresh=fresh)
+        self._apply_chrome(plan.size)
+        self._draw_panes(scene, plan, readout, ranges)
+        self._draw_marks(scene, plan)
+        self._draw_overlays(scene, plan)
+        return self._canvas_HW
 
     def download(self) -> Pending:
-        """Start the one download of the canvas composed last; `Pending.wait` gives BGR uint8."""
-        raise NotImplementedError
+        """Start the one download of the canvas composed last."""
+        return self._downloader.submit(self._canvas_HW, self._packed_N, subject=self._subject)
+
+    def receive(self, readout: Readout | None) -> None:
+        """Take over the numbers that a finished download brought (`Pending.readout`)."""
+        if readout is not None:
+            self.readout = readout
+
+    def _measure(self, scene: Scene) -> tuple[Tensor, Tensor] | None:
+        """Follow the layer's range and pack the numbers for the text."""
+        self._packed_N, self._subject = None, None
+        result = scene.result
+        if result is None:
+            return None
+        maps_CHW = result.maps_BCHW[scene.batch_index]
+        low, high = torch.aminmax(maps_CHW)
+        ranges = self._range.update(
+            low, high, key=result.selection.layer, smoothed=scene.view.range_smoothed
+        )
+        self._packed_N = pack_readout(
+            result,
+            batch_index=scene.batch_index,
+            hover=scene.view.hover,
+            low=low,
+            high=high,
+            range_low=ranges[0],
+            range_high=ranges[1],
+        )
+        self._subject = subject_of(result)
+        if self.device.type == "cpu":
+            # Nothing to wait for: the text can use this picture's own numbers.
+            self.readout = unpack_readout(self._packed_N.tolist(), self._subject)
+        return ranges
+
+    def _readout_for(self, scene: Scene) -> Readout:
+        """The newest numbers; those about a unit are blank when they are of another one."""
+        result = scene.result
+        if result is None:
+            return Readout()
+        readout = self.readout
+        same = (readout.layer, readout.unit) == (result.selection.layer, result.selection.unit)
+        return readout if same else replace(Readout(), top=readout.top)
+
+    def _plan(self, scene: Scene) -> Layout:
+        result, view = scene.result, scene.view
+        layer = _layer_of(scene)
+        return layout(
+            view,
+            scene.layers,
+            labels=scene.labels,
+            layer=layer,
+            unit=(result.selection.unit or 0) if result is not None else None,
+            frame_size=_frame_size(scene),
+            input_size=_input_size(scene),
+        )
+
+    def _apply_chrome(self, size: tuple[int, int]) -> None:
+        if self._base_HW.shape != size:
+            self._base_HW = torch.zeros(size, dtype=torch.int32, device=self.device)
+            self._canvas_HW = torch.zeros_like(self._base_HW)
+            self._damage = []
+        for rect, pixels_HW in self._chrome.upload():
+            self._base_HW[rect.rows, rect.columns] = pixels_HW
+            self._canvas_HW[rect.rows, rect.columns] = pixels_HW
+        for rect in self._damage:
+            self._canvas_HW[rect.rows, rect.columns] = self._base_HW[rect.rows, rect.columns]
+        self._damage = []
+
+    def _draw_panes(
+        self,
+        scene: Scene,
+        plan: Layout,
+        readout: Readout,
+        ranges: tuple[Tensor, Tensor] | None,
+    ) -> None:
+        canvas_HW, view, result = self._canvas_HW, scene.view, scene.result
+        batch = scene.batch_index
+        if scene.image_HW3 is not None:
+            with_cam = result is not None and view.cam_shown
+            panes.draw_input(
+                canvas_HW,
+                plan.images["input"],
+                scene.image_HW3,
+                cam_HW=result.cam_BHW[batch] if with_cam and result is not None else None,
+                crop=result.crop if result is not None else None,
+                style=scene.cam_style,
+            )
+        if result is None or ranges is None or plan.layer is None:
+            return
+        maps_CHW = result.maps_BCHW[batch]
+        palette: Palette = "colour" if view.coloured else "grey"
+        if plan.grid is not None:
+            draw_tiles(
+                canvas_HW,
+                maps_CHW,
+                plan.grid,
+                range_low=ranges[0],
+                range_high=ranges[1],
+                palette=palette,
+            )
+            self._fade_if_stale(scene, plan.grid.area)
+        self._draw_unit(scene, plan, maps_CHW, palette)
+        if not backward_message(scene, readout):
+            rect = plan.images["backprop"]
+            how = view.backprop_display
+            panes.draw_backprop(canvas_HW, rect, result.backprop_B3HW[batch], how=how)
+            self._fade_if_stale(scene, rect)
+        self._draw_seen(scene, plan)
+
+    def _draw_unit(self, scene: Scene, plan: Layout, maps_CHW: Tensor, palette: Palette) -> None:
+        assert scene.result is not None, "drawn with a result only"
+        unit_1HW = maps_CHW[plan.unit : plan.unit + 1]
+        low, high = torch.aminmax(unit_1HW)
+        rect = plan.images["unit"]
+        # RT-14: the enlarged map uses its own full range, so that a weak unit can be seen.
+        fresh = display.ColourRange(self.device)
+        range_low, range_high = fresh.update(low, high, key=plan.unit, smoothed=False)
+        draw_tiles(
+            self._canvas_HW,
+            unit_1HW,
+            panes.single_tile(rect),
+            range_low=range_low,
+            range_high=range_high,
+            palette=palette,
+        )
+        self._fade_if_stale(scene, rect)
+        height, width = maps_CHW.shape[1:]
+        if height * width > 1 and scene.view.backward_shown:
+            panes.mark_neuron(
+                self._canvas_HW,
+                rect,
+                (height, width),
+                scene.result.position_B2[scene.batch_index],
+                colour=lut.SOURCE,
+                thickness=plan.metrics.line,
+            )
+
+    def _draw_seen(self, scene: Scene, plan: Layout) -> None:
+        """The part of the picture that the neuron sees, below the unit's numbers."""
+        result, layer = scene.result, plan.layer
+        rect = seen_rect(plan)
+        if rect is None or layer is None or result is None or scene.image_HW3 is None:
+            return
+        height, width = scene.image_HW3.shape[:2]
+        crop = result.crop or Crop(top=0, left=0, height=height, width=width)
+        self._canvas_HW[rect.rows, rect.columns] = panes.seen_patch(
+            scene.image_HW3,
+            result.position_B2[scene.batch_index],
+            layer=layer,
+            crop=crop,
+            input_size=_input_size(scene) or (height, width),
+            size=(rect.height, rect.width),
+        )
+        self._fade_if_stale(scene, rect)
+
+    def _fade_if_stale(self, scene: Scene, rect: Rect) -> None:
+        if scene.stale_since_ns:
+            panes.fade(self._canvas_HW, rect)
+
+    def _draw_marks(self, scene: Scene, plan: Layout) -> None:
+        """Outlines of the selected tile and of what is under the pointer."""
+        if scene.result is None:
+            return
+        line = plan.metrics.line
+        if plan.grid is not None:
+            tile = plan.grid.tile(plan.unit) if plan.unit < plan.grid.num else None
+            if tile is not None:
+                self._outline(tile, lut.SELECTED, line)
+        hover = scene.view.hover
+        rect = target_rect(plan, hover) if hover.kind in {"unit", "position"} else None
+        if rect is not None and hover.layer == scene.result.selection.layer:
+            self._outline(rect, lut.TEXT, max(line // 2, 1))
+
+    def _outline(self, rect: Rect, colour: int, thickness: int) -> None:
+        panes.outline(self._canvas_HW, rect, colour, thickness)
+        self._damage.append(rect.inset(-thickness))
+
+    def _draw_overlays(self, scene: Scene, plan: Layout) -> None:
+        view, metrics = scene.view, plan.metrics
+        height, width = plan.size
+        if view.help_shown:
+            self._damage = [Rect(0, 0, height, width)]
+            panes.fade(self._canvas_HW, self._damage[0])
+            size = (height - 4 * metrics.gap, width - 4 * metrics.gap)
+            table_HW = self._overlays.help(scene.bindings, metrics, size)
+            rows, columns = table_HW.shape
+            self._float(Rect((height - rows) // 2, (width - columns) // 2, rows, columns), table_HW)
+            return
+        anchor = target_rect(plan, view.hover)
+        runs = hover_text(scene, self._readout_for(scene), view.hover)
+        if anchor is not None and runs:
+            chip_HW = self._overlays.chip("hover", runs, metrics, max_width=width)
+            size = (chip_HW.shape[0], chip_HW.shape[1])
+            self._float(beside(anchor, size, plan.size, metrics.gap // 2), chip_HW)
+        if view.notice:
+            colour = lut.WARNING if view.notice_is_warning else lut.TEXT
+            self._bottom_line(plan, "notice", (Run(view.notice, colour),))
+        elif view.hint_shown and scene.result is not None:
+            self._bottom_line(plan, "hint", (Run(HINT, lut.TEXT),))
+
+    def _bottom_line(self, plan: Layout, name: str, runs: tuple[Run, ...]) -> None:
+        pane = plan.panes["grid"]
+        chip_HW = self._overlays.chip(
+            name, runs, plan.metrics, max_width=pane.width - 2 * plan.metrics.gap
+        )
+        height, width = chip_HW.shape
+        top = pane.bottom - height - plan.metrics.gap
+        self._float(Rect(top, pane.left + (pane.width - width) // 2, height, width), chip_HW)
+
+    def _float(self, rect: Rect, pixels_HW: Tensor) -> None:
+        self._canvas_HW[rect.rows, rect.columns] = pixels_HW[: rect.height, : rect.width]
+        self._damage.append(rect)
+
+
+def seen_rect(plan: Layout) -> Rect | None:
+    """Where the part of the picture that a neuron sees is drawn; None where there is no room."""
+    area, layer = plan.contents.get("details"), plan.layer
+    if area is None or layer is None or layer.map_size == (1, 1):
+        return None
+    top = area.top + 8 * plan.metrics.row
+    room = Rect(top, area.left, area.bottom - top, area.width)
+    if room.height < 64 * plan.metrics.scale:
+        return None
+    side = min(room.height, room.width)
+    rect = Rect(room.top, room.left, side, room.width)
+    return rect.fit(*layer.receptive_field)
+
+
+def _layer_of(scene: Scene) -> Layer | None:
+    if scene.result is not None:
+        name = scene.result.selection.layer
+        for layer in scene.layers:
+            if layer.name == name:
+                return layer
+    return shown_layer(scene.view, scene.layers)
+
+
+def _frame_size(scene: Scene) -> tuple[int, int] | None:
+    image = scene.image_HW3
+    return (image.shape[0], image.shape[1]) if image is not None else None
+
+
+def _input_size(scene: Scene) -> tuple[int, int] | None:
+    if scene.result is None:
+        return None
+    shape = scene.result.backprop_B3HW.shape
+    return shape[2], shape[3]

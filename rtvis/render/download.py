@@ -8,28 +8,31 @@ import torch
 from torch import Tensor
 
 from rtvis.data import ImageU8
+from rtvis.render.readout import Readout, unpack_readout
 
 
 class Pending:
-    """A canvas on its way to host memory."""
+    """A canvas on its way to host memory. Waited for by the thread that submits."""
 
     def __init__(
         self,
         *,
+        subject: Readout | None,
         canvas_HW3: ImageU8 | None = None,
         numbers: list[float] | None = None,
         on_device: "tuple[Tensor, Tensor | None, torch.cuda.Event] | None" = None,
     ) -> None:
+        self._subject = subject
         self._canvas_HW3 = canvas_HW3
         self._numbers = numbers
         self._on_device = on_device
 
     def ready(self) -> bool:
         """True if `wait` would not wait."""
-        return self._on_device is None or bool(self._on_device[2].query())
+        return self._on_device is None or bool(self._on_device[2].query())  # type: ignore[no-untyped-call]
 
-    def wait(self) -> tuple[ImageU8, list[float] | None]:
-        """The canvas (uint8 BGR [H, W, 3], contiguous, nobody else's) and the packed numbers."""
+    def wait(self) -> ImageU8:
+        """The canvas: uint8 BGR [H, W, 3], contiguous, and nobody else's."""
         if self._on_device is not None:
             pinned_HW3, pinned_N, done = self._on_device
             done.synchronize()
@@ -38,7 +41,14 @@ class Pending:
             self._numbers = pinned_N.tolist() if pinned_N is not None else None
             self._on_device = None
         assert self._canvas_HW3 is not None, "a canvas is either here or on its way"
-        return self._canvas_HW3, self._numbers
+        return self._canvas_HW3
+
+    def readout(self) -> Readout | None:
+        """The numbers that travelled with the canvas; None if it shows no result."""
+        self.wait()
+        if self._numbers is None or self._subject is None:
+            return None
+        return unpack_readout(self._numbers, self._subject)
 
 
 class Downloader:
@@ -50,24 +60,41 @@ class Downloader:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._stream = torch.cuda.Stream(device) if device.type == "cuda" else None
+        self._stream = (
+            torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+            if device.type == "cuda"
+            else None
+        )
         self._slots: list[dict[str, Any]] = [{}, {}]
         self._turn = 0
 
-    def submit(self, canvas_HW: Tensor, numbers_N: Tensor | None = None) -> Pending:
-        """Start the download of a packed canvas (int32 [H, W], BGRA) and its numbers.
+    def submit(
+        self,
+        canvas_HW: Tensor,
+        numbers_N: Tensor | None = None,
+        *,
+        subject: Readout | None = None,
+    ) -> Pending:
+        """Start the download of a canvas and its numbers.
 
-        The canvas may be drawn over as soon as this returns.
+        Args:
+            canvas_HW: int32 packed BGRA; may be drawn over as soon as this returns.
+            numbers_N: A packed readout (`pack_readout`).
+            subject: What the numbers are about (`subject_of`).
         """
         if self._stream is None:
             image_HW4 = canvas_HW.numpy().view(np.uint8).reshape(*canvas_HW.shape, 4)
             canvas_HW3 = cv2.cvtColor(image_HW4, cv2.COLOR_BGRA2BGR)
             numbers = numbers_N.tolist() if numbers_N is not None else None
-            return Pending(canvas_HW3=canvas_HW3, numbers=numbers)
-        return self._submit_cuda(canvas_HW, numbers_N, self._stream)
+            return Pending(canvas_HW3=canvas_HW3, numbers=numbers, subject=subject)
+        return self._submit_cuda(canvas_HW, numbers_N, self._stream, subject)
 
     def _submit_cuda(
-        self, canvas_HW: Tensor, numbers_N: Tensor | None, stream: torch.cuda.Stream
+        self,
+        canvas_HW: Tensor,
+        numbers_N: Tensor | None,
+        stream: torch.cuda.Stream,
+        subject: Readout | None,
     ) -> Pending:
         slot = self._slots[self._turn % 2]
         self._turn += 1
@@ -98,7 +125,7 @@ class Downloader:
                 # The allocator must not hand the numbers' memory out before this copy has read it.
                 numbers_N.record_stream(stream)
                 pinned_N.copy_(numbers_N, non_blocking=True)
-            done = torch.cuda.Event()
+            done = torch.cuda.Event()  # type: ignore[no-untyped-call]
             done.record(stream)
-        slot["pending"] = Pending(on_device=(slot["pinned"], pinned_N, done))
+        slot["pending"] = Pending(on_device=(slot["pinned"], pinned_N, done), subject=subject)
         return slot["pending"]  # type: ignore[no-any-return]

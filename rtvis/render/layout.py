@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 from rtvis.data import Layer, Target
 from rtvis.render.grid import Grid, Rect, fit_grid
@@ -120,8 +120,11 @@ class Layout:
             return Target(kind="none")
         for button in self.buttons:
             if button.rect.contains(x, y):
-                kind = "rule" if button.name == "rule" else "pane"
+                kind: Literal["rule", "pane"] = "rule" if button.name == "rule" else "pane"
                 return Target(kind=kind, pane=f"button:{button.name}")
+        return self._data_at(pane, x, y, classes) or Target(kind="pane", pane=pane)
+
+    def _data_at(self, pane: str, x: int, y: int, classes: Sequence[int]) -> Target | None:
         if pane == "layers":
             chip = self.strip.at(x, y)
             if chip is not None and chip.layer is not None:
@@ -144,7 +147,7 @@ class Layout:
                     unit=self.unit,
                     position=position,
                 )
-        return Target(kind="pane", pane=pane)
+        return None
 
     def position_at(self, x: int, y: int) -> tuple[int, int] | None:
         """(row, column) of the enlarged map under a pixel; None outside it."""
@@ -205,7 +208,8 @@ def shown_layer(view: View, layers: Sequence[Layer]) -> Layer | None:
         if layer.name == view.selection.layer:
             return layer
     convolutions = [layer for layer in layers if layer.kind == "conv"]
-    return (convolutions or list(layers) or [None])[-1]
+    candidates = convolutions or layers
+    return candidates[-1] if candidates else None
 
 
 def names_classes(layer: Layer, layers: Sequence[Layer], labels: Sequence[str] | None) -> bool:
@@ -226,6 +230,7 @@ def layout(
     layer: Layer | None = None,
     unit: int | None = None,
     frame_size: tuple[int, int] | None = None,
+    input_size: tuple[int, int] | None = None,
 ) -> Layout:
     """Lay out a canvas.
 
@@ -236,6 +241,7 @@ def layout(
         layer: Whose maps are shown; default: the one that the view selects.
         unit: The unit that is shown enlarged; default: the view's, or 0.
         frame_size: (height, width) of the source picture; default: square.
+        input_size: (height, width) of the backward picture; default: square.
     """
     size = (max(view.canvas_size[0], MIN_SIZE[0]), max(view.canvas_size[1], MIN_SIZE[1]))
     metrics = metrics_for(size)
@@ -252,13 +258,13 @@ def layout(
     images = {
         "input": contents["input"].fit(*(frame_size or (1, 1))),
         "unit": _unit_area(contents["unit"], metrics),
-        "backprop": contents["backprop"].fit(1, 1),
+        "backprop": contents["backprop"].fit(*(input_size or (1, 1))),
     }
     grid = None
     if view.zoom == "unit":
         images["unit"] = _unit_area(contents["grid"], metrics)
     elif view.zoom == "backprop":
-        images["backprop"] = contents["grid"].fit(1, 1)
+        images["backprop"] = contents["grid"].fit(*(input_size or (1, 1)))
     elif layer is not None:
         grid = _grid(layer, layers, labels, contents["grid"], metrics, view.grid_scroll)
     if layer is not None:

@@ -5,7 +5,7 @@ into one small tensor. On a CPU it is read at once; on CUDA it travels with the 
 text of the next picture uses it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -101,13 +101,20 @@ def pack_readout(
     return torch.cat([torch.stack([x.double() for x in head]), top.indices.double(), top.values])
 
 
-def unpack_readout(numbers: list[float], result: Result) -> Readout:
+def subject_of(result: Result) -> Readout:
+    """A readout that says only what it is about: layer, unit and frame."""
+    chosen = result.selection
+    return Readout(layer=chosen.layer or "", unit=chosen.unit or 0, seq=result.seq)
+
+
+def unpack_readout(numbers: list[float], subject: Readout) -> Readout:
     """The numbers of a packed vector, once they are in host memory (`tensor.tolist()`)."""
     (class_index, class_probability, value, row, column, health, *rest) = numbers[:_HEAD]
     low, high, range_low, range_high, unit_low, unit_high, hover_value, gradient_max = rest
     num_top = (len(numbers) - _HEAD) // 2
     indices, values = numbers[_HEAD : _HEAD + num_top], numbers[_HEAD + num_top :]
-    return Readout(
+    return replace(
+        subject,
         top=tuple((int(i), p) for i, p in zip(indices, values, strict=True)),
         class_index=int(class_index),
         class_probability=class_probability,
@@ -122,9 +129,6 @@ def unpack_readout(numbers: list[float], result: Result) -> Readout:
         unit_high=unit_high,
         hover_value=hover_value,
         gradient_max=gradient_max,
-        layer=result.selection.layer or "",
-        unit=result.selection.unit or 0,
-        seq=result.seq,
     )
 
 

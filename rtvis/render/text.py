@@ -24,6 +24,13 @@ class Run:
     colour: int
     """Packed BGRA word, see `rtvis.render.lut.word`."""
     weight: int = REGULAR
+    width: int = 0
+    """Room that the text gets at least, set flush right in it: for numbers, so that what follows
+    does not jump."""
+
+    def advance(self, size: int) -> int:
+        """Pixels from the beginning of the run to that of the next."""
+        return max(measure(self.text, size, self.weight), self.width)
 
 
 @lru_cache(maxsize=1)
@@ -63,7 +70,7 @@ def shorten(text: str, size: int, width: int, weight: int = REGULAR) -> str:
 
 def line_width(runs: tuple[Run, ...], size: int) -> int:
     """Width in pixels of a line of runs."""
-    return sum(measure(run.text, size, run.weight) for run in runs)
+    return sum(run.advance(size) for run in runs)
 
 
 def baseline(top: int, height: int, size: int) -> int:
@@ -85,6 +92,9 @@ def draw_line(
         right: First column that must stay untouched.
     """
     for run in runs:
+        advance = run.advance(size)
+        if run.width:
+            x += advance - measure(run.text, size, run.weight)
         text = shorten(run.text, size, right - x, run.weight)
         if text.strip():
             colour = [(run.colour >> shift) & 0xFF for shift in (0, 8, 16)]

@@ -1,0 +1,184 @@
+"""All that is not data: panels, text, bars. Drawn in host memory, and only where it changed."""
+
+from collections.abc import Callable, Hashable, Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from rtvis.data import ImageU8
+from rtvis.render import lut
+from rtvis.render.grid import Rect
+from rtvis.render.text import Run, baseline, draw_line, line_width
+
+
+class Brush:
+    """Draws on a packed host picture."""
+
+    def __init__(self, words_HW: npt.NDArray[np.int32]) -> None:
+        self.words_HW = words_HW
+        height, width = words_HW.shape
+        self._image_HW4: ImageU8 = words_HW.view(np.uint8).reshape(height, width, 4)
+
+    def fill(self, rect: Rect, colour: int) -> None:
+        """A flat rectangle."""
+        self.words_HW[rect.rows, rect.columns] = colour
+
+    def outline(self, rect: Rect, colour: int, thickness: int) -> None:
+        """The border of a rectangle, inside it."""
+        for edge in edges(rect, thickness):
+            self.fill(edge, colour)
+
+    def rounded(self, rect: Rect, colour: int, radius: int) -> None:
+        """A flat rectangle with smooth corners, on whatever is there."""
+        part = self._image_HW4[rect.rows, rect.columns]
+        if not part.size:
+            return
+        corner = np.arange(rect.height)[:, None], np.arange(rect.width)[None, :]
+        distance = [
+            np.maximum(radius - 0.5 - at, at - (size - radius - 0.5)).clip(0)
+            for at, size in zip(corner, (rect.height, rect.width), strict=True)
+        ]
+        share = (radius + 0.5 - np.hypot(*distance)).clip(0, 1)[..., None]
+        flat = np.array([(colour >> shift) & 0xFF for shift in (0, 8, 16, 24)])
+        part[:] = np.round(part * (1 - share) + flat * share).astype(np.uint8)
+
+    def line(
+        self,
+        rect: Rect,
+        runs: Sequence[Run],
+        size: int,
+        *,
+        align: float = 0.0,
+    ) -> int:
+        """A line of text, centred in the height of `rect`, shortened to its width.
+
+        Args:
+            rect: Where the text may go.
+            runs: The text.
+            size: Height of the font in pixels.
+            align: 0 sets it flush left, 1 flush right, 0.5 in the middle.
+
+        Returns:
+            Column at which the text ends.
+        """
+        runs = tuple(runs)
+        spare = max(rect.width - line_width(runs, size), 0)
+        return draw_line(
+            self._image_HW4,
+            runs,
+            x=rect.left + round(spare * align),
+            base=baseline(rect.top, rect.height, size),
+            size=size,
+            right=rect.right,
+        )
+
+    def paragraph(self, rect: Rect, text: str, colour: int, size: int) -> None:
+        """Text broken at spaces, its lines centred, in the middle of `rect`."""
+        lines: list[str] = []
+        for word in text.split():
+            longer = f"{lines[-1]} {word}" if lines else word
+            if lines and line_width((Run(longer, colour),), size) <= rect.width:
+                lines[-1] = longer
+            else:
+                lines.append(word)
+        pitch = round(size * 1.5)
+        top = rect.top + max(rect.height - pitch * len(lines), 0) // 2
+        for index, line in enumerate(lines):
+            row = Rect(top + index * pitch, rect.left, pitch, rect.width)
+            if row.bottom <= rect.bottom:
+                self.line(row, (Run(line, colour),), size, align=0.5)
+
+    def picture(self, rect: Rect, words_HW: npt.NDArray[np.int32]) -> None:
+        """A small packed picture, enlarged or shrunk to `rect` by its nearest pixels."""
+        sized = cv2.resize(words_HW, (rect.width, rect.height), interpolation=cv2.INTER_NEAREST)
+        self.words_HW[rect.rows, rect.columns] = sized
+
+
+def edges(rect: Rect, thickness: int) -> tuple[Rect, Rect, Rect, Rect]:
+    """The four strips of a border that lies inside `rect`."""
+    t = min(thickness, rect.height, rect.width)
+    return (
+        Rect(rect.top, rect.left, t, rect.width),
+        Rect(rect.bottom - t, rect.left, t, rect.width),
+        Rect(rect.top, rect.left, rect.height, t),
+        Rect(rect.top, rect.right - t, rect.height, t),
+    )
+
+
+class Chrome:
+    """Slots of the canvas, each drawn again only when its content differs from what it shows."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._shown: dict[str, tuple[Rect, Hashable]] = {}
+        self._geometry: Hashable = None
+        self._dirty: list[Rect] = []
+        self.brush = Brush(np.zeros((1, 1), np.int32))
+
+    def begin(self, geometry: Hashable, size: tuple[int, int]) -> bool:
+        """Start a turn. True if the geometry changed: then everything must be drawn again."""
+        if geometry == self._geometry:
+            return False
+        self._geometry = geometry
+        self._shown.clear()
+        self.brush = Brush(np.full(size, lut.BACKGROUND, np.int32))
+        self._dirty = [Rect(0, 0, *size)]
+        return True
+
+    def slot(
+        self,
+        name: str,
+        rect: Rect,
+        content: Hashable,
+        draw: Callable[[Brush], object],
+        *,
+        ground: int = lut.PANEL,
+    ) -> None:
+        """Show `content` in `rect`: clears it to `ground` and calls `draw` if it changed."""
+        if self._shown.get(name) == (rect, content):
+            return
+        self._shown[name] = (rect, content)
+        self.brush.fill(rect, ground)
+        draw(self.brush)
+        self._dirty.append(rect)
+
+    def text(
+        self,
+        name: str,
+        rect: Rect,
+        runs: Sequence[Run],
+        size: int,
+        *,
+        align: float = 0.0,
+        ground: int = lut.PANEL,
+    ) -> None:
+        """Show a line of text in a slot."""
+        runs = tuple(runs)
+        self.slot(
+            name,
+            rect,
+            (runs, size, align, ground),
+            lambda brush: brush.line(rect, runs, size, align=align),
+            ground=ground,
+        )
+
+    def upload(self) -> list[tuple[Rect, Tensor]]:
+        """What changed since the last call, on the device: one transfer for all of it."""
+        dirty, self._dirty = self._dirty, []
+        if not dirty:
+            return []
+        whole = self.brush.words_HW
+        if any(rect.height * rect.width == whole.size for rect in dirty):
+            dirty = [Rect(0, 0, *whole.shape)]
+        flat = torch.from_numpy(np.concatenate([whole[r.rows, r.columns].ravel() for r in dirty]))
+        if self._device.type == "cuda":
+            flat = flat.pin_memory().to(self._device, non_blocking=True)
+        sizes = [rect.height * rect.width for rect in dirty]
+        pieces = torch.split(flat, sizes)
+        return [
+            (rect, piece.view(rect.height, rect.width))
+            for rect, piece in zip(dirty, pieces, strict=True)
+        ]

@@ -1,0 +1,189 @@
+"""Numbers to colours. The only place where values are scaled, and zero stays zero."""
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rtvis.render.lut import DIVERGING_ZERO, NAN_INDEX, SEQUENTIAL_ZERO, STEPS, colormap
+from rtvis.session import BackpropDisplay
+
+TINY = 1e-10
+"""Keeps an all-zero picture from dividing by zero (DVT and RT add the same)."""
+
+BLUR_SIGMA = 4.0
+OUTSIDE_SHARE = 0.45
+"""Brightness of what lies outside the part of the picture that the network sees."""
+
+
+class ColourRange:
+    """The range of values that a layer's colours span, optionally a running mean.
+
+    All state is on the device, so following the range never waits for it. A flickering maximum
+    does not make the picture pulse: the range widens by half of the way each turn and narrows by
+    a twelfth. A range that is not finite is not followed.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._key: object = None
+        self._low = torch.zeros((), device=device)
+        self._high = torch.ones((), device=device)
+
+    def update(
+        self, low: Tensor, high: Tensor, *, key: object, smoothed: bool
+    ) -> tuple[Tensor, Tensor]:
+        """Follow the smallest and largest value of a layer and return the range to draw with.
+
+        Args:
+            low: Smallest value, a scalar on the device.
+            high: Largest value.
+            key: Names the layer; another key starts afresh.
+            smoothed: False uses the values as they are.
+
+        Returns:
+            (range_low, range_high), float32 scalars: (0, high) for values that are not negative,
+            else (-m, m) with m the largest magnitude.
+        """
+        fresh = key != self._key or not smoothed
+        if key != self._key:
+            self._low, self._high = low.new_zeros(()).float(), high.new_ones(()).float()
+        low = torch.where(low.isfinite(), low.float().clamp(max=0), self._low)
+        high = torch.where(high.isfinite(), high.float().clamp(min=0), self._high)
+        if not fresh:
+            low = self._low + (low - self._low) * torch.where(low < self._low, 0.5, 1 / 12)
+            high = self._high + (high - self._high) * torch.where(high > self._high, 0.5, 1 / 12)
+        self._key, self._low, self._high = key, low, high
+        # A running mean comes near zero but never reaches it: a thousandth counts as not negative.
+        signed = low < -1e-3 * high
+        largest = torch.maximum(high, -low)
+        return torch.where(signed, -largest, 0.0), torch.where(signed, largest, high)
+
+
+def table_index(values: Tensor, range_low: Tensor, range_high: Tensor) -> Tensor:
+    """Index of each value in a colour table (`lut.table_words`), as float32 to be truncated.
+
+    index = floor(255 * clamp(x / m, -1, 1) + zero + 1/2), where m is the upper end of the range
+    and zero the middle of the ramp for signed or for non-negative values. NaN has an index of its
+    own.
+    """
+    gain = STEPS / range_high.clamp(min=TINY)
+    zero = torch.where(range_low < 0, float(DIVERGING_ZERO), float(SEQUENTIAL_ZERO)) + 0.5
+    index = values.float() * gain
+    return index.clamp_(-STEPS, STEPS).add_(zero).nan_to_num_(nan=NAN_INDEX)
+
+
+def norm01(x: Tensor) -> Tensor:
+    """(x - min) / (max + 1e-10), with the maximum taken after the subtraction (DVT)."""
+    x = x - x.amin()
+    return x / (x.amax() + TINY)
+
+
+def norm01_centred(x: Tensor) -> Tensor:
+    """DVT's norm01c with centre 0: x / max(2 max, -2 min) + 1/2, so zero is mid-grey."""
+    low, high = torch.aminmax(x)
+    return x / (torch.maximum(2 * high, -2 * low) + TINY) + 0.5
+
+
+def raw(gradient_3HW: Tensor) -> Tensor:
+    """DVT-54: the signed gradient in colour around mid-grey. [3, H, W], 0..1."""
+    return norm01_centred(gradient_3HW)
+
+
+def gray(gradient_3HW: Tensor) -> Tensor:
+    """DVT-55: the mean over colours, around mid-grey. [1, H, W], 0..1."""
+    return norm01_centred(gradient_3HW.mean(dim=0, keepdim=True))
+
+
+def norm(gradient_3HW: Tensor) -> Tensor:
+    """DVT-56: the Euclidean norm over colours, from 0 to 1. [1, H, W]."""
+    return norm01(torch.linalg.vector_norm(gradient_3HW, dim=0, keepdim=True))
+
+
+def normblur(gradient_3HW: Tensor) -> Tensor:
+    """DVT-57: the norm, blurred by a Gaussian of sigma 4 pixels, from 0 to 1. [1, H, W]."""
+    norm_1HW = torch.linalg.vector_norm(gradient_3HW, dim=0, keepdim=True)
+    return norm01(blur(norm_1HW, BLUR_SIGMA))
+
+
+def positive(gradient_3HW: Tensor) -> Tensor:
+    """RT-25: relu(g) / (max + 1e-10). [3, H, W], 0..1."""
+    x = gradient_3HW.relu()
+    return x / (x.amax() + TINY)
+
+
+BACKPROP_DISPLAYS: dict[BackpropDisplay, Callable[[Tensor], Tensor]] = {
+    "raw": raw,
+    "gray": gray,
+    "norm": norm,
+    "normblur": normblur,
+    "positive": positive,
+}
+
+
+def blur(image_1HW: Tensor, sigma: float) -> Tensor:
+    """Gaussian blur, cut off at 4 sigma, edges mirrored without repeating the edge pixel."""
+    height, width = image_1HW.shape[1:]
+
+    def along(x_11HW: Tensor, size: int, *, rows: bool) -> Tensor:
+        # Mirroring needs a picture larger than the kernel's arm.
+        radius = min(round(4 * sigma), size - 1)
+        offsets = torch.arange(-radius, radius + 1, device=x_11HW.device, dtype=x_11HW.dtype)
+        kernel = torch.exp(-0.5 * (offsets / sigma) ** 2)
+        kernel = kernel / kernel.sum()
+        pad = (0, 0, radius, radius) if rows else (radius, radius, 0, 0)
+        kernel = kernel.view(1, 1, -1, 1) if rows else kernel.view(1, 1, 1, -1)
+        return F.conv2d(F.pad(x_11HW, pad, mode="reflect"), kernel)
+
+    blurred = along(along(image_1HW[None], height, rows=True), width, rows=False)
+    return blurred[0]
+
+
+def cam_share(cam_HW: Tensor, size: tuple[int, int]) -> Tensor:
+    """A CAM at (height, width), bilinear, divided by its maximum (RT-22): [H, W], 0..1."""
+    cam_11HW = cam_HW.float()[None, None].nan_to_num()
+    cam_11HW = F.interpolate(cam_11HW, size=size, mode="bilinear", align_corners=False)
+    cam = cam_11HW[0, 0]
+    return (cam / (cam.amax() + 1e-12)).clamp_(0, 1)
+
+
+def overlay_alpha(image_3HW: Tensor, cam_HW: Tensor) -> Tensor:
+    """Turbo over the picture, as opaque as the CAM is strong.
+
+    With s the CAM's share of its maximum: a = 0.8 s^1.2; picture (1 - a) + turbo(s) a. Where there
+    is no evidence the picture is untouched.
+
+    Args:
+        image_3HW: float32 RGB, 0..1.
+        cam_HW: float32, 0..1, of the same size.
+    """
+    colour_3HW = _mapped("turbo", cam_HW)
+    alpha_HW = 0.8 * cam_HW**1.2
+    return image_3HW + (colour_3HW - image_3HW) * alpha_HW
+
+
+def overlay_blend(image_3HW: Tensor, cam_HW: Tensor) -> Tensor:
+    """RT-23: 0.7 picture + 0.3 JET(255 cam), the index rounded down."""
+    return 0.7 * image_3HW + 0.3 * _mapped("jet", cam_HW)
+
+
+def dim_outside(image_3HW: Tensor, seen: tuple[slice, slice]) -> Tensor:
+    """The picture with all but the rows and columns `seen` at 0.45 of their brightness."""
+    dimmed = image_3HW * OUTSIDE_SHARE
+    dimmed[:, seen[0], seen[1]] = image_3HW[:, seen[0], seen[1]]
+    return dimmed
+
+
+def pack_rgb(image_CHW: Tensor) -> Tensor:
+    """Packed pixels, int32 [H, W], of float [3, H, W] or grey [1, H, W] in 0..1. NaN is black."""
+    bytes_CHW = (image_CHW * 255 + 0.5).nan_to_num_().clamp_(0, 255).to(torch.int32)
+    if bytes_CHW.shape[0] == 1:
+        return bytes_CHW[0] * 0x010101
+    return (bytes_CHW[0] << 16) | (bytes_CHW[1] << 8) | bytes_CHW[2]
+
+
+def _mapped(name: str, share_HW: Tensor) -> Tensor:
+    table_K3 = colormap("turbo" if name == "turbo" else "jet", share_HW.device)
+    index = (share_HW * 255).to(torch.int32).reshape(-1)
+    return table_K3.index_select(0, index).T.reshape(3, *share_HW.shape)

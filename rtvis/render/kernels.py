@@ -1,0 +1,286 @@
+"""Maps to tiles on the canvas: scale, colour and place in one go.
+
+On a CPU, and wherever CuPy is missing, a few torch operations do it; on CUDA one kernel does, whose
+shapes are arguments, so that no layer has to be compiled for.
+"""
+
+import logging
+from functools import lru_cache
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from rtvis.render import display
+from rtvis.render.grid import Grid
+from rtvis.render.lut import (
+    DIVERGING_ZERO,
+    GAP_INDEX,
+    NAN_INDEX,
+    SEQUENTIAL_ZERO,
+    STEPS,
+    Palette,
+    table,
+)
+
+log = logging.getLogger(__name__)
+
+KERNEL_NAME: Final = "draw_tiles"
+
+CUDA_SOURCE: Final = (
+    f"""
+#define STEPS {STEPS}
+#define SEQUENTIAL_ZERO {SEQUENTIAL_ZERO}
+#define DIVERGING_ZERO {DIVERGING_ZERO}
+#define NAN_INDEX {NAN_INDEX}
+#define GAP_INDEX {GAP_INDEX}
+"""
+    + r"""
+// One thread for each pixel of the area. Element types: 0 float32, 1 float16, 2 bfloat16; read
+// without cuda_fp16.h, which not every CuPy installation can find.
+__device__ inline float load(const void* maps, int type, long long index) {
+    if (type == 0) return ((const float*)maps)[index];
+    unsigned short bits = ((const unsigned short*)maps)[index];
+    float value;
+    if (type == 1) {
+        asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+    } else {
+        value = __uint_as_float(((unsigned int)bits) << 16);
+    }
+    return value;
+}
+
+// Source cells under one pixel of a tile: one cell where the tile is as large as the map or
+// larger (nearest), else all that the pixel covers, with the covered share of each (area).
+__device__ inline void cover(int at, int tile, int map, int* first, int* last, float* begin,
+                             float* end) {
+    if (tile >= map) {
+        *first = (int)((long long)at * map / tile);
+        *last = *first + 1;
+        *begin = (float)*first;
+        *end = (float)*last;
+        return;
+    }
+    *begin = (float)((double)at * map / tile);
+    *end = (float)((double)(at + 1) * map / tile);
+    *first = (int)floorf(*begin);
+    *last = min((int)ceilf(*end), map);
+}
+
+extern "C" __global__ void draw_tiles(
+    const void* maps, int type, long long stride_c, long long stride_h, long long stride_w,
+    int map_height, int map_width, int first_tile, int last_tile, int num_cols,
+    int tile_height, int tile_width, int pitch_y, int pitch_x,
+    int top, int left, int height, int width, long long canvas_stride,
+    const float* range_low, const float* range_high, const int* table, int* canvas) {
+    int x = blockIdx.x * blockDim.x + threadIdx.x;
+    int y = blockIdx.y * blockDim.y + threadIdx.y;
+    if (x >= width || y >= height) return;
+    int* pixel = canvas + (long long)(top + y) * canvas_stride + left + x;
+    int col = x / pitch_x, inner_x = x - col * pitch_x;
+    int row = y / pitch_y, inner_y = y - row * pitch_y;
+    int tile = first_tile + row * num_cols + col;
+    if (col >= num_cols || tile >= last_tile || inner_x >= tile_width || inner_y >= tile_height) {
+        *pixel = table[GAP_INDEX];
+        return;
+    }
+    int row0, row1, col0, col1;
+    float y0, y1, x0, x1;
+    cover(inner_y, tile_height, map_height, &row0, &row1, &y0, &y1);
+    cover(inner_x, tile_width, map_width, &col0, &col1, &x0, &x1);
+    float sum = 0.0f;
+    for (int r = row0; r < row1; ++r) {
+        float share_y = fminf(y1, r + 1.0f) - fmaxf(y0, (float)r);
+        float line = 0.0f;
+        for (int c = col0; c < col1; ++c) {
+            float share_x = fminf(x1, c + 1.0f) - fmaxf(x0, (float)c);
+            line += share_x * load(maps, type, tile * stride_c + r * stride_h + c * stride_w);
+        }
+        sum += share_y * line;
+    }
+    float value = sum / ((y1 - y0) * (x1 - x0));
+    float gain = (float)STEPS / fmaxf(*range_high, 1e-10f);
+    float zero = *range_low < 0.0f ? (float)DIVERGING_ZERO : (float)SEQUENTIAL_ZERO;
+    int index = NAN_INDEX;
+    if (value == value) {
+        index = (int)(fminf(fmaxf(value * gain, -(float)STEPS), (float)STEPS) + (zero + 0.5f));
+    }
+    *pixel = table[index];
+}
+"""
+)
+
+_TYPE_CODES: Final = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
+_BLOCK: Final = (32, 8)
+
+
+def draw_tiles(
+    canvas_HW: Tensor,
+    maps_CHW: Tensor,
+    grid: Grid,
+    *,
+    range_low: Tensor,
+    range_high: Tensor,
+    palette: Palette,
+) -> None:
+    """Draw the tiles in sight over the whole area of `grid`, nearest growing, area shrinking.
+
+    Args:
+        canvas_HW: int32 packed pixels, written in place.
+        maps_CHW: One map for each tile of the grid, any float type and strides.
+        grid: Where the tiles go; what is between them gets the colour of the panel.
+        range_low: Lower end of the colour range, a float32 scalar on the device (0, or -high).
+        range_high: Upper end.
+        palette: Colour table to use.
+    """
+    assert maps_CHW.shape[0] == grid.num, "one tile for each map"
+    kernel = _cuda_kernel(canvas_HW.device.index or 0) if canvas_HW.is_cuda else None
+    if kernel is not None and maps_CHW.dtype in _TYPE_CODES:
+        _launch(kernel, canvas_HW, maps_CHW, grid, range_low, range_high, palette)
+    else:
+        draw_tiles_torch(
+            canvas_HW,
+            maps_CHW,
+            grid,
+            range_low=range_low,
+            range_high=range_high,
+            palette=palette,
+        )
+
+
+def draw_tiles_torch(
+    canvas_HW: Tensor,
+    maps_CHW: Tensor,
+    grid: Grid,
+    *,
+    range_low: Tensor,
+    range_high: Tensor,
+    palette: Palette,
+) -> None:
+    """`draw_tiles` with torch operations: colour at the smaller resolution, then one gather."""
+    device = canvas_HW.device
+    shown_NHW = shrink(maps_CHW[grid.first : grid.last], grid.tile_height, grid.tile_width)
+    num, height, width = shown_NHW.shape
+    index = display.table_index(shown_NHW, range_low, range_high)
+    words = table(palette, device).index_select(0, index.to(torch.int32).reshape(-1))
+    gap = table(palette, device)[GAP_INDEX:]
+    words = torch.cat([words, gap[:1]])
+    places = _places(grid, num, height, width, device)
+    area = grid.area
+    pixels = words.index_select(0, places).view(area.height, area.width)
+    canvas_HW[area.rows, area.columns] = pixels
+
+
+def shrink(maps_NHW: Tensor, height: int, width: int) -> Tensor:
+    """Maps averaged down to at most (height, width); a side that is not larger stays as it is."""
+    if maps_NHW.shape[2] > width:
+        across = _area_weights(maps_NHW.shape[2], width, maps_NHW.device)
+        maps_NHW = maps_NHW.float() @ across.T
+    if maps_NHW.shape[1] > height:
+        down = _area_weights(maps_NHW.shape[1], height, maps_NHW.device)
+        maps_NHW = down @ maps_NHW.float()
+    return maps_NHW
+
+
+def grow(image_CHW: Tensor, height: int, width: int) -> Tensor:
+    """A picture enlarged to at least (height, width) by repeating its nearest pixels."""
+    rows, columns = image_CHW.shape[-2:]
+    if height > rows:
+        image_CHW = image_CHW.index_select(-2, _nearest(rows, height, image_CHW.device))
+    if width > columns:
+        image_CHW = image_CHW.index_select(-1, _nearest(columns, width, image_CHW.device))
+    return image_CHW
+
+
+@lru_cache(maxsize=64)
+def _nearest(size: int, new_size: int, device: torch.device) -> Tensor:
+    return torch.arange(new_size, device=device) * size // new_size
+
+
+@lru_cache(maxsize=64)
+def _area_weights(size: int, new_size: int, device: torch.device) -> Tensor:
+    """float32 [new_size, size]: the share of each old cell in each new one; rows sum to 1.
+
+    Two small matrix products are 40 times faster on a CPU than torch's own area interpolation.
+    """
+    edges = torch.arange(new_size + 1, dtype=torch.float64) * size / new_size
+    cells = torch.arange(size, dtype=torch.float64)
+    overlap = torch.minimum(edges[1:, None], cells + 1) - torch.maximum(edges[:-1, None], cells)
+    weights = overlap.clamp(min=0) * new_size / size
+    return weights.float().to(device)
+
+
+@lru_cache(maxsize=32)
+def _places(grid: Grid, num: int, height: int, width: int, device: torch.device) -> Tensor:
+    """int32: for each pixel of the area its place among num * height * width cells, or the next.
+
+    Cached: it depends on the layer's shape and the pane only.
+    """
+    area = grid.area
+    y, x = torch.arange(area.height)[:, None], torch.arange(area.width)[None, :]
+    row, col = y // grid.pitch_y, x // grid.pitch_x
+    inner_y, inner_x = y % grid.pitch_y, x % grid.pitch_x
+    tile = row * grid.num_cols + col
+    inside = (inner_y < grid.tile_height) & (inner_x < grid.tile_width)
+    inside = inside & (col < grid.num_cols) & (tile < num)
+    place = (tile * height + inner_y * height // grid.tile_height) * width
+    place = place + inner_x * width // grid.tile_width
+    place = torch.where(inside, place, num * height * width)
+    return place.to(torch.int32).reshape(-1).to(device)
+
+
+@lru_cache(maxsize=16)
+def _cuda_kernel(device_index: int) -> Any | None:
+    """The compiled kernel, or None (said once in the log) where there is no CuPy to run it."""
+    try:
+        import cupy
+
+        if not cupy.cuda.is_available():
+            log.warning("CuPy finds no usable CUDA; drawing tiles with torch operations")
+            return None
+        # Without fused multiply-add the colours are those of the torch operations.
+        with cupy.cuda.Device(device_index):
+            module = cupy.RawModule(code=CUDA_SOURCE, options=("--fmad=false",))
+            return module.get_function(KERNEL_NAME)
+    except ImportError:
+        log.info("CuPy is not installed; drawing tiles with torch operations")
+        return None
+
+
+def _launch(
+    kernel: Any,
+    canvas_HW: Tensor,
+    maps_CHW: Tensor,
+    grid: Grid,
+    range_low: Tensor,
+    range_high: Tensor,
+    palette: Palette,
+) -> None:
+    import cupy
+    import numpy as np
+
+    area = grid.area
+    device = canvas_HW.device
+    pointer = np.uintp
+    arguments = (
+        pointer(maps_CHW.data_ptr()),
+        np.int32(_TYPE_CODES[maps_CHW.dtype]),
+        *(np.int64(stride) for stride in maps_CHW.stride()),
+        *(np.int32(size) for size in maps_CHW.shape[1:]),
+        np.int32(grid.first),
+        np.int32(grid.last),
+        np.int32(grid.num_cols),
+        *(np.int32(size) for size in (grid.tile_height, grid.tile_width)),
+        *(np.int32(size) for size in (grid.pitch_y, grid.pitch_x)),
+        *(np.int32(size) for size in (area.top, area.left, area.height, area.width)),
+        np.int64(canvas_HW.stride(0)),
+        pointer(range_low.data_ptr()),
+        pointer(range_high.data_ptr()),
+        pointer(table(palette, device).data_ptr()),
+        pointer(canvas_HW.data_ptr()),
+    )
+    blocks = (-(-area.width // _BLOCK[0]), -(-area.height // _BLOCK[1]))
+    # CuPy queues on torch's stream, so torch's allocator and order of work stay right.
+    stream = torch.cuda.current_stream(device)
+    with cupy.cuda.Device(device.index or 0), cupy.cuda.ExternalStream(stream.cuda_stream):
+        kernel(blocks, _BLOCK, arguments)

@@ -1,0 +1,132 @@
+"""The palette of the screen and the colour tables of the data.
+
+A pixel is one 32-bit word, blue in the lowest byte (BGRA in memory), so 0xRRGGBB is its own word.
+"""
+
+from functools import lru_cache
+from typing import Final, Literal
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from rtvis.data import ImageU8
+
+BACKGROUND: Final = 0x14161A
+PANEL: Final = 0x1C1F26
+RAISED: Final = 0x282C35
+"""Buttons, and what the pointer is over."""
+HAIRLINE: Final = 0x2C313B
+TEXT: Final = 0xE6E8EB
+DIM: Final = 0x9AA0AA
+FAINT: Final = 0x646B77
+"""Bars and marks beside data; too dark for text."""
+SELECTED: Final = 0x4CC9F0
+SOURCE: Final = 0xFFB703
+WARNING: Final = 0xFF6B6B
+
+STEPS: Final = 255
+"""Colours on either side of zero."""
+SEQUENTIAL_ZERO: Final = STEPS
+"""Index of zero in the part of a table for values that are not negative."""
+DIVERGING_ZERO: Final = SEQUENTIAL_ZERO + 2 * STEPS + 1
+"""Index of zero in the part for signed values."""
+NAN_INDEX: Final = DIVERGING_ZERO + STEPS + 1
+GAP_INDEX: Final = NAN_INDEX + 1
+TABLE_SIZE: Final = GAP_INDEX + 1
+
+Palette = Literal["colour", "grey"]
+
+
+def table_words(palette: Palette) -> npt.NDArray[np.int32]:
+    """One table for every map: int32 [TABLE_SIZE] of packed pixels.
+
+    Two ramps of 511 entries lie one after the other, each with zero in its middle, so that a value
+    in [-1, 1] becomes an index by one multiplication and one addition, whichever ramp it uses. The
+    lower half of the sequential ramp is the colour of zero: a value that falls below a range that
+    starts at zero is drawn as zero. Then follow the colours of NaN and of the gaps between tiles.
+    """
+    upward = sequential_ramp() if palette == "colour" else _grey_ramp(BACKGROUND, 0xF4F6F8, 256)
+    signed = diverging_ramp() if palette == "colour" else _grey_ramp(BACKGROUND, 0xF4F6F8, 511)
+    ramps_K3 = np.concatenate([np.repeat(upward[:1], STEPS, axis=0), upward, signed])
+    words = pack_host(ramps_K3)
+    return np.concatenate([words, np.array([WARNING, PANEL], np.int32)])
+
+
+@lru_cache(maxsize=8)
+def table(palette: Palette, device: torch.device) -> Tensor:
+    """`table_words` on a device."""
+    return torch.from_numpy(table_words(palette)).to(device)
+
+
+@lru_cache(maxsize=8)
+def colormap(name: Literal["turbo", "jet"], device: torch.device) -> Tensor:
+    """float32 [256, 3] RGB, 0..1, on a device."""
+    code = cv2.COLORMAP_TURBO if name == "turbo" else cv2.COLORMAP_JET
+    return torch.from_numpy(_cv2_map(code).astype(np.float32) / 255).to(device)
+
+
+def pack_host(rgb_K3: ImageU8) -> npt.NDArray[np.int32]:
+    """Packed pixels of uint8 RGB triples [..., 3]."""
+    rgb = rgb_K3.astype(np.int32)
+    words: npt.NDArray[np.int32] = (rgb[..., 0] << 16) | (rgb[..., 1] << 8) | rgb[..., 2]
+    return words
+
+
+def channels(word: int) -> tuple[int, int, int]:
+    """(red, green, blue) of a packed pixel, 0..255."""
+    return (word >> 16) & 0xFF, (word >> 8) & 0xFF, word & 0xFF
+
+
+def sequential_ramp() -> ImageU8:
+    """uint8 [256, 3] RGB: viridis that rises from the background instead of from violet.
+
+    Most maps are mostly zero. With plain viridis, zero is a bright violet that fills the screen.
+    """
+    viridis_K3 = _cv2_map(cv2.COLORMAP_VIRIDIS).astype(np.float64)
+    share = np.clip(np.arange(256) / 56.0, 0.0, 1.0)
+    share = (share * share * (3 - 2 * share))[:, None]
+    mixed = (1 - share) * np.array(channels(BACKGROUND)) + share * viridis_K3
+    return _bytes(mixed)
+
+
+def diverging_ramp() -> ImageU8:
+    """uint8 [511, 3] RGB: zero is the background, ends are DV-41's pale red and pale blue.
+
+    Lightness (CIE L*) rises evenly from zero to either end, so equal magnitudes look equally
+    strong whatever their sign.
+    """
+    above = _even_lightness((0x14161A, 0x8C1D4F, 0xE4573D, 0xFFB28A, 0xFFE3E3), 256)
+    below = _even_lightness((0x14161A, 0x1E4A9E, 0x3F83E0, 0x93BFF6, 0xD4FAFF), 256)
+    ramp_K3: ImageU8 = np.concatenate([below[:0:-1], above])
+    return ramp_K3
+
+
+def _even_lightness(anchors: tuple[int, ...], steps: int) -> ImageU8:
+    rgb_K3 = np.array([channels(word) for word in anchors], np.float32) / 255
+    lab_K3 = cv2.cvtColor(rgb_K3[None], cv2.COLOR_RGB2LAB)[0]
+    wanted = np.linspace(lab_K3[0, 0], lab_K3[-1, 0], steps)
+    ramp_K3 = np.stack(
+        [wanted, *(np.interp(wanted, lab_K3[:, 0], lab_K3[:, i]) for i in (1, 2))], axis=1
+    )
+    rgb = cv2.cvtColor(ramp_K3[None].astype(np.float32), cv2.COLOR_LAB2RGB)[0]
+    out = _bytes(np.clip(rgb, 0, 1) * 255)
+    out[0] = channels(anchors[0])
+    return out
+
+
+def _grey_ramp(low: int, high: int, steps: int) -> ImageU8:
+    ends = np.array([channels(low), channels(high)], np.float64)
+    share = np.linspace(0, 1, steps)[:, None]
+    return _bytes((1 - share) * ends[0] + share * ends[1])
+
+
+def _cv2_map(code: int) -> ImageU8:
+    bgr = cv2.applyColorMap(np.arange(256, dtype=np.uint8)[None], code)[0]
+    return np.ascontiguousarray(bgr[:, ::-1])
+
+
+def _bytes(numbers: npt.NDArray[np.floating]) -> ImageU8:
+    return np.asarray(np.round(numbers), dtype=np.uint8)

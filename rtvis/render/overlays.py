@@ -1,0 +1,130 @@
+"""What floats above the panes: name and value under the pointer, hints, notices, the help."""
+
+from collections.abc import Callable, Hashable, Sequence
+from itertools import groupby
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rtvis.render import lut
+from rtvis.render.chrome import Brush
+from rtvis.render.grid import Rect
+from rtvis.render.layout import Metrics
+from rtvis.render.scene import Binding
+from rtvis.render.text import SEMIBOLD, Run, line_width, measure
+
+HINT = "click a map to ask what in the picture excites that unit"
+
+
+class Overlays:
+    """Small opaque pictures on the device, made anew only when what they say changes."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._made: dict[str, tuple[Hashable, Tensor]] = {}
+
+    def chip(self, name: str, runs: Sequence[Run], metrics: Metrics, *, max_width: int) -> Tensor:
+        """A flat label with a hairline around it: packed pixels [H, W]."""
+        runs = tuple(runs)
+        pad = metrics.pad
+        width = min(line_width(runs, metrics.text) + 2 * pad, max_width)
+        size = (metrics.row + pad // 2, width)
+
+        def draw(brush: Brush) -> None:
+            whole = Rect(0, 0, *size)
+            brush.fill(whole, lut.RAISED)
+            brush.outline(whole, 0x3A404C, max(metrics.line // 2, 1))
+            inner = Rect(0, pad, size[0], size[1] - 2 * pad)
+            brush.line(inner, runs, metrics.text)
+
+        return self._picture(name, (runs, size), size, draw)
+
+    def help(
+        self, bindings: tuple[Binding, ...], metrics: Metrics, size: tuple[int, int]
+    ) -> Tensor:
+        """The table of keys in three columns, at most as large as `size`."""
+        groups = [(name, list(rows)) for name, rows in groupby(bindings, lambda b: b.group)]
+        columns = balance(groups, 3)
+        pitch = metrics.row
+        pad = 3 * metrics.pad
+        key_width = max((measure(b.keys, metrics.text) for b in bindings), default=0) + pad
+        text_width = max((measure(b.text, metrics.text) for b in bindings), default=0) + pad
+        column_width = min(key_width + text_width, (size[1] - 2 * pad) // 3)
+        lines = max((sum(len(rows) + 2 for _, rows in column) - 1 for column in columns), default=0)
+        panel = (
+            min((lines + 2) * pitch + 2 * pad, size[0]),
+            min(3 * column_width + pad, size[1]),
+        )
+
+        def draw(brush: Brush) -> None:
+            whole = Rect(0, 0, *panel)
+            brush.fill(whole, lut.PANEL)
+            brush.outline(whole, lut.HAIRLINE, max(metrics.line // 2, 1))
+            title = Rect(pad // 2, pad, pitch, panel[1] - 2 * pad)
+            brush.line(title, (Run("keys", lut.TEXT, SEMIBOLD),), metrics.text)
+            closing = (Run("everything here can also be clicked", lut.DIM),)
+            brush.line(title, closing, metrics.text, align=1.0)
+            for index, column in enumerate(columns):
+                left = pad + index * column_width
+                top = pad + pitch + pitch // 2
+                for name, rows in column:
+                    row = Rect(top, left, pitch, column_width - pad)
+                    brush.line(row, (Run(name, lut.DIM, SEMIBOLD),), metrics.text)
+                    for binding in rows:
+                        top += pitch
+                        keys = Rect(top, left, pitch, key_width - metrics.pad)
+                        brush.line(keys, (Run(binding.keys, lut.SELECTED),), metrics.text)
+                        text = Rect(top, left + key_width, pitch, column_width - key_width - pad)
+                        brush.line(text, (Run(binding.text, lut.TEXT),), metrics.text)
+                    top += 2 * pitch
+
+        return self._picture("help", (bindings, metrics, size), panel, draw)
+
+    def _picture(
+        self,
+        name: str,
+        content: Hashable,
+        size: tuple[int, int],
+        draw: Callable[[Brush], None],
+    ) -> Tensor:
+        made = self._made.get(name)
+        if made is not None and made[0] == content:
+            return made[1]
+        brush = Brush(np.full(size, lut.PANEL, np.int32))
+        draw(brush)
+        picture = torch.from_numpy(brush.words_HW)
+        if self._device.type == "cuda":
+            picture = picture.pin_memory().to(self._device, non_blocking=True)
+        self._made[name] = (content, picture)
+        return picture
+
+
+def balance(
+    groups: Sequence[tuple[str, list[Binding]]], num: int
+) -> list[list[tuple[str, list[Binding]]]]:
+    """Groups in order, in `num` columns whose longest is as short as it can be."""
+    heights = [len(rows) + 2 for _, rows in groups]
+    limit = max(heights, default=1)
+    while True:
+        columns: list[list[tuple[str, list[Binding]]]] = [[]]
+        used = 0
+        for group, height in zip(groups, heights, strict=True):
+            if columns[-1] and used + height > limit:
+                columns.append([])
+                used = 0
+            columns[-1].append(group)
+            used += height
+        if len(columns) <= num:
+            return columns
+        limit += 1
+
+
+def beside(anchor: Rect, size: tuple[int, int], canvas: tuple[int, int], gap: int) -> Rect:
+    """Where a label of `size` goes: below its anchor, or above it where there is no room."""
+    height, width = size
+    top = anchor.bottom + gap
+    if top + height > canvas[0]:
+        top = max(anchor.top - gap - height, 0)
+    left = min(max(anchor.left + (anchor.width - width) // 2, 0), max(canvas[1] - width, 0))
+    return Rect(top, left, min(height, canvas[0] - top), min(width, canvas[1]))

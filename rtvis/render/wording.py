@@ -1,0 +1,235 @@
+"""What the text on the canvas says. Pure: a scene and a readout in, words out."""
+
+import math
+
+from rtvis.data import Health, Layer, Target
+from rtvis.render import lut
+from rtvis.render.readout import Readout
+from rtvis.render.scene import Scene
+from rtvis.render.text import SEMIBOLD, Run, measure
+
+_RULE_WORDS = {
+    "gradient": "gradient",
+    "guided": "guided backprop",
+    "deconvnet": "deconvnet",
+}
+
+
+def number(value: float) -> str:
+    """A value in at most seven characters, with three digits or more."""
+    if math.isnan(value):
+        return "NaN"
+    if value in {float("inf"), float("-inf")}:
+        return "inf" if value > 0 else "−inf"
+    size = abs(value)
+    if size and (size < 0.001 or size >= 100_000):
+        mantissa, exponent = f"{size:.1e}".split("e")
+        text = f"{mantissa}e{int(exponent)}"
+    else:
+        text = f"{size:.{3 if size < 1 else 2 if size < 10 else 1 if size < 1000 else 0}f}"
+    # A true minus is as wide as a digit, and zero has no sign.
+    return f"−{text}" if value < 0 and float(text) else text
+
+
+def age(now_ns: int, since_ns: int) -> str:
+    """Time gone by, as "0.4 s", "12 s" or "3 min"."""
+    seconds = max(now_ns - since_ns, 0) / 1e9
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    return f"{seconds:.0f} s" if seconds < 120 else f"{seconds // 60:.0f} min"
+
+
+def class_name(labels: tuple[str, ...] | None, index: int) -> str:
+    """The first of a class's names, or its number where there are no names."""
+    if labels is not None and 0 <= index < len(labels):
+        return labels[index].split(",")[0]
+    return f"class {index}"
+
+
+def dim(text: str) -> Run:
+    """A label."""
+    return Run(text, lut.DIM)
+
+
+def bright(text: str) -> Run:
+    """A value."""
+    return Run(text, lut.TEXT)
+
+
+def figure(text: str, template: str, size: int, colour: int = lut.TEXT) -> Run:
+    """A number set flush right in the width of `template`, so that the rest stays in place."""
+    return Run(text, colour, width=measure(template, size))
+
+
+def header(scene: Scene) -> tuple[Run, ...]:
+    """Who is looking at what with what."""
+    form = f"{scene.device} {scene.form}"
+    parts = [scene.network, scene.source_name, form, scene.compile_note]
+    runs = [Run("rtvis", lut.TEXT, SEMIBOLD), dim("    ")]
+    for index, part in enumerate(part for part in parts if part):
+        if index:
+            runs.append(dim("  ·  "))
+        runs.append(bright(part) if index < 2 else dim(part))
+    if scene.weights_note:
+        runs += [dim("  ·  "), Run(scene.weights_note, lut.WARNING)]
+    return tuple(runs)
+
+
+def state(scene: Scene) -> Run:
+    """What the source or the user has brought the picture to, in one or two words."""
+    source = scene.source
+    if source.state == "reconnecting":
+        return Run(f"reconnecting {age(scene.now_ns, source.since_ns)}", lut.WARNING, SEMIBOLD)
+    if source.state == "failed":
+        return Run("source failed", lut.WARNING, SEMIBOLD)
+    if scene.view.paused:
+        return Run("paused", lut.TEXT, SEMIBOLD)
+    if source.state == "live":
+        return dim("live")
+    return bright("opening" if source.state == "opening" else "ended")
+
+
+def input_message(scene: Scene) -> str:
+    """Why there is no picture."""
+    if scene.image_HW3 is not None:
+        return ""
+    return scene.source.message or {
+        "opening": "opening the source",
+        "reconnecting": "waiting for the source",
+        "failed": "the source failed",
+    }.get(scene.source.state, "no picture yet")
+
+
+def network_message(scene: Scene) -> str:
+    """Why there are no maps."""
+    if scene.result is not None:
+        return ""
+    return scene.error_note or "waiting for the first result"
+
+
+def backward_message(scene: Scene, readout: Readout) -> str:
+    """Why there is no backward picture, or that it would be empty."""
+    if scene.result is None:
+        return network_message(scene)
+    if not scene.view.backward_shown:
+        return "off"
+    reasons = Health.GRADIENT_ZERO | Health.GRADIENT_NAN | Health.GRADIENT_INF
+    bits = readout.health & reasons
+    if not bits:
+        return ""
+    text = Health.texts(bits)[0]
+    if bits & Health.GRADIENT_ZERO and readout.health & Health.UNIT_ZERO:
+        text += ": " + Health.TEXTS[Health.UNIT_ZERO]
+    return text
+
+
+def layer_facts(layer: Layer) -> str:
+    """Kind, units, map size, receptive field and stride of a layer."""
+    height, width = layer.map_size
+    if layer.kind == "dense" and layer.map_size == (1, 1):
+        return f"dense  ·  {layer.num_units} units"
+    field = _pair(layer.receptive_field)
+    stride = _pair(layer.stride)
+    kind = "" if layer.kind == "conv" else "dense  ·  "
+    return f"{kind}{layer.num_units} maps of {height}×{width}  ·  rf {field} px  ·  stride {stride}"
+
+
+def _pair(sizes: tuple[float, float]) -> str:
+    return f"{sizes[0]:g}" if sizes[0] == sizes[1] else f"{sizes[0]:g}×{sizes[1]:g}"
+
+
+def details(scene: Scene, layer: Layer, readout: Readout) -> list[tuple[str, str]]:
+    """(label, value) rows about the selected unit."""
+    rows = [
+        ("layer", layer.name),
+        ("value", number(readout.value)),
+        ("at", f"row {readout.position[0]}, column {readout.position[1]}"),
+        ("unit's range", f"{number(readout.unit_low)} … {number(readout.unit_high)}"),
+        ("layer's range", f"{number(readout.low)} … {number(readout.high)}"),
+    ]
+    if layer.map_size == (1, 1):
+        del rows[2:4]
+    if scene.view.backward_shown:
+        rows.append(("gradient up to", number(readout.gradient_max)))
+    if layer.map_size != (1, 1):
+        rows.append(("receptive field", f"{_pair(layer.receptive_field)} px"))
+    return rows
+
+
+def status(scene: Scene, layer: Layer, name: str, readout: Readout, size: int) -> tuple[Run, ...]:
+    """What is selected and how it is shown (DVT-29)."""
+    result = scene.result
+    assert result is not None, "there is a status line only for a result"
+    chosen = result.selection
+    row, column = readout.position
+    runs = [
+        Run(f"{name}:{chosen.unit or 0}", lut.SELECTED),
+        dim("  max " if chosen.position is None else "  value "),
+        figure(number(readout.value), "−00.00", size),
+    ]
+    if layer.map_size != (1, 1):
+        runs += [dim(" at "), figure(f"({row}, {column})", "(00, 00)", size)]
+    if scene.view.backward_shown:
+        seed = {"max": "maximum", "map": "whole map", "activation": "map × itself"}
+        start = "neuron" if chosen.position is not None else seed[chosen.seed or "max"]
+        runs += [
+            dim("   ·   "),
+            Run(_RULE_WORDS[chosen.rule], lut.SOURCE),
+            dim(" from the "),
+            bright(start),
+            dim(", "),
+            bright(scene.view.backprop_display),
+        ]
+    else:
+        runs += [dim("   ·   backward "), bright("off")]
+    if scene.view.cam_shown:
+        runs += [
+            dim("   ·   "),
+            bright(chosen.cam),
+            dim(" of "),
+            bright(class_name(scene.labels, readout.class_index)),
+        ]
+    if scene.rule_note and scene.view.backward_shown:
+        runs += [dim("   ·   "), dim(scene.rule_note)]
+    return tuple(runs)
+
+
+def rates(scene: Scene, size: int, *, short: bool = False) -> tuple[Run, ...]:
+    """Captured, processed and shown pictures a second, latency, and what was dropped."""
+    now = scene.rates
+
+    def rate(value: float) -> Run:
+        return figure(f"{value:.1f}", "000.0", size)
+
+    runs = []
+    if not short:
+        runs += [dim("captured"), rate(now.captured_fps), dim("  processed")]
+        runs += [rate(now.processed_fps), dim("  shown")]
+    runs += [rate(now.shown_fps), dim(" fps   ·")]
+    runs += [figure(f"{now.latency_ms:.0f}", "0000", size), dim(" ms")]
+    if not short:
+        colour = lut.TEXT if now.num_dropped else lut.DIM
+        dropped = f"{now.num_dropped}"
+        runs += [dim("   ·   dropped "), figure(dropped, "0" * max(4, len(dropped)), size, colour)]
+    return tuple(runs)
+
+
+def hover_text(scene: Scene, readout: Readout, target: Target) -> tuple[Run, ...]:
+    """Name and value of what lies under the pointer; empty where there is nothing to say."""
+    if target.kind == "layer":
+        layer = next((layer for layer in scene.layers if layer.name == target.layer), None)
+        return (bright(layer.name), dim(f"   {layer_facts(layer)}")) if layer is not None else ()
+    if scene.result is None or target.layer != scene.result.selection.layer:
+        return ()
+    if target.kind == "unit" and target.unit is not None:
+        layer = next(layer for layer in scene.layers if layer.name == target.layer)
+        single = layer.map_size == (1, 1)
+        runs = [bright(f"unit {target.unit}"), dim("   " if single else "   max ")]
+        runs.append(bright(number(readout.hover_value)))
+        if single and scene.labels is not None and layer.num_units == len(scene.labels):
+            runs.insert(0, bright(class_name(scene.labels, target.unit) + "   "))
+        return tuple(runs)
+    if target.kind == "position" and target.position is not None:
+        row, column = target.position
+        return (dim(f"row {row}, column {column}   "), bright(number(readout.hover_value)))
+    return ()
