@@ -126,7 +126,7 @@ class ThreadSource:
         assert not self._closed, "a closed source is not started"
         self._slot = slot
         self._thread = threading.Thread(
-            target=self._guarded_run, name=f"source {self._name}", daemon=True
+            target=self._guarded_run, name=f"rtvis source {self._name}", daemon=True
         )
         self._thread.start()
 

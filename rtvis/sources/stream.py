@@ -17,6 +17,12 @@ from rtvis.sources.base import ThreadSource
 from rtvis.sources.stream_process import ProcessGoneError, StreamProcess
 from rtvis.sources.uri import Secret
 
+_FEW = 5
+"""A connection that gave fewer frames than this may belong to a slow camera."""
+
+_MANY = 25
+"""After this many it is known how slow it is."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StreamLimits:
@@ -102,6 +108,7 @@ class StreamSource(ThreadSource):
         self._limits = limits or StreamLimits()
         self._backoff = Backoff(self._limits)
         self._patience_s = self._limits.stale_s
+        self._first_s = 0.0
         self._process: StreamProcess | None = None
         self._process_lock = threading.Lock()
 
@@ -180,7 +187,7 @@ class StreamSource(ThreadSource):
                     return True
                 if message["why"] == "read":
                     self._be_more_patient(num_frames)
-                raise LostError(self._why_lost(message["why"], num_frames, reader))
+                raise LostError(self._why_lost(message, num_frames, reader.clue()))
             if kind == "opened":
                 self._num_frames = message["num_frames"]
                 deadline = time.monotonic() + patience_s
@@ -197,26 +204,31 @@ class StreamSource(ThreadSource):
         self._size = (message["height"], message["width"])
         if num_frames == 1:
             self._backoff.reset()
-        elif num_frames == 3:
+            self._first_s = time.monotonic()
+        elif num_frames == _MANY and (
+            time.monotonic() - self._first_s < _MANY * self._limits.stale_s / 2
+        ):
             self._patience_s = self._limits.stale_s
         self._deliver(image, captured_ns=message["captured_ns"], pts_seconds=message["pts_seconds"])
 
     def _be_more_patient(self, num_frames: int) -> None:
-        """One or two frames and then a pause: perhaps a camera with a frame in ten seconds."""
-        if 0 < num_frames < 3:
+        """A few frames and then a pause: perhaps a camera with a frame in ten seconds."""
+        if 0 < num_frames < _FEW:
             self._patience_s = min(self._patience_s * 2, self._limits.stale_max_s)
 
-    def _why_lost(self, why: str, num_frames: int, reader: StreamProcess) -> str:
-        if why == "size":
+    def _why_lost(self, lost: dict[str, Any], num_frames: int, clue: str) -> str:
+        is_opening = lost["why"] == "open"
+        if lost["why"] == "size":
             return "it claims frames of an absurd size"
         if isinstance(self._target, int):
-            if why == "read":
-                return "the camera gives no more pictures; is it plugged in?"
-            return "the camera cannot be opened; is it plugged in, and free?"
-        clue = reader.clue()
-        if why == "open":
-            return clue or "cannot be opened as a video stream"
-        return "the stream broke off" if num_frames else clue or "it sends no picture"
+            what = "cannot be opened" if is_opening else "gives no more pictures"
+            return f"the camera {what}; is it plugged in, and in no other program's hands?"
+        patience_s = self._limits.open_s if is_opening else self._limits.stale_s
+        if lost["silent_s"] > 0.9 * patience_s:
+            return f"no {'answer' if is_opening else 'frame'} for {lost['silent_s']:.0f} s"
+        if num_frames:
+            return "the stream broke off"
+        return clue or ("cannot be opened as a video stream" if is_opening else "it sends nothing")
 
     def _wake(self) -> None:
         with self._process_lock:

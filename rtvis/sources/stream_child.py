@@ -12,7 +12,7 @@ and the environment never hold it.
     out:  {"is": "ready"}
           {"is": "opened", "num_frames": null or n}
           {"is": "frame", "slot", "offset", "height", "width", "seq", "captured_ns", "pts_seconds"}
-          {"is": "lost", "why": "open" | "read" | "end" | "size"}
+          {"is": "lost", "why": "open" | "read" | "end" | "size", "silent_s": how long it waited}
 """
 
 import json
@@ -90,6 +90,7 @@ class Reader:
     def __init__(self, ring: Ring, output: Any) -> None:
         self._ring = ring
         self._output = output
+        self._began_s = 0.0
         self.jobs: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
 
     def say(self, kind: str, **values: object) -> None:
@@ -102,19 +103,23 @@ class Reader:
         self.say("ready")
         while True:
             job = self.jobs.get()
+            self._began_s = time.monotonic()
             try:
                 capture = open_capture(job)
             except cv2.error:
                 capture = None
             if capture is None or not capture.isOpened():
-                self.say("lost", why="open")
+                self._say_lost("open")
                 continue
             try:
                 why = self._pass_on(capture)
             except cv2.error:
                 why = "read"
+            self._say_lost(why)
             capture.release()
-            self.say("lost", why=why)
+
+    def _say_lost(self, why: str) -> None:
+        self.say("lost", why=why, silent_s=time.monotonic() - self._began_s)
 
     def _pass_on(self, capture: Any) -> str:
         """Pass frames on until there are no more. Returns why."""
@@ -123,7 +128,7 @@ class Reader:
         num_frames = count if count > 0 else None
         self.say("opened", num_frames=num_frames)
         seq = 0
-        clock_s = time.monotonic()
+        self._began_s = clock_s = time.monotonic()
         while capture.grab():
             captured_ns = time.monotonic_ns()
             pts_s = float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1e3
@@ -134,6 +139,7 @@ class Reader:
             if size > MAX_PIXELS:
                 return "size"
             seq += 1
+            self._began_s = time.monotonic()
         return "end" if num_frames is not None and seq >= num_frames - 2 else "read"
 
     def _pass_frame(self, capture: Any, seq: int, captured_ns: int, pts_s: float) -> int:
