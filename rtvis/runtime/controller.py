@@ -147,12 +147,14 @@ class Controller:
                 assert_never(target.kind)
 
     def _click_unit(self, target: Target, context: Context) -> None:
-        assert target.layer is not None and target.unit is not None
+        assert target.layer is not None
+        assert target.unit is not None
         select = partial(commands.select_seen, layer=target.layer, unit=target.unit)
         self._change(lambda view: replace(select(view, context), cursor="grid", hint_shown=False))
 
     def _click_position(self, target: Target, context: Context) -> None:
-        assert target.layer is not None and target.unit is not None
+        assert target.layer is not None
+        assert target.unit is not None
         assert target.position is not None
         choose = partial(
             commands.toggle_position,

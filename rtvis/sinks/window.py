@@ -122,7 +122,7 @@ class WindowSink(SinkBase):
 
     def show(self, picture: Picture) -> None:
         """Send the picture to the window; while the window is busy only the newest one waits."""
-        if self._over:
+        if self._over or self._closed:
             return
         self._pending = picture
         self._send_pending()

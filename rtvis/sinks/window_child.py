@@ -176,7 +176,7 @@ class Window:
             code = cv2.waitKeyEx(WAIT_MS)
             if code != -1:
                 self._link.send(("key", code))
-            if cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:
+            if not self._is_open():
                 return "the window was closed"
             self._follow_size()
             shown: tuple[int, int, int] | None = None
@@ -202,6 +202,12 @@ class Window:
 
     def _draw(self) -> None:
         cv2.imshow(self._title, self._placement.draw(self._canvas))
+
+    def _is_open(self) -> bool:
+        try:
+            return bool(cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1)
+        except cv2.error:  # Qt has ended with its last window
+            return False
 
     def _follow_size(self) -> None:
         now_s = time.monotonic()

@@ -1,0 +1,436 @@
+"""The real window, on a screen of its own, driven as a user would."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from rtvis.data import (
+    ClosedEvent,
+    Event,
+    KeyEvent,
+    Picture,
+    PointerEvent,
+    ResizeEvent,
+    Selection,
+    ShownEvent,
+)
+from rtvis.errors import SinkError
+from rtvis.runtime.pipeline import Pipeline, Summary
+from rtvis.session import Session, View
+from rtvis.sinks.keys import key_name
+from rtvis.sinks.window import WindowSink, why_no_window
+from rtvis.sinks.window_child import Placement
+from tests.nets_fake import FakeCompositor, FakeEngine, FakeSource, FlowingSource
+from tests.xvfb import Screen
+
+RED, GREEN, BLUE = (0, 0, 255), (0, 255, 0), (255, 0, 0)
+
+
+@pytest.fixture
+def screen(monkeypatch: pytest.MonkeyPatch) -> Iterator[Screen]:
+    """An X server that is the test's display."""
+    with Screen() as screen:
+        monkeypatch.setenv("DISPLAY", screen.name)
+        yield screen
+
+
+def quarters(size: tuple[int, int] = (800, 1280), seq: int = 0) -> Picture:
+    """Red, green, blue and grey quarters."""
+    height, width = size
+    canvas_HW3 = np.full((height, width, 3), 128, np.uint8)
+    canvas_HW3[: height // 2, : width // 2] = RED
+    canvas_HW3[: height // 2, width // 2 :] = GREEN
+    canvas_HW3[height // 2 :, : width // 2] = BLUE
+    return Picture(canvas_HW3=canvas_HW3, seq=seq, frame_seq=seq, captured_ns=time.monotonic_ns())
+
+
+def events_until(
+    sink: WindowSink, done: Callable[[list[Event]], bool], timeout_s: float = 10.0
+) -> list[Event]:
+    """Events as they come, until `done` says so."""
+    seen: list[Event] = []
+    until_s = time.monotonic() + timeout_s
+    while not done(seen):
+        assert time.monotonic() < until_s, f"only {seen}"
+        seen += sink.poll(0.1)
+    return seen
+
+
+def has(kind: type) -> Callable[[list[Event]], bool]:
+    return lambda events: any(isinstance(event, kind) for event in events)
+
+
+def show(sink: WindowSink, picture: Picture) -> None:
+    sink.show(picture)
+    events_until(
+        sink,
+        lambda events: any(isinstance(e, ShownEvent) and e.seq == picture.seq for e in events),
+    )
+    time.sleep(0.1)  # the X server paints
+
+
+# Without a screen
+
+
+def test_without_a_display_the_reason_names_what_would_do() -> None:
+    reason = why_no_window({})
+    assert "there is no display" in reason
+    assert "--view none --record FILE" in reason
+    with pytest.raises(SinkError, match="there is no display"):
+        WindowSink()
+
+
+def test_a_build_without_windows_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rtvis.sinks.window.cv2.currentUIFramework", lambda: "")
+    assert "built without windows" in why_no_window({"DISPLAY": ":0"})
+
+
+def test_a_display_that_is_not_there_is_an_error_not_an_abort(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DISPLAY", ":98765")
+    with pytest.raises(SinkError, match="could not be opened") as caught:
+        WindowSink()
+    assert "\n" not in str(caught.value)
+
+
+def test_keys_have_names_and_modifiers_none() -> None:
+    codes = {97: "a", 65: "a", 65361: "left", 65366: "page-down", 27: "escape", 32: "space"}
+    assert {code: key_name(code) for code in codes} == codes
+    assert (key_name(65470), key_name(65481), key_name(9)) == ("f1", "f12", "tab")
+    assert [key_name(code) for code in (-1, 65505, 65507, 65513)] == [None] * 4
+    assert key_name(70000) == "key-70000"
+
+
+def test_a_canvas_is_centred_in_a_window_of_another_shape() -> None:
+    # 400 x 400 into 400 x 800: as it is, with 200 columns at both sides.
+    place = Placement((400, 400), (400, 800))
+    image = place.draw(np.full((400, 400, 3), 200, np.uint8))
+    assert image.shape == (400, 800, 3)
+    assert (image[:, 199].max(), image[0, 200, 0], image[399, 599, 0]) == (26, 200, 200)
+    assert place.to_canvas(200, 0) == (0, 0)
+    assert place.to_canvas(599, 399) == (399, 399)
+    assert place.to_canvas(0, 0) == (0, 0), "beside it counts as its edge"
+    # 400 x 400 into 200 x 300: half as large, 50 columns at both sides.
+    assert Placement((400, 400), (200, 300)).to_canvas(150, 100) == (200, 200)
+
+
+# With one
+
+
+@pytest.mark.window
+def test_the_picture_is_on_the_screen_pixel_for_pixel(screen: Screen, tmp_path: Path) -> None:
+    with WindowSink(size=(800, 1280)) as sink:
+        show(sink, quarters())
+        photo = screen.photograph(tmp_path / "screen.png")[:800, :1280]
+        assert (photo == quarters().canvas_HW3).all()
+
+
+@pytest.mark.window
+def test_the_newest_picture_is_shown_and_the_others_are_skipped(
+    screen: Screen, tmp_path: Path
+) -> None:
+    with WindowSink() as sink:
+        for seq in range(200):
+            sink.show(quarters(seq=seq))
+        events = events_until(
+            sink,
+            lambda events: any(
+                isinstance(event, ShownEvent) and event.seq == 199 for event in events
+            ),
+        )
+        shown = [event for event in events if isinstance(event, ShownEvent)]
+        assert len(shown) < 100
+        assert [event.seq for event in shown] == sorted(event.seq for event in shown)
+        assert all(event.shown_ns > event.captured_ns for event in shown)
+
+
+@pytest.mark.window
+def test_keys_arrive_by_name(screen: Screen) -> None:
+    with WindowSink() as sink:
+        show(sink, quarters())
+        screen.do("mousemove", 600, 300)
+        keys = "b Left Down Prior Tab space Escape F1 question Return Home"
+        names = ["b", "left", "down", "page-up", "tab", "space", "escape", "f1", "?", "enter"]
+        screen.do("key", "--delay", 30, *keys.split(), "shift+g")
+        wanted = [*names, "home", "g"]
+
+        def keys_of(events: list[Event]) -> list[str]:
+            return [event.key for event in events if isinstance(event, KeyEvent)]
+
+        events = events_until(sink, lambda events: len(keys_of(events)) >= len(wanted))
+        assert keys_of(events) == wanted
+
+
+@pytest.mark.window
+def test_the_pointer_arrives_in_pixels_of_the_canvas(screen: Screen) -> None:
+    with WindowSink(size=(800, 1280)) as sink:
+        show(sink, quarters())
+        screen.do("mousemove", 333, 222, "click", 1)
+        events = events_until(
+            sink, lambda events: any(getattr(e, "kind", "") == "down" for e in events)
+        )
+        assert PointerEvent(kind="down", x=333, y=222, button="left") in events
+        assert PointerEvent(kind="move", x=333, y=222) in events
+        screen.do("mousemove", 900, 700, "click", "--repeat", 2, "--delay", 40, 1)
+        events_until(
+            sink,
+            lambda events: PointerEvent(kind="double", x=900, y=700, button="left") in events,
+        )
+        screen.do("click", 3)
+        events_until(
+            sink,
+            lambda events: PointerEvent(kind="down", x=900, y=700, button="right") in events,
+        )
+
+
+@pytest.mark.window
+def test_the_wheel_scrolls_and_does_not_zoom(screen: Screen, tmp_path: Path) -> None:
+    # OpenCV's Qt window zooms into the picture on every turn of the wheel.
+    with WindowSink(size=(800, 1280)) as sink:
+        show(sink, quarters())
+        screen.do("mousemove", 300, 200)
+        time.sleep(0.2)
+        sink.poll()
+        for _ in range(5):
+            screen.do("click", 4)
+        screen.do("click", 5)
+
+        def steps(events: list[Event]) -> list[int]:
+            return [
+                event.wheel_steps
+                for event in events
+                if isinstance(event, PointerEvent) and event.kind == "wheel"
+            ]
+
+        events = events_until(sink, lambda events: len(steps(events)) == 6)
+        assert steps(events) == [1, 1, 1, 1, 1, -1]
+        time.sleep(0.3)
+        photo = screen.photograph(tmp_path / "screen.png")[:800, :1280]
+        assert (photo == quarters().canvas_HW3).all()
+
+
+@pytest.mark.window
+@pytest.mark.parametrize(
+    ("window", "canvas"),
+    [((600, 900), (600, 900)), ((900, 1500), (900, 1500)), ((300, 400), (480, 640))],
+)
+def test_a_resized_window_asks_for_a_canvas_of_its_size(
+    screen: Screen, tmp_path: Path, window: tuple[int, int], canvas: tuple[int, int]
+) -> None:
+    with WindowSink(size=(800, 1280)) as sink:
+        show(sink, quarters())
+        screen.do("windowsize", screen.window(), window[1], window[0])
+        events = events_until(sink, has(ResizeEvent))
+        resized = [event for event in events if isinstance(event, ResizeEvent)]
+        assert (resized[-1].height, resized[-1].width) == canvas
+        show(sink, quarters(canvas, seq=1))
+        photo = screen.photograph(tmp_path / "screen.png")[: window[0], : window[1]]
+        if window == canvas:
+            assert (photo == quarters(canvas).canvas_HW3).all(), "crisp: nothing is scaled"
+        else:
+            assert tuple(photo[100, 100]) == RED
+            assert tuple(photo[window[0] - 20, 100]) == BLUE
+
+
+@pytest.mark.window
+def test_the_close_button_is_an_event(screen: Screen) -> None:
+    with WindowSink() as sink:
+        show(sink, quarters())
+        close_politely(screen)
+        events = events_until(sink, has(ClosedEvent))
+        assert events[-1] == ClosedEvent(reason="the window was closed")
+        sink.show(quarters(seq=1))
+        assert sink.poll(0.05) == []
+
+
+def close_politely(screen: Screen) -> None:
+    """What a window manager sends when its close button is pressed."""
+    program = f"""
+import ctypes
+class Message(ctypes.Structure):
+    _fields_ = [("type", ctypes.c_int), ("serial", ctypes.c_ulong), ("send", ctypes.c_int),
+                ("display", ctypes.c_void_p), ("window", ctypes.c_ulong),
+                ("kind", ctypes.c_ulong), ("format", ctypes.c_int), ("data", ctypes.c_long * 5),
+                ("pad", ctypes.c_long * 24)]
+x = ctypes.CDLL("libX11.so.6")
+x.XOpenDisplay.restype = ctypes.c_void_p
+x.XInternAtom.argtypes = [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int]
+x.XInternAtom.restype = ctypes.c_ulong
+display = x.XOpenDisplay(b"{screen.name}")
+protocols = x.XInternAtom(display, b"WM_PROTOCOLS", 0)
+delete = x.XInternAtom(display, b"WM_DELETE_WINDOW", 0)
+message = Message(type=33, window={screen.window()}, kind=protocols, format=32)
+message.data[0] = delete
+x.XSendEvent.argtypes = [ctypes.c_void_p, ctypes.c_ulong, ctypes.c_int, ctypes.c_long,
+                         ctypes.c_void_p]
+x.XSendEvent(display, {screen.window()}, 0, 0, ctypes.byref(message))
+x.XFlush.argtypes = [ctypes.c_void_p]
+x.XFlush(display)
+x.XCloseDisplay.argtypes = [ctypes.c_void_p]
+x.XCloseDisplay(display)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=20)
+
+
+@pytest.mark.window
+def test_a_lost_display_is_an_event_with_a_reason(screen: Screen) -> None:
+    with WindowSink() as sink:
+        show(sink, quarters())
+        screen.server.kill()
+        (event,) = events_until(sink, has(ClosedEvent))
+        assert isinstance(event, ClosedEvent)
+        assert event.reason.startswith("the display went away")
+        sink.show(quarters(seq=1))
+
+
+@pytest.mark.window
+def test_the_death_of_the_windows_process_is_an_event(screen: Screen) -> None:
+    with WindowSink() as sink:
+        show(sink, quarters())
+        os.kill(sink.pid, signal.SIGKILL)
+        (event,) = events_until(sink, has(ClosedEvent))
+        assert isinstance(event, ClosedEvent)
+        assert event.reason == "the display went away"
+
+
+@pytest.mark.window
+def test_the_window_goes_when_the_program_is_killed(screen: Screen) -> None:
+    program = (
+        "import time; from rtvis.sinks.window import WindowSink; sink = WindowSink();"
+        "print(sink.pid, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, text=True
+    ) as parent:
+        assert parent.stdout is not None
+        child = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+        child.wait(10)
+
+
+@pytest.mark.window
+def test_opening_and_closing_leaves_no_process_and_no_file(screen: Screen) -> None:
+    with WindowSink() as sink:
+        show(sink, quarters())
+    own = psutil.Process()
+    before = own.num_fds()
+    for _ in range(3):
+        with WindowSink() as sink:
+            show(sink, quarters())
+        assert not psutil.pid_exists(sink.pid)
+    assert own.num_fds() == before
+
+
+# The whole loop in a window
+
+
+class Show:
+    """A pipeline in a real window, while `script` plays the user."""
+
+    def __init__(self, source: FakeSource, *, engine: FakeEngine | None = None) -> None:
+        self.engine = engine or FakeEngine()
+        self.compositor = FakeCompositor()
+        self.session = Session(
+            View(selection=Selection(layer="middle", unit=5), canvas_size=(700, 1100))
+        )
+        self.window = WindowSink(size=(700, 1100))
+        self.pipeline = Pipeline(
+            engine=self.engine,
+            source=source,
+            compositor=self.compositor,
+            session=self.session,
+            window=self.window,
+        )
+
+    @property
+    def view(self) -> View:
+        return self.session.read()[0]
+
+    def wait(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+        until_s = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < until_s, "it never came"
+            time.sleep(0.005)
+
+    def go(self, script: Callable[[], None]) -> Summary:
+        failures: list[BaseException] = []
+
+        def play() -> None:
+            try:
+                self.wait(lambda: bool(self.compositor.scenes))
+                time.sleep(0.3)
+                script()
+            except BaseException as error:  # noqa: BLE001 - raised again below
+                failures.append(error)
+                self.pipeline._end("failed")
+
+        player = threading.Thread(target=play)
+        player.start()
+        with self.window, self.pipeline:
+            summary = self.pipeline.run()
+        player.join()
+        if failures:
+            raise failures[0]
+        return summary
+
+
+@pytest.mark.window
+def test_a_click_a_key_and_q(screen: Screen) -> None:
+    show = Show(FakeSource(loose=1))
+
+    def script() -> None:
+        drawn = show.compositor.layout
+        assert drawn is not None
+        assert drawn.grid is not None
+        tile = drawn.grid.tile(11)
+        assert tile is not None
+        screen.do("mousemove", tile.left + 3, tile.top + 3)
+        show.wait(lambda: show.view.hover.unit == 11)
+        screen.do("click", 1)
+        show.wait(lambda: show.view.selection.unit == 11)
+        show.wait(lambda: show.engine.asked[-1][1].unit == 11)
+        screen.do("key", "Right")
+        show.wait(lambda: show.view.selection.unit == 12)
+        screen.do("windowsize", screen.window(), 900, 650)
+        show.wait(lambda: show.view.canvas_size == (650, 900))
+        screen.do("key", "q")
+
+    assert show.go(script).reason == "left"
+
+
+@pytest.mark.window
+def test_a_killed_display_ends_the_run_with_a_message(screen: Screen) -> None:
+    show = Show(FlowingSource(num_frames=100_000), engine=FakeEngine(delay_s=0.01))
+    summary = show.go(screen.server.kill)
+    assert summary.reason == "closed"
+    assert summary.message.startswith("the display went away")
+
+
+@pytest.mark.window
+def test_a_key_is_acted_on_in_a_twentieth_of_a_second(screen: Screen) -> None:
+    show = Show(FakeSource(loose=1))
+    waits_s: list[float] = []
+
+    def script() -> None:
+        for on in [False, True] * 5:
+            sent_s = time.monotonic()
+            screen.do("key", "g")
+            show.wait(lambda on=on: show.compositor.scenes[-1].view.coloured is on)
+            waits_s.append(time.monotonic() - sent_s)
+        screen.do("key", "q")
+
+    show.go(script)
+    # xdotool itself takes 10 to 25 ms to start, press and release.
+    assert sorted(waits_s)[len(waits_s) // 2] < 0.075
