@@ -24,7 +24,7 @@ from rtvis.engine.weights import Checkpoint, load_into, num_classes_in, read_che
 from rtvis.engine.zoo import names
 from rtvis.errors import NetworkError
 
-__all__ = ["Network", "load_network", "names", "wrap"]
+__all__ = ["Network", "downloads_weights", "load_network", "names", "wrap"]
 
 _LABEL_KEYS = ("labels", "label_names", "classes", "class_names", "categories", "idx_to_class")
 """Where configs and checkpoints keep the names of classes."""
@@ -93,6 +93,15 @@ def load_network(
         model, num_classes = _probed(model, prep, network.name)
     found = _labels(labels, checkpoint, network.labels, num_classes, network.name)
     return replace(network, model=model, preprocessing=prep, labels=found)
+
+
+def downloads_weights(name: str, weights: str | None) -> bool:
+    """Whether `load_network` would have a library fetch weights, with its own progress bar.
+
+    Raises:
+        NetworkError: No such network.
+    """
+    return weights is None and not is_own(name) and not hub.is_embedded(zoo.find(name))
 
 
 def _load_by_name(

@@ -1,0 +1,51 @@
+"""What `--list` prints: one thing a line, fit for grep."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rtvis.data import Layer
+
+
+def network_lines() -> Iterator[str]:
+    """Every name that `--network` takes, by where it comes from."""
+    from rtvis.engine.models import names
+
+    for origin, group in names().items():
+        yield f"# {origin}"
+        yield from group
+    yield "# your own"
+    yield "path/to/file.py:factory"
+
+
+def method_lines() -> Iterator[str]:
+    """Every CAM method with the first line of its documentation."""
+    from rtvis.methods import CAM_METHODS
+
+    yield from _described(CAM_METHODS)
+
+
+def layer_lines(layers: Sequence[Layer]) -> Iterator[str]:
+    """A table of the layers that can be looked at, in order of execution."""
+    head = ("layer", "kind", "units", "map", "stride", "receptive field")
+    rows = [
+        (
+            layer.name,
+            layer.kind,
+            str(layer.num_units),
+            "{}x{}".format(*layer.map_size),
+            "{:g}x{:g}".format(*layer.stride),
+            "{}x{}".format(*layer.receptive_field),
+        )
+        for layer in layers
+    ]
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    for row in (head, *rows):
+        cells = (text.ljust(width) for text, width in zip(row, widths, strict=True))
+        yield "  ".join(cells).rstrip()
+
+
+def _described(things: Mapping[str, Any]) -> Iterator[str]:
+    width = max(map(len, things), default=0)
+    for name, thing in things.items():
+        first = (thing.__doc__ or "").strip().splitlines()
+        yield f"{name.ljust(width)}  {first[0] if first else ''}".rstrip()
