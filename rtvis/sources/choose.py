@@ -140,7 +140,8 @@ def _check_linux_camera(index: int) -> None:
 
 
 def _is_text(head: bytes) -> bool:
-    if b"\0" in head:
+    # A YUV4MPEG2 film begins with a line of text, and dark pixels may look like more of it.
+    if b"\0" in head or head.startswith(b"YUV4MPEG2"):
         return False
     try:
         head[:-3].decode("utf-8")  # The last character may be cut in two.
