@@ -177,8 +177,11 @@ class _Here:
     def __init__(self, canvas_HW3: ImageU8) -> None:
         self._canvas_HW3 = canvas_HW3
 
-    def wait(self) -> tuple[ImageU8, object]:
-        return self._canvas_HW3, None
+    def wait(self) -> ImageU8:
+        return self._canvas_HW3
+
+    def readout(self) -> Readout | None:
+        return Readout(top=((7, 0.5), (3, 0.25)))
 
 
 class FakeCompositor:
@@ -186,7 +189,7 @@ class FakeCompositor:
 
     def __init__(self) -> None:
         self.layout: Layout | None = None
-        self.readout = Readout(top=((7, 0.5), (3, 0.25)))
+        self.readout = Readout()
         self.scenes: list[Scene] = []
         self.error: BaseException | None = None
 
@@ -196,6 +199,10 @@ class FakeCompositor:
         self.scenes.append(scene)
         self.layout = layout(scene.view, scene.layers)
         return torch.zeros(())
+
+    def receive(self, readout: Readout | None) -> None:
+        if readout is not None:
+            self.readout = readout
 
     def download(self) -> _Here:
         scene = self.scenes[-1]

@@ -62,7 +62,8 @@ class EngineLike(Protocol):
 class Travelling(Protocol):
     """A canvas on its way to host memory; `rtvis.render.download.Pending`."""
 
-    def wait(self) -> tuple[ImageU8, object]: ...
+    def wait(self) -> ImageU8: ...
+    def readout(self) -> Readout | None: ...
 
 
 class CompositorLike(Protocol):
@@ -74,6 +75,7 @@ class CompositorLike(Protocol):
     def readout(self) -> Readout: ...
     def compose(self, scene: Scene) -> Tensor: ...
     def download(self) -> Travelling: ...
+    def receive(self, readout: Readout | None) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -311,7 +313,8 @@ class Turn:
     def _receive(self, submitted: _Submitted) -> Composed | None:
         try:
             with self.clock.stage("download"):
-                canvas_HW3, _ = submitted.travelling.wait()
+                canvas_HW3 = submitted.travelling.wait()
+                self._compositor.receive(submitted.travelling.readout())
         except IN_LOOP as error:
             self.draw_faults.add(error)
             return None
