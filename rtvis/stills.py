@@ -1,0 +1,440 @@
+"""What the still-image scripts do: Grad-CAM and backward pictures of pictures, in batches."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+import rtvis.methods  # noqa: F401 - registers the CAM methods
+from rtvis.data import Crop, Health, ImageU8, Layer, Result, Rule, Seed, Selection
+from rtvis.engine.engine import Engine
+from rtvis.engine.models import Network
+from rtvis.errors import RtvisError, SelectionError, SourceError, did_you_mean
+from rtvis.render import display
+from rtvis.render.lut import colormap
+from rtvis.session import BackpropDisplay
+from rtvis.sources.pixels import read_image
+from rtvis.stills_files import encode_image, encode_npz, numbered, write_all
+
+CamStyle = Literal["overlay", "blend", "heat"]
+"""Over the picture, as opaque as it is strong; RT-23's even blend with JET; without the picture."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CamRequest:
+    """What `gradcam.py` is asked for."""
+
+    method: str = "grad-cam"
+    layer: str | None = None
+    """By name; overrides `conv_index`."""
+    conv_index: int = -1
+    """-1 is the last convolution, -2 the one before, 0 the first."""
+    num_top: int = 2
+    classes: tuple[str, ...] = ()
+    """Numbers or names; empty: the `num_top` classes with the highest scores of each picture."""
+    style: CamStyle = "overlay"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackpropRequest:
+    """What `guided_backprop.py` is asked for."""
+
+    layer: str | None = None
+    unit: int | None = None
+    """None: the unit with the strongest answer to each picture."""
+    class_name: str | None = None
+    """Number or name: explain this class instead of a unit."""
+    rule: Rule = "guided"
+    seed: Seed | None = None
+    position: tuple[int, int] | None = None
+    display: BackpropDisplay = "raw"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What became of one picture."""
+
+    source: Path
+    written: tuple[Path, ...] = ()
+    lines: tuple[str, ...] = ()
+    """One for each of `written`: what it shows."""
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+    """Why there is nothing; the other pictures go on."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Job:
+    """One picture of a batch that could be read."""
+
+    source: Path
+    output: Path
+    raw_output: Path | None
+    image_HW3: ImageU8
+    crop: Crop
+
+
+class Stills:
+    """Explains pictures with one network, a batch at a time."""
+
+    def __init__(self, network: Network, *, device: str = "auto", batch_size: int = 1) -> None:
+        """Prepare an engine; stills run eagerly, for compiling takes longer than they do.
+
+        Raises:
+            NetworkError: The network cannot be looked into.
+            DeviceError: There is no such device.
+        """
+        self._preprocessing = network.preprocessing
+        self.engine = Engine(network, device=device, compile="off", batch_size=batch_size)
+
+    def gradcam(
+        self,
+        sources: Sequence[Path],
+        outputs: Sequence[Path],
+        request: CamRequest,
+        *,
+        raw_outputs: Sequence[Path] | None = None,
+    ) -> Iterator[Outcome]:
+        """Write each picture's CAMs as `<output>_0.png`, `<output>_1.png` ...
+
+        Raises:
+            SelectionError: Before the first picture: no such layer, class or method.
+            SinkError: The output cannot be written.
+        """
+        layer = self._cam_layer(request)
+        classes = [class_of(name, self.engine) for name in request.classes]
+        if not 1 <= request.num_top <= self.engine.num_classes:
+            raise SelectionError(
+                f"top {request.num_top} classes of {self.engine.num_classes}; "
+                f"choose 1 to {self.engine.num_classes}"
+            )
+        selection = Selection(cam=request.method, cam_layer=layer.name)
+        self.engine.resolve(selection)
+        for jobs, failures in self._batches(sources, outputs, raw_outputs):
+            yield from failures
+            if jobs:
+                yield from self._gradcam_batch(jobs, selection, request, classes)
+
+    def backprop(
+        self,
+        sources: Sequence[Path],
+        outputs: Sequence[Path],
+        request: BackpropRequest,
+        *,
+        raw_outputs: Sequence[Path] | None = None,
+    ) -> Iterator[Outcome]:
+        """Write the backward picture of one unit of each picture.
+
+        Raises:
+            SelectionError: Before the first picture: no such layer, unit, position or class.
+            SinkError: The output cannot be written.
+        """
+        selection = self._backprop_selection(request)
+        chosen = self.engine.resolve(selection)
+        for jobs, failures in self._batches(sources, outputs, raw_outputs):
+            yield from failures
+            if jobs:
+                yield from self._backprop_batch(jobs, chosen, request)
+
+    def close(self) -> None:
+        """Free the engine. Safe to call twice."""
+        self.engine.close()
+
+    def _cam_layer(self, request: CamRequest) -> Layer:
+        if request.layer is not None:
+            name = self.engine.resolve(Selection(cam_layer=request.layer)).cam_layer
+            return next(layer for layer in self.engine.layers if layer.name == name)
+        convolutions = [layer for layer in self.engine.layers if layer.kind == "conv"]
+        count = len(convolutions)
+        if not -count <= request.conv_index < count:
+            raise SelectionError(
+                f"{self.engine.network} has {count} convolutions and none with the index "
+                f"{request.conv_index}; choose {-count} to {count - 1}"
+            )
+        return convolutions[request.conv_index]
+
+    def _backprop_selection(self, request: BackpropRequest) -> Selection:
+        base = Selection(
+            layer=request.layer,
+            unit=request.unit,
+            position=request.position,
+            seed=request.seed,
+            rule=request.rule,
+        )
+        if request.class_name is None:
+            return base
+        last = self.engine.layers[-1]
+        if last.num_units != self.engine.num_classes:
+            raise SelectionError(
+                f"{self.engine.network}: its last layer '{last.name}' has {last.num_units} units "
+                f"for {self.engine.num_classes} classes; choose --layer and --unit"
+            )
+        # Where the classifier is a convolution, the score is the mean of its map.
+        seed: Seed = "map" if last.kind == "conv" else "max"
+        unit = class_of(request.class_name, self.engine)
+        return replace(base, layer=last.name, unit=unit, seed=request.seed or seed)
+
+    def _batches(
+        self,
+        sources: Sequence[Path],
+        outputs: Sequence[Path],
+        raw_outputs: Sequence[Path] | None,
+    ) -> Iterator[tuple[list[_Job], list[Outcome]]]:
+        """Pictures in memory, a batch at a time, and those that could not be read."""
+        size = self.engine.batch_size
+        for start in range(0, len(sources), size):
+            jobs: list[_Job] = []
+            failures: list[Outcome] = []
+            for index in range(start, min(start + size, len(sources))):
+                try:
+                    image_HW3 = read_image(sources[index])
+                except SourceError as error:
+                    failures.append(Outcome(source=sources[index], error=str(error)))
+                    continue
+                jobs.append(
+                    _Job(
+                        source=sources[index],
+                        output=outputs[index],
+                        raw_output=None if raw_outputs is None else raw_outputs[index],
+                        image_HW3=image_HW3,
+                        crop=self._preprocessing.crop_of(*image_HW3.shape[:2]),
+                    )
+                )
+            yield jobs, failures
+
+    def _gradcam_batch(
+        self,
+        jobs: list[_Job],
+        selection: Selection,
+        request: CamRequest,
+        classes: list[int],
+    ) -> Iterator[Outcome]:
+        x_BCHW = self._preprocess(jobs)
+        if classes:
+            wanted = [classes] * len(jobs)
+            scores_BK: Tensor | None = None
+            results: list[list[_Row]] = []
+        else:
+            first = self._run(x_BCHW, selection)
+            scores_BK = torch.stack([row.scores_K for row in first])
+            top_BN = scores_BK.topk(request.num_top, dim=1).indices
+            wanted = top_BN.tolist()
+            results = [first]
+        for rank in range(len(results), len(wanted[0])):
+            choices = [replace(selection, class_index=each[rank]) for each in wanted]
+            results.append(self._run_each(x_BCHW, choices))
+        for index, job in enumerate(jobs):
+            rows = [of_rank[index] for of_rank in results]
+            yield self._write_cams(job, rows, request)
+
+    def _write_cams(self, job: _Job, rows: list["_Row"], request: CamRequest) -> Outcome:
+        files: dict[Path, bytes] = {}
+        lines: list[str] = []
+        warnings: list[str] = []
+        for rank, row in enumerate(rows):
+            path = numbered(job.output, rank)
+            files[path] = encode_image(path, draw_cam(job, row.cam_HW, request.style))
+            share = float(row.scores_K.softmax(0)[row.class_index])
+            name = class_text(row.class_index, self.engine)
+            lines.append(f"{name}, softmax {share:.3f}, score {row.scores_K[row.class_index]:.3g}")
+            if row.health & (Health.CAM_ZERO | Health.GRADIENT_NAN | Health.MAPS_NAN):
+                bits = row.health & ~(Health.GRADIENT_ZERO | Health.UNIT_ZERO)
+                warnings += [f"{job.source}: {name}: {text}" for text in Health.texts(bits)]
+        written = tuple(files)
+        if job.raw_output is not None:
+            layer = rows[0].selection.cam_layer
+            files[job.raw_output] = encode_npz(
+                {
+                    "cam_NHW": np.stack([row.cam_HW.cpu().numpy() for row in rows]),
+                    "class_index_N": np.array([row.class_index for row in rows]),
+                    "scores_K": rows[0].scores_K.cpu().numpy(),
+                    **self._facts(job, layer=layer, method=request.method),
+                }
+            )
+        _refuse_to_replace(job.source, files)
+        write_all(files)
+        return Outcome(
+            source=job.source, written=written, lines=tuple(lines), warnings=tuple(warnings)
+        )
+
+    def _backprop_batch(
+        self, jobs: list[_Job], selection: Selection, request: BackpropRequest
+    ) -> Iterator[Outcome]:
+        x_BCHW = self._preprocess(jobs)
+        rows = self._run(x_BCHW, selection)
+        if request.unit is None and request.class_name is None:
+            strongest = [int(row.maps_CHW.amax(dim=(1, 2)).argmax()) for row in rows]
+            choices = [replace(selection, unit=unit) for unit in strongest]
+            rows = self._run_each(x_BCHW, choices)
+        for job, row in zip(jobs, rows, strict=True):
+            yield self._write_backprop(job, row, request)
+
+    def _write_backprop(self, job: _Job, row: "_Row", request: BackpropRequest) -> Outcome:
+        picture = display.BACKPROP_DISPLAYS[request.display](row.backprop_CHW.float())
+        files = {job.output: encode_image(job.output, _to_bgr(picture))}
+        selection = row.selection
+        assert selection.layer is not None
+        assert selection.unit is not None
+        if request.class_name is not None:
+            what = class_text(selection.unit, self.engine)
+        else:
+            row_at, column_at = row.position
+            what = f"{selection.layer}:{selection.unit}, {row.value:.4g} at ({row_at}, {column_at})"
+        if job.raw_output is not None:
+            files[job.raw_output] = encode_npz(
+                {
+                    "backprop_CHW": row.backprop_CHW.float().cpu().numpy(),
+                    "unit": np.array(selection.unit),
+                    "position": np.array(row.position),
+                    "value": np.array(row.value),
+                    "scores_K": row.scores_K.cpu().numpy(),
+                    **self._facts(
+                        job, layer=selection.layer, rule=selection.rule, seed=selection.seed
+                    ),
+                }
+            )
+        bits = row.health & ~Health.CAM_ZERO
+        warnings = tuple(f"{job.source}: {text}" for text in Health.texts(bits))
+        _refuse_to_replace(job.source, files)
+        write_all(files)
+        line = f"{what}, {selection.rule}, {request.display}"
+        return Outcome(source=job.source, written=(job.output,), lines=(line,), warnings=warnings)
+
+    def _facts(self, job: _Job, **facts: str | None) -> dict[str, npt.NDArray[np.generic]]:
+        """What a raw file says about itself."""
+        crop = job.crop
+        return {
+            "crop_top_left_height_width": np.array([crop.top, crop.left, crop.height, crop.width]),
+            "network": np.array(self.engine.network),
+            "weights_note": np.array(self.engine.weights_note),
+            "source": np.array(job.source.name),
+            **{name: np.array(value or "") for name, value in facts.items()},
+        }
+
+    def _preprocess(self, jobs: list[_Job]) -> Tensor:
+        return torch.cat([self.engine.preprocess(job.image_HW3) for job in jobs])
+
+    def _run(self, x_BCHW: Tensor, selection: Selection) -> list["_Row"]:
+        """One row per picture; a short batch is filled up, for another size is another graph."""
+        count = x_BCHW.shape[0]
+        missing = self.engine.batch_size - count if count > 1 else 0
+        if missing:
+            x_BCHW = torch.cat([x_BCHW, x_BCHW[-1:].expand(missing, -1, -1, -1)])
+        result = self.engine.run(x_BCHW, selection)
+        return [_Row.of(result, index) for index in range(count)]
+
+    def _run_each(self, x_BCHW: Tensor, choices: list[Selection]) -> list["_Row"]:
+        """Rows for selections that differ; pictures with the same one run together."""
+        rows: dict[int, _Row] = {}
+        for selection in dict.fromkeys(choices):
+            at = [index for index, each in enumerate(choices) if each == selection]
+            rows.update(zip(at, self._run(x_BCHW[at], selection), strict=True))
+        return [rows[index] for index in range(len(choices))]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Row:
+    """One picture's part of a Result."""
+
+    scores_K: Tensor
+    maps_CHW: Tensor
+    cam_HW: Tensor
+    backprop_CHW: Tensor
+    class_index: int
+    position: tuple[int, int]
+    value: float
+    health: int
+    selection: Selection
+
+    @classmethod
+    def of(cls, result: Result, index: int) -> "_Row":
+        row, column = result.position_B2[index].tolist()
+        return cls(
+            scores_K=result.scores_BK[index],
+            maps_CHW=result.maps_BCHW[index],
+            cam_HW=result.cam_BHW[index],
+            backprop_CHW=result.backprop_B3HW[index],
+            class_index=int(result.class_index_B[index]),
+            position=(row, column),
+            value=float(result.value_B[index]),
+            health=int(result.health_B[index]),
+            selection=result.selection,
+        )
+
+
+def draw_cam(job: _Job, cam_HW: Tensor, style: CamStyle) -> ImageU8:
+    """A CAM over its picture, uint8 BGR at the picture's size; what was cropped off is dimmed."""
+    device = cam_HW.device
+    image_3HW = torch.from_numpy(job.image_HW3).to(device).permute(2, 0, 1).float() / 255
+    height, width = image_3HW.shape[1:]
+    rows = _pixels(job.crop.top, job.crop.height, height)
+    columns = _pixels(job.crop.left, job.crop.width, width)
+    size = rows.stop - rows.start, columns.stop - columns.start
+    share_HW = display.cam_share(cam_HW, size)
+    if style == "heat":
+        index = (share_HW * 255).to(torch.int32).reshape(-1)
+        seen_3HW = colormap("turbo", device).index_select(0, index).T.reshape(3, *size)
+        drawn_3HW = torch.zeros_like(image_3HW)
+    else:
+        draw = display.overlay_alpha if style == "overlay" else display.overlay_blend
+        seen_3HW = draw(image_3HW[:, rows, columns], share_HW)
+        drawn_3HW = display.dim_outside(image_3HW, (rows, columns))
+    drawn_3HW[:, rows, columns] = seen_3HW
+    return _to_bgr(drawn_3HW)
+
+
+def _pixels(start: float, length: float, limit: int) -> slice:
+    """The whole pixels, at least one, that a stretch of a picture covers."""
+    first = min(max(round(start), 0), limit - 1)
+    return slice(first, min(max(round(start + length), first + 1), limit))
+
+
+def _to_bgr(picture_CHW: Tensor) -> ImageU8:
+    words_HW: npt.NDArray[Any] = display.pack_rgb(picture_CHW).cpu().numpy().astype("<i4")
+    bytes_HW4 = words_HW.view(np.uint8).reshape(*words_HW.shape, 4)
+    return np.ascontiguousarray(bytes_HW4[:, :, :3])
+
+
+def _refuse_to_replace(source: Path, files: dict[Path, bytes]) -> None:
+    for path in files:
+        if path.exists() and path.samefile(source):
+            raise RtvisError(f"{path}: is the input itself; name another --output")
+
+
+def class_of(name: str, engine: Engine) -> int:
+    """The index of a class from its number or its name, in any case.
+
+    Raises:
+        SelectionError: There is none, with the nearest.
+    """
+    if name.lstrip("-").isdecimal():
+        engine.resolve(Selection(class_index=int(name)))
+        return int(name)
+    if engine.labels is None:
+        raise SelectionError(
+            f"class '{name}': the names of {engine.network}'s classes are not known; "
+            "give its number, or --labels FILE"
+        )
+    # Labels such as "tabby, tabby cat" answer to each of their names.
+    known: dict[str, int] = {}
+    for index, label in enumerate(engine.labels):
+        known.setdefault(label.casefold(), index)
+    for index, label in enumerate(engine.labels):
+        for part in label.split(","):
+            known.setdefault(part.strip().casefold(), index)
+    if name.casefold() in known:
+        return known[name.casefold()]
+    raise SelectionError(
+        f"{engine.network} has no class '{name}'{did_you_mean(name, known)}; "
+        f"give a name or a number from 0 to {engine.num_classes - 1}"
+    )
+
+
+def class_text(index: int, engine: Engine) -> str:
+    """`tabby (281)`, or `class 281` where there are no names."""
+    return f"{engine.labels[index]} ({index})" if engine.labels is not None else f"class {index}"

@@ -1,0 +1,155 @@
+"""Which pictures the still-image scripts read, where they write, and writing without halves."""
+
+import contextlib
+import io
+import os
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from rtvis.data import ImageU8
+from rtvis.errors import SinkError, SourceError
+from rtvis.sources.images import list_folder, list_glob
+
+OUTPUT_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+"""What an output's name may end in to choose its format; anything else is part of the name."""
+
+
+def list_inputs(names: Sequence[str]) -> list[Path]:
+    """The pictures that file names, folders and globs stand for, each once.
+
+    Raises:
+        SourceError: One of them does not exist or holds no picture.
+    """
+    paths: dict[Path, None] = {}
+    for name in names:
+        path = Path(name).expanduser()
+        if path.is_dir():
+            found = list_folder(path)
+        elif path.exists() or not re.search(r"[*?\[]", name):
+            if not path.exists():
+                raise SourceError(
+                    f"{name}: there is no such file or folder; name a picture, a folder or a glob"
+                )
+            found = [path]
+        else:
+            found = list_glob(str(path))
+        paths.update(dict.fromkeys(found))
+    return list(paths)
+
+
+def plan_outputs(inputs: Sequence[Path], output: str) -> list[Path]:
+    """The name that each input's results are derived from, by `numbered` or as it is.
+
+    For one input that is `output`, with `.png` if it names no format. For several, or where
+    `output` is a folder or ends in a slash, they are named as the inputs are, in that folder;
+    inputs of the same name but another suffix or folder keep what tells them apart.
+
+    Raises:
+        SinkError: `output` is a file where a folder is needed.
+    """
+    target = Path(output).expanduser()
+    if len(inputs) == 1 and not target.is_dir() and not output.endswith(("/", os.sep)):
+        known = target.suffix.lower() in OUTPUT_SUFFIXES
+        return [target if known else target.with_name(target.name + ".png")]
+    if target.exists() and not target.is_dir():
+        raise SinkError(
+            f"{target}: is a file, and {len(inputs)} pictures need a folder; name another --output"
+        )
+    for name_of in (_stem, _name, _whole_path):
+        names = [name_of(path) for path in inputs]
+        if len(set(names)) == len(names):
+            break
+    return [target / f"{name}.png" for name in names]
+
+
+def _stem(path: Path) -> str:
+    return path.stem
+
+
+def _name(path: Path) -> str:
+    return path.name
+
+
+def _whole_path(path: Path) -> str:
+    return re.sub(r"[^\w.-]+", "_", str(path.resolve())).strip("_")
+
+
+def numbered(path: Path, number: int) -> Path:
+    """`out.png` and 0 give `out_0.png`."""
+    return path.with_name(f"{path.stem}_{number}{path.suffix}")
+
+
+def check_writable(folder: Path) -> None:
+    """Make sure, before any long work, that files can be made in `folder`; it is made if missing.
+
+    Raises:
+        SinkError: They cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise _cannot_write(folder, error) from None
+
+
+def write_all(files: Mapping[Path, bytes]) -> None:
+    """Write several files so that each is either whole or not there.
+
+    All are written beside their targets first; only when none of them failed are they renamed.
+
+    Raises:
+        SinkError: One cannot be written (no permission, no space); nothing has changed then.
+    """
+    parts: dict[Path, str] = {}
+    try:
+        for path, data in files.items():
+            descriptor, part = tempfile.mkstemp(
+                dir=path.parent, prefix=f".{path.name}.", suffix=".part"
+            )
+            parts[path] = part
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+            Path(part).chmod(0o666 & ~_umask())  # mkstemp gives it to the owner alone
+        for path in files:
+            Path(parts[path]).replace(path)
+            del parts[path]
+    except OSError as error:
+        raise _cannot_write(path, error) from None
+    finally:
+        for part in parts.values():
+            with contextlib.suppress(OSError):
+                Path(part).unlink()
+
+
+def encode_image(path: Path, image_bgr_HW3: ImageU8) -> bytes:
+    """The bytes of a picture in the format that the path's suffix names."""
+    flags = [cv2.IMWRITE_JPEG_QUALITY, 95] if path.suffix.lower() in {".jpg", ".jpeg"} else []
+    done, data = cv2.imencode(path.suffix, image_bgr_HW3, flags)
+    assert done, f"{path.suffix} refuses {image_bgr_HW3.shape}"
+    return data.tobytes()
+
+
+def encode_npz(arrays: Mapping[str, npt.NDArray[np.generic]]) -> bytes:
+    """The bytes of a compressed npz file."""
+    file = io.BytesIO()
+    np.savez_compressed(file, allow_pickle=False, **arrays)
+    return file.getvalue()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+def _cannot_write(path: Path, error: OSError) -> SinkError:
+    return SinkError(
+        f"{path}: cannot be written ({error.strerror}); name an --output in a folder that is yours"
+    )
