@@ -80,7 +80,7 @@ $(VENV)/.made:
 # The stamps are older than pyproject.toml whenever a dependency may have changed: pip then brings
 # the environment up to date, which takes seconds when there is nothing to do.
 $(VENV)/.ready: pyproject.toml $(VENV)/.made
-	@echo "installing rtvis and PyTorch: some 5 GB with CUDA's libraries, minutes on a good line"
+	@echo "installing rtvis and PyTorch; the first time some 5 GB with CUDA's libraries"
 	$(PIP) install $(PIP_ARGS) --editable .
 	@$(BIN)/python tools/check_install.py
 	@touch $@
