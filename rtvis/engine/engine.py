@@ -13,6 +13,7 @@ from rtvis.engine.artifacts import default_cache_dir
 from rtvis.engine.compile import Compiler
 from rtvis.engine.device import resolve_device, resolve_dtype
 from rtvis.engine.layers import Site, find_layers
+from rtvis.engine.memory import keep_freed_memory
 from rtvis.engine.models import Network
 from rtvis.engine.pieces import build_pieces
 from rtvis.engine.resolve import resolve_selection
@@ -60,6 +61,8 @@ class Engine:
         cache_dir: Path | None = None,
     ) -> None:
         self.device = resolve_device(device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.dtype = resolve_dtype(dtype)
         self._network = network
         self._steps: dict[int, Step] = {}

@@ -25,34 +25,16 @@ class Site:
     """float64, of the batch norm folded into the node; None where there is none."""
     shift_C: Tensor | None
 
-    def maps_of(self, value: Tensor, batch: int) -> Tensor:
-        """The layer's own output (before any batch norm) from the node's value, as maps.
+    def as_maps(self, value: Tensor, batch: int) -> Tensor:
+        """A node's value (or gradient) as [B, C, H, W]; a dense layer on T tokens has H, W = 1, T.
 
         Args:
-            value: The node's value: [B, C, H, W] of a convolution, [B * T, C] of a dense layer.
+            value: [B, C, H, W] of a convolution, [B * T, C] of a dense layer.
             batch: B.
-
-        Returns:
-            [B, C, H, W]; a dense layer on T tokens gives [B, C, 1, T].
         """
-        maps_BCHW = value
-        if self.layer.kind == "dense":
-            maps_BCHW = value.reshape(batch, -1, 1, value.shape[-1]).permute(0, 3, 2, 1)
-        if self.scale_C is None or self.shift_C is None:
-            return maps_BCHW
-        scale_1C11, shift_1C11 = (
-            each.to(value).view(1, -1, 1, 1) for each in (self.scale_C, self.shift_C)
-        )
-        return (maps_BCHW - shift_1C11) / scale_1C11
-
-    def grads_of(self, grad: Tensor, batch: int) -> Tensor:
-        """The gradient at the layer's own output from the gradient at the node's value."""
-        grads_BCHW = grad
-        if self.layer.kind == "dense":
-            grads_BCHW = grad.reshape(batch, -1, 1, grad.shape[-1]).permute(0, 3, 2, 1)
-        if self.scale_C is None:
-            return grads_BCHW
-        return grads_BCHW * self.scale_C.to(grad).view(1, -1, 1, 1)
+        if self.layer.kind == "conv":
+            return value
+        return value.reshape(batch, -1, 1, value.shape[-1]).permute(0, 3, 2, 1)
 
 
 def find_layers(flat: FlatModel, batch: int) -> tuple[Site, ...]:

@@ -4,8 +4,7 @@ Which pieces run depends on the selected layer, known on the host. Unit, positio
 rule are read from two small tensors, so that they can change between two replays of a CUDA graph.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
@@ -93,7 +92,8 @@ class Step:
         self.device = device
         self._runners: dict[str, Runner] = {p.name: p.run_eager for p in pieces.all_pieces()}
         self._zeros = [_no_gradient(s.backward, device) for s in pieces.segments]
-        self._sites = [_on_device(site, device) for site in pieces.sites]
+        self._sites = pieces.sites
+        self._affines = [_affine(s, s.node.meta["val"].dtype, device) for s in pieces.sites]
 
     def replace_runner(self, piece: Piece, runner: Runner) -> None:
         """Run `piece` by `runner` from the next turn on. May be called from another thread."""
@@ -119,12 +119,9 @@ class Step:
         class_B = torch.where(wanted_B >= 0, wanted_B, scores_BK.argmax(dim=1))
 
         site, cam_site = self._sites[route.site], self._sites[route.cam_site]
-        maps_BCHW = site.maps_of(self._value_of(site, values), pieces.batch)
-        cam_maps_BCHW = maps_BCHW
-        if cam_site is not site:
-            cam_maps_BCHW = cam_site.maps_of(self._value_of(cam_site, values), pieces.batch)
-        cam_grad = self._cam_gradient(values, cam_site, class_B)
-        cam_grads_BCHW = cam_site.grads_of(cam_grad, pieces.batch)
+        maps_BCHW = self._maps(site, values)
+        cam_maps_BCHW = maps_BCHW if cam_site is site else self._maps(cam_site, values)
+        cam_grads_BCHW = self._cam_gradient(values, cam_site, class_B)
         cam_BHW = cam_method(_at_least_float32(cam_maps_BCHW), _at_least_float32(cam_grads_BCHW))
 
         map_BHW = _unit_map(maps_BCHW, unit_B)
@@ -141,6 +138,14 @@ class Step:
             value_B=value_B,
             health_B=_health(maps_BCHW, map_BHW, backprop_BCHW, cam_BHW),
         )
+
+    def _maps(self, site: Site, values: dict[str, Tensor]) -> Tensor:
+        """The layer's own output, before any batch norm folded into it."""
+        maps_BCHW = site.as_maps(self._value_of(site, values), self.pieces.batch)
+        affine = self._affines[site.layer.index]
+        if affine is None:
+            return maps_BCHW
+        return torch.addcmul(affine.offset_1C11, maps_BCHW, affine.inverse_1C11)
 
     def _value_of(self, site: Site, values: dict[str, Tensor]) -> Tensor:
         """The value of a layer's node, computed again where the forward piece keeps it fused."""
@@ -160,11 +165,21 @@ class Step:
         return dict(zip(piece.outputs, outputs, strict=True))
 
     def _cam_gradient(self, values: dict[str, Tensor], site: Site, class_B: Tensor) -> Tensor:
-        """Plain gradient of the class score at a layer's node."""
+        """Plain gradient of the class score at a layer's own output, [B, C, H, W]."""
         pieces = self.pieces
-        if site.layer.index == pieces.cam_site.layer.index:
+        if site is pieces.cam_site:
             found = self._run_piece(pieces.cam, {**values, "class_B": class_B})
-            return found[site.node.name]
+        else:
+            found = self._plain_gradients(values, site, class_B)
+        grads_BCHW = site.as_maps(found[site.node.name], pieces.batch)
+        affine = self._affines[site.layer.index]
+        return grads_BCHW if affine is None else grads_BCHW * affine.scale_1C11
+
+    def _plain_gradients(
+        self, values: dict[str, Tensor], site: Site, class_B: Tensor
+    ) -> dict[str, Tensor]:
+        """Gradients of the class score at the nodes of the segment that holds a layer."""
+        pieces = self.pieces
         scores_BK = values[pieces.scores]
         classes_K = torch.arange(scores_BK.shape[1], device=self.device)
         grad: Tensor = (classes_K == class_B[:, None]).to(scores_BK.dtype)
@@ -176,11 +191,11 @@ class Step:
             "tx": scores_BK.new_zeros(()),
             "tg": scores_BK.new_full((), -torch.inf),
         }
-        lowest = self._segment_of(site)
+        lowest = pieces.segment_of(site)
         for segment in reversed(pieces.segments[lowest:]):
             found = self._run_piece(segment.backward, {**values, **data, "g": grad})
             grad = found[segment.backward.outputs[0]]
-        return found[site.node.name]
+        return found
 
     def _backward(
         self,
@@ -192,7 +207,7 @@ class Step:
     ) -> Tensor:
         """Gradient at the input of what the seed adds at a layer."""
         pieces = self.pieces
-        top = self._segment_of(site)
+        top = pieces.segment_of(site)
         data = {
             "site_B": torch.full_like(unit_B, site.layer.index),
             "unit_B": unit_B,
@@ -206,14 +221,6 @@ class Step:
             grad = found[segment.backward.outputs[0]]
         return grad
 
-    def _segment_of(self, site: Site) -> int:
-        index = site.layer.index
-        return next(
-            i
-            for i, segment in enumerate(self.pieces.segments)
-            if any(other.layer.index == index for other in segment.sites)
-        )
-
     def _seed(
         self, site: Site, map_BHW: Tensor, unit_B: Tensor, position_B2: Tensor, amount_B5: Tensor
     ) -> Tensor:
@@ -225,8 +232,9 @@ class Step:
         neuron_BS = (places_S == neuron_B[:, None]).to(flat_BS.dtype)
         neuron, whole, active = (amount_B5[:, i, None].to(flat_BS.dtype) for i in range(3))
         seed_BS = neuron * neuron_BS + whole + active * flat_BS
-        if site.scale_C is not None:
-            seed_BS = seed_BS / site.scale_C[unit_B, None].to(seed_BS.dtype)
+        affine = self._affines[site.layer.index]
+        if affine is not None:
+            seed_BS = seed_BS * affine.inverse_1C11.flatten()[unit_B, None]
         return torch.nn.functional.pad(seed_BS, (0, self.pieces.largest_map - seed_BS.shape[1]))
 
 
@@ -237,10 +245,19 @@ def _no_gradient(backward: Piece, device: torch.device) -> Tensor:
     return zeros.zero_()
 
 
-def _on_device(site: Site, device: torch.device) -> Site:
+class _Affine(NamedTuple):
+    """How a node's value and gradient become those of its layer, before the batch norm."""
+
+    inverse_1C11: Tensor
+    offset_1C11: Tensor
+    scale_1C11: Tensor
+
+
+def _affine(site: Site, dtype: torch.dtype, device: torch.device) -> _Affine | None:
     if site.scale_C is None or site.shift_C is None:
-        return site
-    return replace(site, scale_C=site.scale_C.to(device), shift_C=site.shift_C.to(device))
+        return None
+    columns = (1 / site.scale_C, -site.shift_C / site.scale_C, site.scale_C)
+    return _Affine(*(each.to(device, dtype).view(1, -1, 1, 1) for each in columns))
 
 
 def _at_least_float32(value: Tensor) -> Tensor:
@@ -267,27 +284,30 @@ def _position_and_value(map_BHW: Tensor, row_B: Tensor, column_B: Tensor) -> tup
 
 def _health(maps_BCHW: Tensor, map_BHW: Tensor, backprop: Tensor, cam_BHW: Tensor) -> Tensor:
     """Bits of `Health` per picture. A NaN or inf anywhere shows in the smallest and largest."""
+    maps_low, maps_high = _extremes(maps_BCHW)
+    unit_low, unit_high = _extremes(map_BHW)
+    grad_low, grad_high = _extremes(backprop)
+    _, cam_high = _extremes(cam_BHW)
+    flags = {
+        Health.MAPS_NAN: maps_low.isnan(),
+        Health.MAPS_INF: maps_low.isinf() | maps_high.isinf(),
+        Health.GRADIENT_ZERO: (grad_low == 0) & (grad_high == 0),
+        Health.GRADIENT_NAN: grad_low.isnan(),
+        Health.GRADIENT_INF: grad_low.isinf() | grad_high.isinf(),
+        Health.UNIT_ZERO: (unit_low == 0) & (unit_high == 0),
+        Health.CAM_ZERO: cam_high == 0,
+    }
+    health_B = torch.zeros_like(cam_high, dtype=torch.int64)
+    for bit, flag_B in flags.items():
+        health_B = health_B + flag_B.to(torch.int64) * bit
+    return health_B
 
-    def extremes(value: Tensor) -> tuple[Tensor, Tensor]:
-        low_B, high_B = value.flatten(1).aminmax(dim=1)
-        return low_B, high_B
 
-    def bits(flags: Sequence[tuple[Tensor, int]]) -> Tensor:
-        total = torch.zeros_like(flags[0][0], dtype=torch.int64)
-        for flag_B, bit in flags:
-            total = total + flag_B.to(torch.int64) * bit
-        return total
+def _extremes(value: Tensor) -> tuple[Tensor, Tensor]:
+    """Smallest and largest value of each picture.
 
-    maps_low, maps_high = extremes(maps_BCHW)
-    unit_low, unit_high = extremes(map_BHW)
-    grad_low, grad_high = extremes(backprop)
-    cam_high = cam_BHW.flatten(1).amax(dim=1)
-    return bits([
-        (maps_low.isnan(), Health.MAPS_NAN),
-        (maps_low.isinf() | maps_high.isinf(), Health.MAPS_INF),
-        ((grad_low == 0) & (grad_high == 0), Health.GRADIENT_ZERO),
-        (grad_low.isnan(), Health.GRADIENT_NAN),
-        (grad_low.isinf() | grad_high.isinf(), Health.GRADIENT_INF),
-        ((unit_low == 0) & (unit_high == 0), Health.UNIT_ZERO),
-        (cam_high == 0, Health.CAM_ZERO),
-    ])  # fmt: skip
+    Over all axes at once: flattened first, a channels_last tensor of 800,000 values is copied
+    and takes 5.9 instead of 0.2 ms.
+    """
+    axes = tuple(range(1, value.ndim))
+    return value.amin(axes), value.amax(axes)
