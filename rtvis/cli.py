@@ -57,8 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
                 Config, words, prog="main.py", description=_DESCRIPTION, epilog=_EPILOG
             )
             is_debugging = config.program.debug
-            _set_up_logging(debug=is_debugging)
-            return _run(config)
+            with _logging(debug=is_debugging):
+                return _run(config)
     except RtvisError as fault:
         _report(str(fault), debug=is_debugging)
         return MISUSED if isinstance(fault, ConfigError | SelectionError) else FAILED
@@ -90,17 +90,28 @@ class _OneLine(logging.Formatter):
         return f"rtvis: {(record.getMessage().splitlines() or [''])[0]}"
 
 
-def _set_up_logging(*, debug: bool) -> None:
-    """What libraries warn about is for --debug; errors of ours come as one line."""
+@contextlib.contextmanager
+def _logging(*, debug: bool) -> Iterator[None]:
+    """Log to standard error. What libraries warn about is for --debug only."""
     handler = logging.StreamHandler()
     handler.setFormatter(
         logging.Formatter("%(relativeCreated)7.0f ms %(name)s: %(message)s")
         if debug
         else _OneLine()
     )
-    logging.basicConfig(level=logging.INFO if debug else logging.ERROR, handlers=[handler])
-    logging.getLogger("rtvis").setLevel(logging.DEBUG if debug else logging.ERROR)
+    root, ours = logging.getLogger(), logging.getLogger("rtvis")
+    levels = root.level, ours.level
+    root.addHandler(handler)
+    root.setLevel(logging.INFO if debug else logging.ERROR)
+    ours.setLevel(logging.DEBUG if debug else logging.ERROR)
     logging.captureWarnings(capture=True)
+    try:
+        yield
+    finally:
+        logging.captureWarnings(capture=False)
+        root.removeHandler(handler)
+        root.setLevel(levels[0])
+        ours.setLevel(levels[1])
 
 
 @contextlib.contextmanager

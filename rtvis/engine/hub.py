@@ -7,6 +7,7 @@ import threading
 import urllib.request
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import torch
 from torch import Tensor, nn
@@ -108,7 +109,7 @@ def _probe(url: str, name: str) -> None:
     In a thread of its own, for a name server that does not answer heeds no timeout.
     """
     request = urllib.request.Request(url, method="HEAD", headers={"User-Agent": "rtvis"})  # noqa: S310
-    faults: list[BaseException] = [TimeoutError(f"no answer in {_PROBE_S:.0f} s")]
+    faults: list[BaseException] = [TimeoutError(f"no answer in {_PROBE_S:g} s")]
 
     def ask() -> None:
         try:
@@ -121,5 +122,4 @@ def _probe(url: str, name: str) -> None:
     asking.start()
     asking.join(_PROBE_S)
     if faults:
-        site = url.removeprefix("https://").split("/")[0]
-        raise unreachable(name, site, faults[0]) from faults[0]
+        raise unreachable(name, urlsplit(url).hostname or url, faults[0]) from faults[0]

@@ -3,6 +3,7 @@
 import json
 import pickle
 import struct
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -73,7 +74,10 @@ def load_pickle(path: str, head: bytes | None = None, *, trust_pickle: bool) -> 
             "give safetensors, or a state dict saved by torch.save"
         )
     try:
-        return torch.load(path, map_location="cpu", weights_only=not trust_pickle)
+        with warnings.catch_warnings():
+            # Torch warns about newer pickle protocols, and then refuses or reads them all the same.
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.load(path, map_location="cpu", weights_only=not trust_pickle)
     except pickle.UnpicklingError as fault:
         if trust_pickle:
             raise WeightsError(f"{path}: damaged: {_first_line(fault)}") from fault
