@@ -5,7 +5,7 @@
 It prints "ready" when it listens. Each picture is one colour: red, and blue for every 2nd second.
 Modes:
     good      a stream at 25 frames a second
-    slow      one frame every 0.8 s
+    slow      one frame every 0.5 s
     stall     10 frames, then nothing, with the connection kept open
     headers   the headers of a stream, then nothing
     half      5 frames, then half of one, and the connection kept open
@@ -89,7 +89,7 @@ class Handler(socketserver.BaseRequestHandler):
             scale = 4 if mode == "big" else 1
             data = picture(height=120 * scale, width=160 * scale, is_red=count // 25 % 2 == 0)
             self.request.sendall(part(data))
-            time.sleep(0.8 if mode == "slow" else 0.04)
+            time.sleep(0.5 if mode == "slow" else 0.04)
         if mode == "half":
             self.request.sendall(part(picture())[:300])
         if mode in {"half", "stall"}:

@@ -112,7 +112,7 @@ class Reader:
                 self._say_lost("open")
                 continue
             try:
-                why = self._pass_on(capture)
+                why = self._pass_on(capture, read_s=job["read_s"])
             except cv2.error:
                 why = "read"
             self._say_lost(why)
@@ -121,7 +121,7 @@ class Reader:
     def _say_lost(self, why: str) -> None:
         self.say("lost", why=why, silent_s=time.monotonic() - self._began_s)
 
-    def _pass_on(self, capture: Any) -> str:
+    def _pass_on(self, capture: Any, *, read_s: float) -> str:
         """Pass frames on until there are no more. Returns why."""
         # A live stream has no count, or a nonsensical one. What has one is a film on a server.
         count = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
@@ -131,6 +131,9 @@ class Reader:
         self._began_s = clock_s = time.monotonic()
         while capture.grab():
             captured_ns = time.monotonic_ns()
+            if time.monotonic() - self._began_s > 0.95 * read_s:
+                # Timed out: this is an old frame, which the decoder lets go of at the end.
+                return "read"
             pts_s = float(capture.get(cv2.CAP_PROP_POS_MSEC)) / 1e3
             if num_frames is not None:
                 time.sleep(min(max(clock_s + pts_s - time.monotonic(), 0.0), 1.0))

@@ -4,6 +4,7 @@ import contextlib
 import json
 import mmap
 import os
+import re
 import selectors
 import subprocess
 import sys
@@ -30,11 +31,11 @@ _FFMPEG_OPTIONS = "|".join(
 )
 
 _MEANINGS = (
-    ("401", "the user name or password is wrong or missing"),
-    ("403", "the server refuses access"),
-    ("404", "the server has no such path"),
-    ("400 bad request", "the server does not understand the request"),
-    ("server returned 5", "the server reports a fault of its own"),
+    (r"(error|failed:) 401", "the user name or password is wrong or missing"),
+    (r"(error|failed:) 403", "the server refuses access"),
+    (r"(error|failed:) 404", "the server has no such path"),
+    (r"(error|failed:) 400", "the server does not understand the request"),
+    (r"(error|failed:) 5\d\d", "the server reports a fault of its own"),
     ("connection refused", "connection refused: no server listens there"),
     ("no route to host", "no route to this host"),
     ("network is unreachable", "the network is unreachable"),
@@ -46,7 +47,7 @@ _MEANINGS = (
     ("could not find codec", "what it sends is no video"),
     ("protocol not found", "FFmpeg was built without this protocol"),
 )
-"""What the decoder's own text means. The text itself is never shown: it may quote the address."""
+"""What the decoder's own text (a pattern) means. It is never shown itself: it may quote the address."""
 
 
 class ProcessGoneError(Exception):
@@ -70,7 +71,9 @@ class StreamProcess:
         environment = dict(os.environ)
         environment.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", _FFMPEG_OPTIONS)
         environment["OPENCV_LOG_LEVEL"] = "SILENT"
-        environment["OPENCV_FFMPEG_LOGLEVEL"] = "16"  # AV_LOG_ERROR
+        environment["OPENCV_FFMPEG_LOGLEVEL"] = (
+            "24"  # AV_LOG_WARNING: an HTTP 401 is no error there.
+        )
         try:
             self._process = subprocess.Popen(
                 # -P: this folder must not come first on the module path.
@@ -143,7 +146,7 @@ class StreamProcess:
             if key.fileobj is self._process.stderr:
                 self._read(key.fileobj)
         text = self._clue.casefold()
-        return next((meaning for sign, meaning in _MEANINGS if sign in text), "")
+        return next((meaning for sign, meaning in _MEANINGS if re.search(sign, text)), "")
 
     def kill(self) -> None:
         """End the process at once, and so wake who waits in `next`. From any thread."""
