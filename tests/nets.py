@@ -6,6 +6,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+import rtvis.methods  # noqa: F401 - registers the CAM methods
+from rtvis.engine.engine import Engine
+from rtvis.engine.models import Network
+from rtvis.engine.preprocess import Preprocessing
+
 
 class HandNet(nn.Module):
     """Small enough for paper: 1x1 convolutions, two units each, two classes.
@@ -150,6 +155,25 @@ class BranchingNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         scores = self.inner(x)
         return scores if x.mean() > 0 else -scores
+
+
+def engine_of(
+    model: nn.Module,
+    size: int | tuple[int, int],
+    *,
+    dtype: str = "float32",
+    batch: int = 1,
+    labels: tuple[str, ...] | None = None,
+) -> Engine:
+    """An eager engine on the CPU for a model of the test."""
+    network = Network(
+        model=model,
+        name=type(model).__name__,
+        preprocessing=Preprocessing(size=(size, size) if isinstance(size, int) else size),
+        labels=labels,
+        weights_note="",
+    )
+    return Engine(network, device="cpu", dtype=dtype, compile="off", batch_size=batch)
 
 
 def seeded(make: Callable[[], nn.Module], *, seed: int = 0) -> nn.Module:

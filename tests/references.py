@@ -7,12 +7,14 @@ the engine.
 """
 
 import copy
+import functools
 import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
+import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -184,6 +186,16 @@ def reference_cam_inputs(
     return as_maps(output.detach()), as_maps(grads)
 
 
+@functools.lru_cache(maxsize=1)
+def _not_in_place(model: nn.Module) -> nn.Module:
+    """A copy for the peers, whose hooks do not survive ReLUs that work in place."""
+    private = copy.deepcopy(model)
+    for module in private.modules():
+        if isinstance(module, nn.ReLU | nn.ReLU6):
+            module.inplace = False
+    return private
+
+
 class _UnitOf(nn.Module):
     """The seed of one unit as the model's only output, which is what captum wants."""
 
@@ -202,11 +214,7 @@ def captum_backprop(
     """The same by captum, which knows `nn.ReLU` modules only, and those not in place."""
     from captum.attr import Deconvolution, GuidedBackprop, Saliency
 
-    private = copy.deepcopy(model)
-    for module in private.modules():
-        if isinstance(module, nn.ReLU):
-            module.inplace = False
-    wrapped = _UnitOf(private, layer, unit, seed)
+    wrapped = _UnitOf(_not_in_place(model), layer, unit, seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it says each time that it sets hooks
         x = x.detach().clone().requires_grad_()
@@ -227,10 +235,7 @@ def peer_cam(model: nn.Module, x: Tensor, layer: str, class_index: int, method: 
         "layercam": peer.LayerCAM,
         "hirescam": peer.HiResCAM,
     }
-    private = copy.deepcopy(model)
-    for module in private.modules():
-        if isinstance(module, nn.ReLU | nn.ReLU6):
-            module.inplace = False
+    private = _not_in_place(model)
     target_layer = private.get_submodule(layer)
     targets = [ClassifierOutputTarget(class_index)] * x.shape[0]
     with kinds[method](model=private, target_layers=[target_layer]) as cam:
@@ -256,3 +261,28 @@ def relative_error(ours: Tensor, reference: Tensor) -> float:
     assert (largest_B > 0).all(), "the reference is zero: it proves nothing"
     error_B = (ours.double() - reference.double()).flatten(1).abs().amax(dim=1)
     return float((error_B / largest_B).max())
+
+
+def fingerprint(model: nn.Module) -> list[object]:
+    """All that a careless visitor could leave changed, bit by bit."""
+    found: list[object] = []
+    tensors = [*model.named_parameters(), *model.named_buffers()]
+    for name, tensor in tensors:
+        found.append((name, id(tensor), tensor.data_ptr(), tensor.stride(), tensor.requires_grad))
+        found.append((tensor.grad is None, tensor.dtype, tensor._version))
+        found.append(hash(tensor.detach().contiguous().numpy().tobytes()))
+    for name, module in model.named_modules():
+        hooks = [key for key in vars(module) if key.endswith("_hooks")]
+        found.append((name, id(module), type(module), module.training))
+        found.append([(key, len(vars(module)[key])) for key in hooks if vars(module)[key]])
+        found.append(sorted(key for key in vars(module) if not key.startswith("_")))
+    return found
+
+
+@pytest.fixture(scope="module", autouse=True)
+def one_thread() -> Iterator[None]:
+    """A grouped float64 convolution wakes the other threads once per group: 50 times slower."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

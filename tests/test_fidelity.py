@@ -13,7 +13,7 @@ its real weights.
 
 import copy
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import get_args
 
@@ -22,14 +22,14 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-import rtvis.methods  # noqa: F401 - registers the CAM methods
 from rtvis.data import Rule, Seed, Selection
 from rtvis.engine.engine import Engine
-from rtvis.engine.models import Network, load_network
-from rtvis.engine.preprocess import Preprocessing
-from tests.nets import seeded
+from rtvis.engine.models import load_network
+from tests.nets import engine_of, seeded
 from tests.references import (
     captum_backprop,
+    fingerprint,
+    one_thread,  # noqa: F401 - a fixture
     reference_backprop,
     reference_maps,
     relative_error,
@@ -183,27 +183,6 @@ class Case:
         return self._references[key]
 
 
-def engine_of(model: nn.Module, size: int, *, dtype: str = "float32", batch: int = 1) -> Engine:
-    """An eager engine for a model of the test."""
-    network = Network(
-        model=model,
-        name=type(model).__name__,
-        preprocessing=Preprocessing(size=(size, size)),
-        labels=None,
-        weights_note="",
-    )
-    return Engine(network, device="cpu", dtype=dtype, compile="off", batch_size=batch)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """A grouped float64 convolution wakes the other threads once per group: 50 times slower."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @functools.lru_cache(maxsize=1)
 def case_of(name: str) -> Case:
     """The case last asked for is kept; tests are grouped by network."""
@@ -345,19 +324,3 @@ def test_the_users_model_is_the_same_to_the_bit_afterwards(case: Case) -> None:
             engine.run(x, Selection(layer=case.layer(depth), rule=rule))
         engine.close()
     assert fingerprint(case.model) == case.fingerprint
-
-
-def fingerprint(model: nn.Module) -> list[object]:
-    """All that a careless visitor could leave changed, bit by bit."""
-    found: list[object] = []
-    tensors = [*model.named_parameters(), *model.named_buffers()]
-    for name, tensor in tensors:
-        found.append((name, id(tensor), tensor.data_ptr(), tensor.stride(), tensor.requires_grad))
-        found.append((tensor.grad is None, tensor.dtype, tensor._version))
-        found.append(hash(tensor.detach().contiguous().numpy().tobytes()))
-    for name, module in model.named_modules():
-        hooks = [key for key in vars(module) if key.endswith("_hooks")]
-        found.append((name, id(module), type(module), module.training))
-        found.append([(key, len(vars(module)[key])) for key in hooks if vars(module)[key]])
-        found.append(sorted(key for key in vars(module) if not key.startswith("_")))
-    return found

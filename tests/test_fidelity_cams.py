@@ -8,7 +8,7 @@ that, and its Eigen-CAM subtracts the mean of each unit.
 
 import copy
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -16,13 +16,16 @@ import torch
 import torchvision
 from torch import Tensor, nn
 
-import rtvis.methods  # noqa: F401 - registers the CAM methods
 from rtvis.data import Selection
 from rtvis.engine.engine import Engine
 from rtvis.engine.models import load_network
-from tests.nets import CamNet, EverySpelling, seeded
-from tests.references import peer_cam, reference_cam_inputs, relative_error
-from tests.test_fidelity import engine_of
+from tests.nets import CamNet, EverySpelling, engine_of, seeded
+from tests.references import (
+    one_thread,  # noqa: F401 - a fixture
+    peer_cam,
+    reference_cam_inputs,
+    relative_error,
+)
 
 models = torchvision.models
 
@@ -54,15 +57,6 @@ def net_of(name: str) -> tuple[nn.Module, Engine, list[str]]:
 @pytest.fixture(scope="module")
 def net(request: pytest.FixtureRequest) -> tuple[nn.Module, Engine, list[str]]:
     return net_of(request.param)
-
-
-@pytest.fixture(scope="module", autouse=True)
-def one_thread() -> Iterator[None]:
-    """A grouped float64 convolution wakes the other threads once per group: 50 times slower."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
