@@ -39,7 +39,7 @@ def artifact_path(
     for name, value in sorted(module.named_buffers()):
         digest.update(f"{name} {tuple(value.shape)} {value.stride()} {value.dtype}".encode())
         flat = value.detach().cpu().contiguous().reshape(-1)
-        digest.update(memoryview(flat.view(torch.uint8).numpy()))
+        digest.update(flat.view(torch.uint8).numpy().data)
     for example in examples:
         digest.update(f"{tuple(example.shape)} {example.stride()} {example.dtype}".encode())
     digest.update(f"{torch.__version__} {_device_key(device)}".encode())

@@ -161,7 +161,8 @@ def _convolution(node: fx.Node, env: Env, g: Tensor, _: Thresholds) -> list[tupl
     a large first kernel, where one that computes the pixels between two strides as channels is
     faster (ResNet50's stem, one core: 3.5 against 8.4 ms).
     """
-    source, weight_node, _bias, stride, padding, dilation, transposed, _out, groups = node.args
+    arguments: Any = node.args
+    source, weight_node, _bias, stride, padding, dilation, transposed, _out, groups = arguments
     assert isinstance(source, fx.Node)
     assert isinstance(weight_node, fx.Node)
     weight = env[weight_node]
@@ -174,13 +175,13 @@ def _convolution(node: fx.Node, env: Env, g: Tensor, _: Thresholds) -> list[tupl
     kernel = weight.shape[2:]
     full = [d * (k - 1) - p for d, k, p in zip(dilation, kernel, padding, strict=True)]
     if all(s == 1 for s in stride) and all(f >= 0 for f in full):
-        flipped = flip_kernel(weight, int(groups))  # type: ignore[call-overload]
+        flipped = flip_kernel(weight, groups)
         return [(source, aten.convolution.default(
             g, flipped, None, stride, full, dilation, False, [0] * len(stride), groups
         ))]  # fmt: skip
-    if len(kernel) == 2 and weight.shape[1] <= 4 and groups == 1 and min(kernel) > 2 * min(stride):
-        if stride[0] == stride[1] and all(d == 1 for d in dilation):
-            return [(source, _subpixel(g, weight, stride[0], padding, spatial))]
+    square = len(kernel) == 2 and stride[0] == stride[1] and all(d == 1 for d in dilation)
+    if square and groups == 1 and weight.shape[1] <= 4 and min(kernel) > 2 * stride[0]:
+        return [(source, _subpixel(g, weight, stride[0], padding, spatial))]
     reach = [
         (size - 1) * s - 2 * p + d * (k - 1) + 1
         for size, s, p, d, k in zip(g.shape[2:], stride, padding, dilation, kernel, strict=True)
@@ -287,16 +288,24 @@ def _unbroadcast(g: Tensor, node: fx.Node) -> Tensor:
 
 
 def _max_pool(node: fx.Node, env: Env, g: Any, _: Thresholds) -> list[tuple[fx.Node, Tensor]]:
-    source: Any = node.args[0]
-    kernel: Any = list(node.args[1])  # type: ignore[arg-type]
-    stride: Any = list(node.args[2]) if len(node.args) > 2 and node.args[2] else kernel  # type: ignore[arg-type]
-    padding: Any = node.args[3] if len(node.args) > 3 else [0, 0]
-    dilation: Any = node.args[4] if len(node.args) > 4 else [1, 1]
-    ceil_mode: Any = node.args[5] if len(node.args) > 5 else False
+    source, kernel, stride, padding, dilation, ceil_mode = _pool_arguments(*node.args)
     switches = next(user for user in node.users if user.args[1] == 1)
     return [(source, aten.max_pool2d_with_indices_backward.default(
         g[0], env[source], kernel, stride, padding, dilation, ceil_mode, env[switches]
     ))]  # fmt: skip
+
+
+def _pool_arguments(
+    source: Any,
+    kernel: Any,
+    stride: Any = (),
+    padding: Any = (0, 0),
+    dilation: Any = (1, 1),
+    ceil_mode: Any = False,
+) -> tuple[Any, ...]:
+    """A max-pool's arguments with its defaults; without a stride it is the kernel's size."""
+    kernel = list(kernel)
+    return source, kernel, list(stride) or kernel, list(padding), list(dilation), ceil_mode
 
 
 def _getitem(node: fx.Node, _: Env, g: Tensor, __: Thresholds) -> list[tuple[fx.Node, Tensor]]:
@@ -312,14 +321,15 @@ def _add_to_list(cotangents: dict[fx.Node, Any], getitem: fx.Node, grad: Tensor)
     assert isinstance(index, int)
     parts = list(cotangents.get(source) or [None] * len(source.meta["val"]))
     parts[index] = grad if parts[index] is None else parts[index] + grad
-    cotangents[source] = parts  # type: ignore[assignment]
+    cotangents[source] = parts
 
 
 def _generic(node: fx.Node, env: Env, g: Any, _: Thresholds) -> list[tuple[fx.Node, Tensor]]:
     """Any other operation by autograd's own formula."""
+    parents: list[fx.Node] = node.all_input_nodes
     active = [
         parent
-        for parent in node.all_input_nodes
+        for parent in parents
         if parent.op != "get_attr"  # a constant: weights never get a gradient
         and isinstance(env.get(parent), Tensor)
         and env[parent].is_floating_point()
@@ -327,14 +337,17 @@ def _generic(node: fx.Node, env: Env, g: Any, _: Thresholds) -> list[tuple[fx.No
 
     def call(*values: Tensor) -> Any:
         inner = {**env, **dict(zip(active, values, strict=True))}
-        result = node.target(*_value(inner, node.args), **_value(inner, node.kwargs))  # type: ignore[operator]
+        target: Any = node.target
+        result = target(*_value(inner, node.args), **_value(inner, node.kwargs))
         return tuple(result) if isinstance(result, list) else result
 
     with torch.enable_grad():
         leaves = [env[parent].detach().requires_grad_() for parent in active]
         results = call(*leaves)
         outputs, grads = _pair_up(results, g)
-        found = torch.autograd.grad(outputs, leaves, grads, allow_unused=True)
+        found: Sequence[Tensor | None] = torch.autograd.grad(
+            outputs, leaves, grads, allow_unused=True
+        )
     return [(p, grad.detach()) for p, grad in zip(active, found, strict=True) if grad is not None]
 
 

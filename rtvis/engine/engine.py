@@ -27,7 +27,7 @@ Image: TypeAlias = ImageU8 | Tensor
 
 CompileMode: TypeAlias = Literal["auto", "off"]
 
-NUM_SEGMENTS = 5
+NUM_SEGMENTS = 6
 """Backward pieces to aim at; chosen by `benchmarks/bench_step.py --segments`."""
 
 

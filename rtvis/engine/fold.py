@@ -5,7 +5,7 @@ Folding is done in float64 and rounded once. In float32 it flips ReLU masks near
 """
 
 import operator
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -32,7 +32,7 @@ _SMALLEST_RELATIVE_SCALE = 1e-4
 def fold_batch_norms(
     graph_module: fx.GraphModule,
     parameter_of: dict[fx.Node, str],
-    masters: dict[str, Tensor],
+    masters: Mapping[str, Tensor],
     dtype: torch.dtype,
 ) -> dict[str, tuple[Tensor, Tensor]]:
     """Replace eval-mode batch norms by constants, inside the convolution before them if possible.
@@ -51,37 +51,19 @@ def fold_batch_norms(
             continue
         training_at = _BATCH_NORMS[node.target]
         assert training_at is None or node.args[training_at] is False, "traced in training mode"
-        source, constants = node.args[0], node.args[1:5]
-        if any(c is not None and c not in parameter_of for c in constants):
+        source: Any = node.args[0]
+        if any(c is not None and c not in parameter_of for c in node.args[1:5]):
             continue
         scale_C, shift_C = _scale_and_shift(node, parameter_of, masters)
         conv = _foldable_convolution(source, node, parameter_of, scale_C)
         with graph.inserting_before(node):
-            if conv is not None:
-                weight = masters[parameter_of[conv.args[1]]].double().cpu()
-                weight = weight * scale_C.view(-1, *(1,) * (weight.ndim - 1))
-                bias = scale_C.new_zeros(scale_C.shape)
-                if conv.args[2] is not None:
-                    bias = masters[parameter_of[conv.args[2]]].double().cpu() * scale_C
-                weight_at = parameter_of[conv.args[1]]
-                new_weight = _constant(graph_module, f"folded_{conv.name}_weight", weight.to(dtype))
-                new_weight.meta["parameter"] = weight_at
-                new_bias = _constant(
-                    graph_module, f"folded_{conv.name}_bias", (bias + shift_C).to(dtype)
-                )
-                new = graph.call_function(
-                    conv.target, (source.args[0], new_weight, new_bias, *conv.args[3:])
-                )  # type: ignore[union-attr]
-                new.meta = dict(conv.meta)
-                affines[new.name] = (scale_C, shift_C)
+            if conv is None:
+                new = _as_affine(graph_module, node, source, scale_C.to(dtype), shift_C.to(dtype))
             else:
-                ndim = source.meta["val"].ndim  # type: ignore[union-attr]
-                shape = (1, -1) + (1,) * (ndim - 2)
-                scale = _constant(graph_module, f"{node.name}_scale", scale_C.view(shape).to(dtype))
-                shift = _constant(graph_module, f"{node.name}_shift", shift_C.view(shape).to(dtype))
-                product = graph.call_function(aten.mul.Tensor, (source, scale))
-                new = graph.call_function(aten.add.Tensor, (product, shift))
-                product.meta["val"] = new.meta["val"] = source.meta["val"]  # type: ignore[union-attr]
+                constants: Sequence[Any] = conv.args[1:3]
+                named = [None if c is None else parameter_of[c] for c in constants]
+                new = _fold_into(graph_module, conv, named, masters, scale_C, shift_C, dtype)
+                affines[new.name] = (scale_C, shift_C)
         for user in list(node.users):
             assert user.target is operator.getitem
             if user.args[1] == 0:
@@ -94,8 +76,47 @@ def fold_batch_norms(
     return affines
 
 
+def _fold_into(
+    graph_module: fx.GraphModule,
+    conv: Any,
+    named: Sequence[str | None],
+    masters: Mapping[str, Tensor],
+    scale_C: Tensor,
+    shift_C: Tensor,
+    dtype: torch.dtype,
+) -> fx.Node:
+    """The convolution that computes `scale * conv + shift`."""
+    weight_name, bias_name = named
+    assert weight_name is not None
+    weight = masters[weight_name].double().cpu()
+    weight = weight * scale_C.view(-1, *(1,) * (weight.ndim - 1))
+    bias_C = shift_C
+    if bias_name is not None:
+        bias_C = shift_C + masters[bias_name].double().cpu() * scale_C
+    new_weight = _constant(graph_module, f"folded_{conv.name}_weight", weight.to(dtype))
+    new_weight.meta["parameter"] = weight_name
+    new_bias = _constant(graph_module, f"folded_{conv.name}_bias", bias_C.to(dtype))
+    arguments = (conv.args[0], new_weight, new_bias, *conv.args[3:])
+    new = graph_module.graph.call_function(conv.target, arguments)
+    new.meta = dict(conv.meta)
+    return new
+
+
+def _as_affine(
+    graph_module: fx.GraphModule, norm: fx.Node, source: Any, scale_C: Tensor, shift_C: Tensor
+) -> fx.Node:
+    """A multiplication and an addition in the batch norm's place."""
+    shape = (1, -1) + (1,) * (source.meta["val"].ndim - 2)
+    scale = _constant(graph_module, f"{norm.name}_scale", scale_C.view(shape))
+    shift = _constant(graph_module, f"{norm.name}_shift", shift_C.view(shape))
+    product = graph_module.graph.call_function(aten.mul.Tensor, (source, scale))
+    total = graph_module.graph.call_function(aten.add.Tensor, (product, shift))
+    product.meta["val"] = total.meta["val"] = source.meta["val"]
+    return total
+
+
 def _scale_and_shift(
-    node: fx.Node, parameter_of: dict[fx.Node, str], masters: dict[str, Tensor]
+    node: fx.Node, parameter_of: dict[fx.Node, str], masters: Mapping[str, Tensor]
 ) -> tuple[Tensor, Tensor]:
     def master(argument: Any) -> Tensor | None:
         return None if argument is None else masters[parameter_of[argument]].double().cpu()

@@ -195,7 +195,8 @@ def _strides(node: fx.Node) -> tuple[float, float]:
         if node.args[6]:  # transposed: the map grows
             return 1 / stride_h, 1 / stride_w
         return stride_h, stride_w
-    kernel_at, stride_at, _ = _WINDOWED[node.target]
+    target: Any = node.target
+    kernel_at, stride_at, _ = _WINDOWED[target]
     stride: Any = node.args[stride_at] if len(node.args) > stride_at else None
     return _pair(stride or node.args[kernel_at])
 

@@ -74,9 +74,11 @@ def flatten(model: nn.Module, example_BCHW: Tensor, *, name: str = "the model") 
         NetworkError: The model's control flow depends on the values in its tensors, it returns
             something other than one [B, K] tensor, or it fails on inputs of this shape.
     """
-    masters = dict(model.named_parameters(remove_duplicate=False))
-    masters |= dict(model.named_buffers(remove_duplicate=False))
-    masters = {key: value.detach() for key, value in masters.items()}
+    named = (
+        *model.named_parameters(remove_duplicate=False),
+        *model.named_buffers(remove_duplicate=False),
+    )
+    masters: dict[str, Tensor] = {key: value.detach() for key, value in named}
     dtype = example_BCHW.dtype
     tensors = {key: _cast(value, dtype).cpu() for key, value in masters.items()}
     example = torch.empty(example_BCHW.shape, dtype=dtype)
@@ -153,7 +155,7 @@ def _remove_mutations(graph: fx.Graph) -> None:
             graph.erase_node(node)
     graph.eliminate_dead_code()
     for node in graph.nodes:
-        schema = getattr(node.target, "_schema", None)
+        schema: Any = getattr(node.target, "_schema", None)
         assert schema is None or not schema.is_mutable, f"{node} mutates its input"
 
 
@@ -204,12 +206,10 @@ def _rectifier(node: fx.Node) -> tuple[NodeOp, tuple[Any, ...]] | None:
 
 
 def _is_zero_constant(node: Any) -> bool:
-    return (
-        isinstance(node, fx.Node)
-        and node.op == "call_function"
-        and (
-            node.target in {aten.zeros.default, aten.zeros_like.default}
-            or (node.target in {aten.full.default, aten.full_like.default} and node.args[1] == 0)
-            or (node.target is aten.scalar_tensor.default and node.args[0] == 0)
-        )
-    )
+    if not isinstance(node, fx.Node) or node.op != "call_function":
+        return False
+    if node.target in {aten.zeros.default, aten.zeros_like.default}:
+        return True
+    value_at = {aten.full.default: 1, aten.full_like.default: 1, aten.scalar_tensor.default: 0}
+    target: Any = node.target
+    return target in value_at and bool(node.args[value_at[target]] == 0)
