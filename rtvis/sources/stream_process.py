@@ -47,7 +47,7 @@ _MEANINGS = (
     ("could not find codec", "what it sends is no video"),
     ("protocol not found", "FFmpeg was built without this protocol"),
 )
-"""What the decoder's own text (a pattern) means. It is never shown itself: it may quote the address."""
+"""Patterns of the decoder's own text, and what they mean. The text itself may quote the address."""
 
 
 class ProcessGoneError(Exception):
