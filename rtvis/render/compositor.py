@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from rtvis.data import Crop, Layer
+from rtvis.data import Crop, Layer, Target
 from rtvis.render import display, lut, panes
 from rtvis.render.chrome import Chrome
 from rtvis.render.download import Downloader, Pending
@@ -19,6 +19,8 @@ from rtvis.render.regions import Regions, target_rect
 from rtvis.render.scene import Scene
 from rtvis.render.text import Run
 from rtvis.render.wording import backward_message, hover_text
+
+_NOTHING = Target(kind="none")
 
 
 class Compositor:
@@ -34,6 +36,8 @@ class Compositor:
         """Of the canvas composed last; what the pointer is tested against."""
         self.readout = Readout()
         """The newest numbers in host memory (on CUDA, of the last picture downloaded)."""
+        self._layout_key: object = None
+        self._layout_of: object = None
         self._range = display.ColourRange(device)
         self._chrome = Chrome(device)
         self._overlays = Overlays(device)
@@ -48,7 +52,6 @@ class Compositor:
         """The canvas, int32 [H, W] of packed BGRA, valid until the next call."""
         ranges = self._measure(scene)
         plan = self._plan(scene)
-        self.layout = plan
         readout = self._readout_for(scene)
 
         geometry = (
@@ -111,17 +114,27 @@ class Compositor:
         return readout if same else replace(Readout(), top=readout.top)
 
     def _plan(self, scene: Scene) -> Layout:
+        """The layout, made anew only when something changed that it depends on."""
         result, view = scene.result, scene.view
         layer = _layer_of(scene)
-        return layout(
-            view,
-            scene.layers,
-            labels=scene.labels,
-            layer=layer,
-            unit=(result.selection.unit or 0) if result is not None else None,
-            frame_size=_frame_size(scene),
-            input_size=_input_size(scene),
-        )
+        # What the pointer is over and what a notice says moves nothing.
+        view = replace(view, hover=_NOTHING, notice="", notice_is_warning=False)
+        unit = (result.selection.unit or 0) if result is not None else None
+        sizes = _frame_size(scene), _input_size(scene)
+        key = (view, id(scene.layers), id(scene.labels), layer, unit, sizes)
+        if self.layout is None or self._layout_key != key:
+            self._layout_key = key
+            self._layout_of = (scene.layers, scene.labels)  # keeps their ids from being reused
+            self.layout = layout(
+                view,
+                scene.layers,
+                labels=scene.labels,
+                layer=layer,
+                unit=unit,
+                frame_size=sizes[0],
+                input_size=sizes[1],
+            )
+        return self.layout
 
     def _apply_chrome(self, size: tuple[int, int]) -> None:
         if self._base_HW.shape != size:
@@ -174,7 +187,7 @@ class Compositor:
             how = view.backprop_display
             panes.draw_backprop(canvas_HW, rect, result.backprop_B3HW[batch], how=how)
             self._fade_if_stale(scene, rect)
-        self._draw_seen(scene, plan)
+        self._draw_patches(scene, plan)
 
     def _draw_unit(self, scene: Scene, plan: Layout, maps_CHW: Tensor, palette: Palette) -> None:
         assert scene.result is not None, "drawn with a result only"
@@ -204,23 +217,35 @@ class Compositor:
                 thickness=plan.metrics.line,
             )
 
-    def _draw_seen(self, scene: Scene, plan: Layout) -> None:
-        """The part of the picture that the neuron sees, below the unit's numbers."""
+    def _draw_patches(self, scene: Scene, plan: Layout) -> None:
+        """What the neuron sees, and the backward picture there, below the unit's numbers."""
         result, layer = scene.result, plan.layer
-        rect = seen_rect(plan)
-        if rect is None or layer is None or result is None or scene.image_HW3 is None:
+        if not plan.patches or layer is None or result is None or scene.image_HW3 is None:
             return
-        height, width = scene.image_HW3.shape[:2]
-        crop = result.crop or Crop(top=0, left=0, height=height, width=width)
-        self._canvas_HW[rect.rows, rect.columns] = panes.seen_patch(
-            scene.image_HW3,
-            result.position_B2[scene.batch_index],
-            layer=layer,
-            crop=crop,
-            input_size=_input_size(scene) or (height, width),
-            size=(rect.height, rect.width),
-        )
-        self._fade_if_stale(scene, rect)
+        gradient_3HW = result.backprop_B3HW[scene.batch_index]
+        input_size = gradient_3HW.shape[1], gradient_3HW.shape[2]
+        frame_size = scene.image_HW3.shape[0], scene.image_HW3.shape[1]
+        crop = result.crop or Crop(top=0, left=0, height=frame_size[0], width=frame_size[1])
+        for rect, source in zip(plan.patches, ("picture", "backward"), strict=True):
+            index_Y, index_X, inside_HW = panes.seen_pixels(
+                result.position_B2[scene.batch_index],
+                layer=layer,
+                input_size=input_size,
+                crop=crop if source == "picture" else None,
+                picture_size=frame_size if source == "picture" else input_size,
+                size=(rect.height, rect.width),
+            )
+            if source == "picture":
+                patch_HW3 = scene.image_HW3.index_select(0, index_Y).index_select(1, index_X)
+            elif scene.view.backward_shown:
+                patch_3HW = gradient_3HW.index_select(1, index_Y).index_select(2, index_X)
+                shown = display.BACKPROP_DISPLAYS[scene.view.backprop_display](patch_3HW.float())
+                patch_HW3 = display.to_bytes(shown).permute(1, 2, 0).expand(-1, -1, 3)
+            else:
+                continue
+            words_HW = display.pack_bytes(patch_HW3)
+            self._canvas_HW[rect.rows, rect.columns] = torch.where(inside_HW, words_HW, lut.PANEL)
+            self._fade_if_stale(scene, rect)
 
     def _fade_if_stale(self, scene: Scene, rect: Rect) -> None:
         if scene.stale_since_ns:
@@ -279,20 +304,6 @@ class Compositor:
     def _float(self, rect: Rect, pixels_HW: Tensor) -> None:
         self._canvas_HW[rect.rows, rect.columns] = pixels_HW[: rect.height, : rect.width]
         self._damage.append(rect)
-
-
-def seen_rect(plan: Layout) -> Rect | None:
-    """Where the part of the picture that a neuron sees is drawn; None where there is no room."""
-    area, layer = plan.contents.get("details"), plan.layer
-    if area is None or layer is None or layer.map_size == (1, 1):
-        return None
-    top = area.top + 8 * plan.metrics.row
-    room = Rect(top, area.left, area.bottom - top, area.width)
-    if room.height < 64 * plan.metrics.scale:
-        return None
-    side = min(room.height, room.width)
-    rect = Rect(room.top, room.left, side, room.width)
-    return rect.fit(*layer.receptive_field)
 
 
 def _layer_of(scene: Scene) -> Layer | None:

@@ -1,7 +1,10 @@
 """Numbers to colours. The only place where values are scaled, and zero stays zero."""
 
 from collections.abc import Callable
+from typing import Literal
 
+import cv2
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -13,8 +16,6 @@ TINY = 1e-10
 """Keeps an all-zero picture from dividing by zero (DVT and RT add the same)."""
 
 BLUR_SIGMA = 4.0
-OUTSIDE_SHARE = 0.45
-"""Brightness of what lies outside the part of the picture that the network sees."""
 
 
 class ColourRange:
@@ -148,42 +149,48 @@ def cam_share(cam_HW: Tensor, size: tuple[int, int]) -> Tensor:
     return (cam / (cam.amax() + 1e-12)).clamp_(0, 1)
 
 
-def overlay_alpha(image_3HW: Tensor, cam_HW: Tensor) -> Tensor:
+def overlay_alpha(image_HW3: Tensor, cam_HW: Tensor) -> Tensor:
     """Turbo over the picture, as opaque as the CAM is strong.
 
-    With s the CAM's share of its maximum: a = 0.8 s^1.2; picture (1 - a) + turbo(s) a. Where there
+    With s the CAM's share of its maximum: a = 0.8 s; picture (1 - a) + turbo(s) a. Where there
     is no evidence the picture is untouched.
 
     Args:
-        image_3HW: float32 RGB, 0..1.
+        image_HW3: float32 RGB, 0..1.
         cam_HW: float32, 0..1, of the same size.
     """
-    colour_3HW = _mapped("turbo", cam_HW)
-    alpha_HW = 0.8 * cam_HW**1.2
-    return image_3HW + (colour_3HW - image_3HW) * alpha_HW
+    alpha_HW1 = 0.8 * cam_HW[..., None]
+    return torch.lerp(image_HW3, _mapped("turbo", cam_HW), alpha_HW1)
 
 
-def overlay_blend(image_3HW: Tensor, cam_HW: Tensor) -> Tensor:
+def overlay_blend(image_HW3: Tensor, cam_HW: Tensor) -> Tensor:
     """RT-23: 0.7 picture + 0.3 JET(255 cam), the index rounded down."""
-    return 0.7 * image_3HW + 0.3 * _mapped("jet", cam_HW)
+    return 0.7 * image_HW3 + 0.3 * _mapped("jet", cam_HW)
 
 
-def dim_outside(image_3HW: Tensor, seen: tuple[slice, slice]) -> Tensor:
-    """The picture with all but the rows and columns `seen` at 0.45 of their brightness."""
-    dimmed = image_3HW * OUTSIDE_SHARE
-    dimmed[:, seen[0], seen[1]] = image_3HW[:, seen[0], seen[1]]
+def dim_outside(bytes_HW3: Tensor, seen: tuple[slice, slice]) -> Tensor:
+    """The picture with half the brightness (rounded down) outside the rows and columns `seen`."""
+    dimmed = bytes_HW3 >> 1
+    dimmed[seen[0], seen[1]] = bytes_HW3[seen[0], seen[1]]
     return dimmed
 
 
-def pack_rgb(image_CHW: Tensor) -> Tensor:
-    """Packed pixels, int32 [H, W], of float [3, H, W] or grey [1, H, W] in 0..1. NaN is black."""
-    bytes_CHW = (image_CHW * 255 + 0.5).nan_to_num_().clamp_(0, 255).to(torch.int32)
-    if bytes_CHW.shape[0] == 1:
-        return bytes_CHW[0] * 0x010101
-    return (bytes_CHW[0] << 16) | (bytes_CHW[1] << 8) | bytes_CHW[2]
+def to_bytes(image: Tensor) -> Tensor:
+    """uint8 of values in 0..1, rounded half up. What lies outside is clipped; NaN is black."""
+    return (image * 255).add_(0.5).nan_to_num_().clamp_(0, 255).to(torch.uint8)
 
 
-def _mapped(name: str, share_HW: Tensor) -> Tensor:
-    table_K3 = colormap("turbo" if name == "turbo" else "jet", share_HW.device)
+def pack_bytes(bytes_HW3: Tensor) -> Tensor:
+    """Packed pixels, int32 [H, W], of an RGB picture, uint8 [H, W, 3]."""
+    height, width = bytes_HW3.shape[:2]
+    if bytes_HW3.device.type == "cpu":
+        packed_HW4 = cv2.cvtColor(np.ascontiguousarray(bytes_HW3.numpy()), cv2.COLOR_RGB2BGRA)
+        return torch.from_numpy(packed_HW4.view(np.int32).reshape(height, width))
+    words_HW3 = bytes_HW3.to(torch.int32)
+    return (words_HW3[..., 0] << 16) | (words_HW3[..., 1] << 8) | words_HW3[..., 2]
+
+
+def _mapped(name: Literal["turbo", "jet"], share_HW: Tensor) -> Tensor:
     index = (share_HW * 255).to(torch.int32).reshape(-1)
-    return table_K3.index_select(0, index).T.reshape(3, *share_HW.shape)
+    colours = colormap(name, share_HW.device).index_select(0, index)
+    return colours.view(*share_HW.shape, 3)

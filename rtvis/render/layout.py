@@ -11,7 +11,7 @@ from rtvis.render.text import measure
 from rtvis.session import View
 
 MIN_SIZE: Final = (480, 640)
-"""(height, width): smaller canvases are laid out as if they had this size and cut off."""
+"""(height, width): for a smaller place the canvas has this size, and the place shrinks it."""
 
 NUM_TOP: Final = 5
 
@@ -75,6 +75,9 @@ class Layout:
     """None while another picture is zoomed into its place, or without layers."""
     class_rows: tuple[Rect, ...]
     """Rows of the top classes, best first."""
+    patches: tuple[Rect, ...]
+    """Where the picture and the backward picture within the neuron's receptive field are drawn;
+    empty where there is no room or no receptive field."""
     buttons: tuple[Button, ...]
 
     @property
@@ -287,6 +290,7 @@ def layout(
         strip=strip,
         grid=grid,
         class_rows=class_rows,
+        patches=_patches(contents.get("details"), layer, metrics),
         buttons=_buttons(view, panes, metrics),
     )
 
@@ -294,7 +298,7 @@ def layout(
 def _panes(size: tuple[int, int], metrics: Metrics) -> tuple[dict[str, Rect], dict[str, Rect]]:
     height, width = size
     gap, scale = metrics.gap, metrics.scale
-    header = Rect(0, 0, metrics.title + gap, width)
+    header = Rect(0, 0, metrics.title + 2 * gap, width)
     status = Rect(height - metrics.title, 0, metrics.title, width)
     body = Rect(header.bottom, gap, status.top - header.bottom, width - 2 * gap)
 
@@ -348,15 +352,22 @@ def _panes(size: tuple[int, int], metrics: Metrics) -> tuple[dict[str, Rect], di
 
 
 def _strip(layers: Sequence[Layer], area: Rect, metrics: Metrics, scroll: int) -> Strip:
-    return lay_strip(
-        layers,
-        area,
-        measure=lambda text: measure(text, metrics.text),
-        row_height=metrics.row,
-        pad=metrics.pad * 3 // 4,
-        gap=metrics.gap // 2,
-        scroll=scroll,
-    )
+    def lay(*, group_rows: bool) -> Strip:
+        return lay_strip(
+            layers,
+            area,
+            measure=lambda text: measure(text, metrics.text),
+            row_height=metrics.row,
+            pad=metrics.pad * 3 // 4,
+            gap=metrics.gap // 2,
+            scroll=scroll,
+            group_rows=group_rows,
+        )
+
+    # A row for each group while all of them are in sight within five sixths of the room.
+    grouped = lay(group_rows=True)
+    roomy = grouped.num_rows * grouped.row_height <= area.height * 5 // 6
+    return grouped if roomy else lay(group_rows=False)
 
 
 def _give_rows(
@@ -377,6 +388,32 @@ def _unit_area(content: Rect, metrics: Metrics) -> Rect:
     """Where the enlarged map may go: the content without the colour scale at its right."""
     return Rect(
         content.top, content.left, content.height, content.width - round(58 * metrics.scale)
+    )
+
+
+DETAIL_ROWS: Final = 7
+
+
+def _patches(area: Rect | None, layer: Layer | None, metrics: Metrics) -> tuple[Rect, ...]:
+    """Two pictures of the receptive field below the rows of numbers, each under its caption."""
+    if area is None or layer is None or layer.map_size == (1, 1):
+        return ()
+    top = area.top + DETAIL_ROWS * metrics.row + metrics.pad
+    height = area.bottom - top
+    stacked = min((height - metrics.gap) // 2 - metrics.row, area.width)
+    abreast = min((area.width - metrics.gap) // 2, height - metrics.row)
+    side = max(stacked, abreast)
+    if side < 48 * metrics.scale:
+        return ()
+    step_y, step_x = (0, abreast + metrics.gap)
+    if stacked > abreast:
+        step_y, step_x = (stacked + metrics.row + metrics.gap, 0)
+    width = area.width if step_y else abreast
+    return tuple(
+        Rect(top + index * step_y + metrics.row, area.left + index * step_x, side, width).fit(
+            *layer.receptive_field, align_left=True
+        )
+        for index in range(2)
     )
 
 
@@ -434,15 +471,16 @@ def _buttons(view: View, panes: dict[str, Rect], metrics: Metrics) -> tuple[Butt
         "grid": (("colours", "colour" if view.coloured else "grey"), ("zoom", zoomed)),
     }
     buttons = []
+    gap_above = metrics.gap // 2
     for pane, words in rows.items():
         height = metrics.row - metrics.gap // 2
         bar = panes[pane]
-        bar_height = bar.height if pane == "header" else metrics.title
+        bar_height = metrics.title
         right = bar.right - metrics.gap
         for name, text in reversed(words):
             width = measure(text, metrics.text) + 2 * (metrics.pad * 3 // 4)
             right -= width
-            top = bar.top + (bar_height - height) // 2
+            top = bar.top + (bar_height - height) // 2 + (gap_above if pane == "header" else 0)
             buttons.append(Button(name, Rect(top, right, height, width), text))
             right -= metrics.gap // 2
     return tuple(reversed(buttons))

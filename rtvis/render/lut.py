@@ -40,6 +40,7 @@ TABLE_SIZE: Final = GAP_INDEX + 1
 Palette = Literal["colour", "grey"]
 
 
+@lru_cache(maxsize=2)
 def table_words(palette: Palette) -> npt.NDArray[np.int32]:
     """One table for every map: int32 [TABLE_SIZE] of packed pixels.
 
@@ -52,13 +53,15 @@ def table_words(palette: Palette) -> npt.NDArray[np.int32]:
     signed = diverging_ramp() if palette == "colour" else _grey_ramp(BACKGROUND, 0xF4F6F8, 511)
     ramps_K3 = np.concatenate([np.repeat(upward[:1], STEPS, axis=0), upward, signed])
     words = pack_host(ramps_K3)
-    return np.concatenate([words, np.array([WARNING, PANEL], np.int32)])
+    whole = np.concatenate([words, np.array([WARNING, PANEL], np.int32)])
+    whole.flags.writeable = False
+    return whole
 
 
 @lru_cache(maxsize=8)
 def table(palette: Palette, device: torch.device) -> Tensor:
     """`table_words` on a device."""
-    return torch.from_numpy(table_words(palette)).to(device)
+    return torch.tensor(table_words(palette), device=device)
 
 
 @lru_cache(maxsize=8)

@@ -31,10 +31,10 @@ class Regions:
             self._panels()
         self._header()
         self._strip()
+        self._messages()  # before what stands in the same content
         self._titles()
         self._scales()
-        self._captions()
-        self._messages()
+        self._grid_scrollbar()
         if "classes" in self.layout.panes:
             self._classes()
             self._details()
@@ -150,7 +150,7 @@ class Regions:
         layout, scene, readout = self.layout, self.scene, self.readout
         metrics = self._metric
         top = ""
-        if readout.top:
+        if readout.top and "classes" not in layout.panes:
             index, probability = readout.top[0]
             top = f"{wording.class_name(scene.labels, index)}  {probability:.2f}"
         titles = {
@@ -273,7 +273,8 @@ class Regions:
         zero = lut.DIVERGING_ZERO if signed else lut.SEQUENTIAL_ZERO
         return words[zero - lut.STEPS * signed : zero + lut.STEPS + 1]
 
-    def _captions(self) -> None:
+    def _grid_scrollbar(self) -> None:
+        """The scroll bar of the grid."""
         grid, layer = self.layout.grid, self.layout.layer
         if grid is None or layer is None:
             return
@@ -367,6 +368,12 @@ class Regions:
                 brush.line(room, (wording.bright(value),), metrics.text, align=1.0)
 
         self.chrome.slot("details", rect, rows, draw)
+        captions = ("what it sees", "backward there")
+        for index, (patch, caption) in enumerate(zip(layout.patches, captions, strict=False)):
+            # The panel behind the patch and its caption, wiped when the layer changes.
+            whole = Rect(patch.top - metrics.row, patch.left, metrics.row, patch.width)
+            shown = (wording.dim(caption if not index or self.scene.view.backward_shown else ""),)
+            self.chrome.text(f"patch {index}", whole, shown, metrics.text)
 
     def _status(self) -> None:
         scene, metrics, bar = self.scene, self._metric, self.layout.panes["status"]

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 
 from rtvis.data import Layer
 from rtvis.render.grid import Rect
@@ -107,6 +108,7 @@ def lay_strip(
     pad: int,
     gap: int,
     scroll: int,
+    group_rows: bool = False,
 ) -> Strip:
     """Set the layers left to right in rows, each group of one map size after its heading.
 
@@ -118,33 +120,40 @@ def lay_strip(
         pad: Room left and right of a chip's text.
         gap: Room between chips.
         scroll: Wanted first row; clipped to what there is.
+        group_rows: Give each group rows of its own, with the headings in a column at the left.
+            Takes more rows, and shows the stages of the network at a glance.
     """
     names = short_names([layer.name for layer in layers])
+    groups = [
+        list(group)
+        for _, group in groupby(
+            range(len(layers)), key=lambda i: (layers[i].map_size, layers[i].kind)
+        )
+    ]
+    titles = [group_title([layers[index] for index in group]) for group in groups]
+    indent = max((measure(title) for title in titles), default=0) + 2 * pad if group_rows else 0
     chips: list[Chip] = []
     row = left = 0
 
-    def put(text: str, layer: str | None, *, keep_with: int = 0) -> None:
+    def put(text: str, layer: str | None, *, width: int, keep_with: int = 0) -> None:
         nonlocal row, left
-        width = min(measure(text) + (2 * pad if layer is not None else pad), area.width)
-        if left and left + width + keep_with > area.width:
-            row, left = row + 1, 0
+        width = min(width, area.width)
+        if left > indent and left + width + keep_with > area.width:
+            row, left = row + 1, indent
         chips.append(Chip(text, row, left, width, layer))
         left += width + gap
 
-    start = 0
-    while start < len(layers):
-        key = (layers[start].map_size, layers[start].kind)
-        end = start
-        while end < len(layers) and (layers[end].map_size, layers[end].kind) == key:
-            end += 1
-        if left:
+    for group, title in zip(groups, titles, strict=True):
+        if left and group_rows:
+            row, left = row + 1, 0
+        elif left:
             left += 2 * gap
         # A heading never stands at the end of a row without its first layer.
-        first_width = gap + measure(names[start]) + 2 * pad
-        put(group_title(layers[start:end]), None, keep_with=first_width)
-        for index in range(start, end):
-            put(names[index], layers[index].name)
-        start = end
+        first_width = gap + measure(names[group[0]]) + 2 * pad
+        put(title, None, width=measure(title) + pad, keep_with=first_width)
+        left = max(left, indent)
+        for index in group:
+            put(names[index], layers[index].name, width=measure(names[index]) + 2 * pad)
     num_rows = row + 1 if chips else 0
     chip_height = row_height - max(gap // 2, 1)
     fitting = max((area.height + row_height - chip_height) // row_height, 1)

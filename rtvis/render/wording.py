@@ -165,7 +165,7 @@ def status(scene: Scene, layer: Layer, name: str, readout: Readout, size: int) -
     runs = [
         Run(f"{name}:{chosen.unit or 0}", lut.SELECTED),
         dim("  max " if chosen.position is None else "  value "),
-        figure(number(readout.value), "−00.00", size),
+        figure(number(readout.value), "0.00", size),
     ]
     if layer.map_size != (1, 1):
         runs += [dim(" at "), figure(f"({row}, {column})", "(00, 00)", size)]
