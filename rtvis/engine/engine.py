@@ -12,14 +12,15 @@ from rtvis.data import Crop, Form, ImageU8, Layer, Result, Selection
 from rtvis.engine.artifacts import default_cache_dir
 from rtvis.engine.compile import Compiler
 from rtvis.engine.device import resolve_device, resolve_dtype
+from rtvis.engine.graphs import GraphStep
 from rtvis.engine.layers import Site, find_layers
 from rtvis.engine.memory import keep_freed_memory
 from rtvis.engine.models import Network
 from rtvis.engine.pieces import build_pieces
 from rtvis.engine.resolve import resolve_selection
-from rtvis.engine.step import Click, Outcome, Route, Step, pack_click
+from rtvis.engine.step import Click, ClickTensors, Outcome, Route, Step, pack_click
 from rtvis.engine.trace import flatten
-from rtvis.errors import NetworkError, RtvisError
+from rtvis.errors import DeviceError, NetworkError, RtvisError
 from rtvis.registry import CAM_METHODS
 
 Image: TypeAlias = ImageU8 | Tensor
@@ -71,6 +72,7 @@ class Engine:
         self.layers: tuple[Layer, ...] = tuple(site.layer for site in step.pieces.sites)
         self.num_classes = step.pieces.num_classes
         self.default_cam_layer = step.pieces.cam_site.layer
+        self._graph_step: GraphStep | None = None
         self._compiler: Compiler | None = None
         if compile == "auto":
             folder = (cache_dir or default_cache_dir()) / "compiled"
@@ -101,6 +103,8 @@ class Engine:
     @property
     def form(self) -> Form:
         """Which form of the step serves now."""
+        if self._graph_step is not None and self._graph_step.replayed:
+            return "graph"
         return "compiled" if self._compiler is not None and self._compiler.is_complete else "eager"
 
     @property
@@ -150,8 +154,7 @@ class Engine:
         route, click = self._split(selection, step)
         tensors = pack_click(click, x_BCHW.shape[0])
         on_device = type(tensors)(*(t.to(self.device, non_blocking=True) for t in tensors))
-        with torch.inference_mode():
-            outcome: Outcome = step.run(x_BCHW, route, on_device, CAM_METHODS[route.cam])
+        outcome = self._compute(step, x_BCHW, route, on_device)
         return Result(
             scores_BK=outcome.scores_BK,
             maps_BCHW=outcome.maps_BCHW,
@@ -168,6 +171,28 @@ class Engine:
             seq=seq,
             captured_ns=captured_ns,
         )
+
+    def _compute(self, step: Step, x_BCHW: Tensor, route: Route, click: ClickTensors) -> Outcome:
+        serving: Step | GraphStep = step
+        if self._may_use_graphs and step.pieces.batch == self.batch_size:
+            if self._graph_step is None:
+                self._graph_step = GraphStep(step)
+            serving = self._graph_step
+        try:
+            with torch.inference_mode():
+                return serving.run(x_BCHW, route, click, CAM_METHODS[route.cam])
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            raise DeviceError(
+                f"{self.device} has not enough memory for {self.network} at batch "
+                f"{x_BCHW.shape[0]}; use --dtype float16, a smaller --size, or --device cpu"
+            ) from None
+
+    @property
+    def _may_use_graphs(self) -> bool:
+        """A graph keeps the kernels it was captured with: wait for the last compiled piece."""
+        complete = self._compiler is not None and self._compiler.is_complete
+        return self.device.type == "cuda" and complete
 
     def wait_compiled(self, timeout_s: float | None = None) -> bool:
         """Wait until the compiled form serves; False if that was not to be had in time."""
