@@ -1,6 +1,8 @@
 """Small networks for tests: some with weights that can be worked out by hand, some with a trap."""
 
 from collections.abc import Callable
+from pathlib import Path
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -164,8 +166,11 @@ def engine_of(
     dtype: str = "float32",
     batch: int = 1,
     labels: tuple[str, ...] | None = None,
+    device: str = "cpu",
+    compile: Literal["auto", "off"] = "off",  # noqa: A002 - the engine's own word
+    cache_dir: Path | None = None,
 ) -> Engine:
-    """An eager engine on the CPU for a model of the test."""
+    """An engine, eager and on the CPU unless asked otherwise, for a model of the test."""
     network = Network(
         model=model,
         name=type(model).__name__,
@@ -173,7 +178,14 @@ def engine_of(
         labels=labels,
         weights_note="",
     )
-    return Engine(network, device="cpu", dtype=dtype, compile="off", batch_size=batch)
+    return Engine(
+        network,
+        device=device,
+        dtype=dtype,
+        compile=compile,
+        batch_size=batch,
+        cache_dir=cache_dir,
+    )
 
 
 def seeded(make: Callable[[], nn.Module], *, seed: int = 0) -> nn.Module:

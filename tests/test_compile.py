@@ -1,0 +1,185 @@
+"""The compiled form: the same numbers, made elsewhere, kept between runs, never in the way."""
+
+import os
+import random
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from rtvis.data import Selection
+from rtvis.engine import compile as compiling
+from rtvis.engine import pieces
+from rtvis.engine.engine import Engine
+from tests.nets import CamNet, EverySpelling, engine_of, seeded
+from tests.references import relative_error
+
+SIZE = (40, 48)
+RULES = ("gradient", "guided", "deconvnet")
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def eager() -> Engine:
+    return engine_of(seeded(EverySpelling), size=SIZE)
+
+
+@pytest.fixture(scope="module")
+def compiled(cache: Path) -> Iterator[Engine]:
+    with engine_of(seeded(EverySpelling), size=SIZE, compile="auto", cache_dir=cache) as engine:
+        assert engine.wait_compiled(240), engine.compile_note
+        yield engine
+
+
+@pytest.fixture
+def x() -> torch.Tensor:
+    return torch.randn(1, 3, *SIZE, generator=torch.Generator().manual_seed(5))
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("rule", RULES)
+def test_the_compiled_form_computes_what_the_eager_form_does(
+    eager: Engine, compiled: Engine, x: torch.Tensor, rule: str
+) -> None:
+    assert compiled.form == "compiled"
+    assert compiled.compile_note == ""
+    for layer in eager.layers:
+        selection = Selection(layer=layer.name, unit=layer.num_units - 1, rule=rule, seed="map")
+        ours, reference = compiled.run(x, selection), eager.run(x, selection)
+        assert relative_error(ours.scores_BK, reference.scores_BK) < 1e-5
+        assert relative_error(ours.maps_BCHW, reference.maps_BCHW) < 1e-5
+        assert relative_error(ours.cam_BHW, reference.cam_BHW) < 1e-4
+        if reference.backprop_B3HW.any():
+            assert relative_error(ours.backprop_B3HW, reference.backprop_B3HW) < 1e-4
+        else:
+            assert not ours.backprop_B3HW.any()
+
+
+def test_a_cam_at_any_layer_is_the_same_in_both_forms(
+    eager: Engine, compiled: Engine, x: torch.Tensor
+) -> None:
+    for layer in [layer for layer in eager.layers if layer.kind == "conv"]:
+        selection = Selection(cam_layer=layer.name, cam="layercam", class_index=2)
+        ours, reference = compiled.run(x, selection), eager.run(x, selection)
+        assert relative_error(ours.cam_BHW, reference.cam_BHW) < 1e-4
+
+
+def test_two_hundred_clicks_trace_and_compile_nothing(
+    compiled: Engine, x: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a click must change numbers, not code")
+
+    monkeypatch.setattr(pieces, "make_fx", refuse)
+    monkeypatch.setattr(compiling, "Compiler", refuse)
+    monkeypatch.setattr(torch, "compile", refuse)
+    chance = random.Random(7)
+    convolutions = [layer.name for layer in compiled.layers if layer.kind == "conv"]
+    pictures = set()
+    for _ in range(200):
+        layer = chance.choice(compiled.layers)
+        height, width = layer.map_size
+        place = (chance.randrange(height), chance.randrange(width))
+        result = compiled.run(
+            x,
+            Selection(
+                layer=layer.name,
+                unit=chance.randrange(layer.num_units),
+                position=chance.choice([None, place]),
+                seed=chance.choice([None, "max", "map", "activation"]),
+                rule=chance.choice(RULES),
+                class_index=chance.choice([None, 0, 5]),
+                cam=chance.choice(["grad-cam", "hirescam", "eigen-cam"]),
+                cam_layer=chance.choice([None, *convolutions]),
+            ),
+        )
+        assert result.form == "compiled"
+        pictures.add(round(float(result.backprop_B3HW.abs().sum()), 4))
+    assert len(pictures) > 100  # they are pictures of different things
+
+
+def test_a_second_start_compiles_nothing(
+    compiled: Engine, cache: Path, x: torch.Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiling.Compiler, "_start_child", None)  # would fail if called
+    with engine_of(seeded(EverySpelling), size=SIZE, compile="auto", cache_dir=cache) as again:
+        assert again.wait_compiled(60), again.compile_note
+        selection = Selection(layer="wide", unit=3)
+        ours, reference = again.run(x, selection), compiled.run(x, selection)
+        assert torch.equal(ours.backprop_B3HW, reference.backprop_B3HW)
+
+
+def test_other_weights_are_another_artifact(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiling, "_cpp_compiler", lambda: None)
+    other = seeded(EverySpelling, seed=1)
+    with engine_of(other, size=SIZE, compile="auto", cache_dir=cache) as engine:
+        assert not engine.wait_compiled(60)
+
+
+def test_without_a_compiler_the_eager_form_serves_and_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, x: torch.Tensor
+) -> None:
+    monkeypatch.setattr(compiling, "_cpp_compiler", lambda: None)
+    with engine_of(seeded(CamNet), size=SIZE, compile="auto", cache_dir=tmp_path) as engine:
+        assert not engine.wait_compiled(30)
+        assert "no C++ compiler" in engine.compile_note
+        assert "g++" in engine.compile_note
+        assert engine.run(x).form == "eager"
+
+
+def test_a_damaged_artifact_is_compiled_again(tmp_path: Path) -> None:
+    def compile_once() -> None:
+        with engine_of(seeded(CamNet), size=SIZE, compile="auto", cache_dir=tmp_path) as engine:
+            assert engine.wait_compiled(240), engine.compile_note
+
+    compile_once()
+    victim = sorted((tmp_path / "compiled").glob("*.pt2"))[0]
+    victim.write_bytes(b"not an archive")
+    compile_once()
+    assert victim.stat().st_size > 1000
+
+
+def test_closing_stops_the_compiler_process_at_once(tmp_path: Path) -> None:
+    engine = engine_of(seeded(EverySpelling), size=SIZE, compile="auto", cache_dir=tmp_path)
+    child = _child_of(engine)
+    started = time.monotonic()
+    engine.close()
+    engine.close()
+    assert time.monotonic() - started < 5
+    with pytest.raises(ProcessLookupError):
+        os.kill(child, 0)
+    assert not engine.wait_compiled(0)
+
+
+def test_a_killed_compiler_process_leaves_the_eager_form(tmp_path: Path, x: torch.Tensor) -> None:
+    with engine_of(seeded(CamNet), size=SIZE, compile="auto", cache_dir=tmp_path) as engine:
+        os.kill(_child_of(engine), signal.SIGKILL)
+        assert not engine.wait_compiled(30)
+        assert "running eagerly" in engine.compile_note
+        assert engine.run(x).form == "eager"
+
+
+def test_a_cache_folder_that_cannot_be_made_is_named(tmp_path: Path, x: torch.Tensor) -> None:
+    (tmp_path / "file").write_text("in the way")
+    folder = tmp_path / "file" / "cache"
+    with engine_of(seeded(CamNet), size=SIZE, compile="auto", cache_dir=folder) as engine:
+        assert not engine.wait_compiled(30)
+        assert str(folder) in engine.compile_note
+        assert engine.run(x).form == "eager"
+
+
+def _child_of(engine: Engine) -> int:
+    compiler = engine._compiler
+    assert compiler is not None
+    for _ in range(400):
+        if compiler._child is not None:
+            return compiler._child.pid
+        time.sleep(0.02)
+    raise AssertionError("no compiler process was started")

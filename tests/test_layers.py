@@ -1,0 +1,60 @@
+"""Layers, their names, map sizes, strides and receptive fields, worked out by hand."""
+
+import torch
+from torch import Tensor, nn
+
+from rtvis.data import Layer
+from tests.nets import engine_of
+
+
+class Fields(nn.Module):
+    """3x3 stride 2, then 5x5, a 2x2 pool, a dilated 3x3, and a gate that sees the whole picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+        self.b = nn.Conv2d(4, 4, (5, 1), padding=(2, 0))
+        self.pool = nn.MaxPool2d(2)
+        self.c = nn.Conv2d(4, 4, 3, padding=2, dilation=2)
+        self.gate = nn.Conv2d(4, 4, 1)
+        self.d = nn.Conv2d(4, 6, 1)
+        self.fc = nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.c(self.pool(torch.relu(self.b(torch.relu(self.a(x))))))
+        x = x * torch.sigmoid(self.gate(x.mean(dim=(2, 3), keepdim=True)))
+        return self.fc(self.d(x).mean(dim=(2, 3)))
+
+
+def _layers() -> dict[str, Layer]:
+    return {layer.name: layer for layer in engine_of(Fields().eval(), size=(32, 64)).layers}
+
+
+def test_receptive_fields_follow_kernels_strides_and_dilations() -> None:
+    layers = _layers()
+    assert layers["a"].receptive_field == (3, 3)
+    # 5 taps two pixels apart: 3 + 4 * 2 rows; one tap across
+    assert layers["b"].receptive_field == (11, 3)
+    # the pool adds one tap two pixels away, then 3 taps with dilation 2 at stride 4: 2 * 2 * 4
+    assert layers["c"].receptive_field == (11 + 2 + 16, 3 + 2 + 16)
+
+
+def test_behind_a_gate_a_neuron_sees_the_whole_picture() -> None:
+    layers = _layers()
+    assert layers["d"].receptive_field == (32, 64)
+    assert layers["fc"].receptive_field == (32, 64)
+
+
+def test_strides_and_map_sizes_count_input_pixels() -> None:
+    layers = _layers()
+    assert [layers[name].stride for name in "abc"] == [(2, 2), (2, 2), (4, 4)]
+    assert [layers[name].map_size for name in "abc"] == [(16, 32), (16, 32), (8, 16)]
+    assert layers["fc"].map_size == (1, 1)
+
+
+def test_layers_are_numbered_in_order_of_execution_with_their_kinds() -> None:
+    layers = _layers()
+    assert [layer.index for layer in layers.values()] == list(range(6))
+    assert list(layers) == ["a", "b", "c", "gate", "d", "fc"]
+    assert [layer.kind for layer in layers.values()] == ["conv"] * 5 + ["dense"]
+    assert [layer.num_units for layer in layers.values()] == [4, 4, 4, 4, 6, 2]
