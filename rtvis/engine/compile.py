@@ -22,6 +22,10 @@ from rtvis.engine.pieces import Piece, Runner
 
 log = logging.getLogger(__name__)
 
+# Where a CUDA toolkit is installed and no GPU, torch warns of it on standard error while a package
+# is loaded. What device is used, and why, is said by rtvis itself.
+logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
+
 Ready = Callable[[Piece, Runner], None]
 
 

@@ -152,9 +152,7 @@ class Engine:
         x_BCHW = x_BCHW.to(self.dtype).contiguous(memory_format=torch.channels_last)
         step = self._step_for(x_BCHW.shape[0])
         route, click = self._split(selection, step)
-        tensors = pack_click(click, x_BCHW.shape[0])
-        on_device = type(tensors)(*(t.to(self.device, non_blocking=True) for t in tensors))
-        outcome = self._compute(step, x_BCHW, route, on_device)
+        outcome = self._compute(step, x_BCHW, route, self._upload_click(click, x_BCHW.shape[0]))
         return Result(
             scores_BK=outcome.scores_BK,
             maps_BCHW=outcome.maps_BCHW,
@@ -259,6 +257,14 @@ class Engine:
             raise RtvisError("no picture given: the sequence is empty")
         inputs = [self.preprocess(each) for each in image]
         return torch.cat(inputs), self._crop(image[0])
+
+    def _upload_click(self, click: Click, batch: int) -> ClickTensors:
+        tensors = pack_click(click, batch)
+        if self.device.type != "cuda":
+            return tensors
+        # Pinned: a copy from pageable memory would wait for the device.
+        pinned = (each.pin_memory() for each in tensors)
+        return ClickTensors(*(each.to(self.device, non_blocking=True) for each in pinned))
 
     def _crop(self, image: Image) -> Crop:
         return self._network.preprocessing.crop_of(image.shape[0], image.shape[1])

@@ -93,7 +93,8 @@ class Step:
         if device.type == "cuda":
             # cuDNN wants kernels in the order of their inputs; on a CPU oneDNN packs them anyway.
             for piece in pieces.all_pieces():
-                piece.module.to(device=device, memory_format=torch.channels_last)
+                piece.module.to(device)
+                piece.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._runners: dict[str, Runner] = {p.name: p.run_eager for p in pieces.all_pieces()}
         self._zeros = [_no_gradient(s.backward, device) for s in pieces.segments]
         self._sites = pieces.sites

@@ -1,0 +1,128 @@
+"""On an NVIDIA GPU: the same numbers in every form, one replay a turn, and no waiting for it."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+
+from rtvis.data import Selection
+from rtvis.engine.engine import Engine
+from rtvis.engine.graphs import TURNS_BEFORE_CAPTURE
+from tests.nets import CamNet, EverySpelling, engine_of, seeded
+from tests.references import relative_error
+
+pytestmark = pytest.mark.cuda
+
+SIZE = (40, 48)
+
+
+@pytest.fixture(scope="module")
+def on_cpu() -> Engine:
+    return engine_of(seeded(EverySpelling), size=SIZE)
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
+    with engine_of(
+        seeded(EverySpelling),
+        size=SIZE,
+        device="cuda",
+        compile="auto",
+        cache_dir=tmp_path_factory.mktemp("cache"),
+    ) as engine:
+        assert engine.wait_compiled(280), engine.compile_note
+        yield engine
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    return np.random.default_rng(1).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+
+
+@pytest.fixture(autouse=True)
+def _full_precision() -> Iterator[None]:
+    before = torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    yield
+    torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32 = before
+
+
+@pytest.mark.parametrize("rule", ["gradient", "guided", "deconvnet"])
+def test_the_eager_form_equals_the_one_on_the_cpu(on_cpu: Engine, picture, rule: str) -> None:
+    engine = engine_of(seeded(EverySpelling), size=SIZE, device="cuda")
+    x = on_cpu.preprocess(picture)
+    for name in ("grouped", "wide", "fc"):
+        selection = Selection(layer=name, unit=3, rule=rule, seed="map")
+        ours, reference = engine.run(x, selection), on_cpu.run(x, selection)
+        assert relative_error(ours.scores_BK.cpu(), reference.scores_BK) < 1e-4
+        assert relative_error(ours.backprop_B3HW.cpu(), reference.backprop_B3HW) < 1e-3
+
+
+@pytest.mark.timeout(400)
+def test_a_route_that_stays_becomes_one_replay_with_the_same_numbers(
+    compiled: Engine, on_cpu: Engine, picture
+) -> None:
+    x = on_cpu.preprocess(picture)
+    selection = Selection(layer="wide", unit=3, seed="map")
+    reference = on_cpu.run(x, selection)
+    forms = []
+    for _ in range(TURNS_BEFORE_CAPTURE + 3):
+        result = compiled.run(x, selection)
+        forms.append(result.form)
+        assert relative_error(result.backprop_B3HW.cpu(), reference.backprop_B3HW) < 1e-3
+        assert relative_error(result.cam_BHW.cpu(), reference.cam_BHW) < 1e-3
+    assert forms[0] == "compiled"
+    assert forms[-1] == "graph"
+
+
+def test_a_click_reaches_a_captured_route_as_data(
+    compiled: Engine, on_cpu: Engine, picture
+) -> None:
+    x = on_cpu.preprocess(picture)
+    for unit in range(8):
+        selection = Selection(layer="wide", unit=unit, rule="gradient", class_index=unit % 6)
+        ours, reference = compiled.run(x, selection), on_cpu.run(x, selection)
+        assert ours.position_B2.cpu().tolist() == reference.position_B2.tolist()
+        assert relative_error(ours.backprop_B3HW.cpu(), reference.backprop_B3HW) < 1e-3
+    assert compiled.run(x, selection).form == "graph"
+
+
+def test_a_result_is_not_overwritten_by_the_next_replay(compiled: Engine, picture) -> None:
+    selection = Selection(layer="wide", unit=1)
+    for _ in range(TURNS_BEFORE_CAPTURE + 2):
+        first = compiled.run(picture, selection)
+    kept = first.maps_BCHW.clone()
+    second = compiled.run(255 - picture, selection)
+    assert torch.equal(first.maps_BCHW, kept)
+    assert not torch.equal(first.maps_BCHW, second.maps_BCHW)
+
+
+def test_a_turn_never_waits_for_the_device(compiled: Engine, picture) -> None:
+    on_device = torch.from_numpy(picture).cuda()
+    selections = [Selection(layer="wide", unit=2), Selection(layer="grouped", unit=1)]
+    for selection in selections * (TURNS_BEFORE_CAPTURE + 2):
+        compiled.run(on_device, selection)
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        for selection in selections:
+            compiled.run(on_device, selection)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_a_method_that_cannot_be_captured_runs_without_a_graph(compiled: Engine, picture) -> None:
+    selection = Selection(layer="wide", unit=2, cam="eigen-cam")
+    for _ in range(TURNS_BEFORE_CAPTURE + 3):
+        result = compiled.run(picture, selection)
+    assert bool(result.cam_BHW.isfinite().all())
+    assert compiled.run(picture, Selection(layer="wide", unit=2)).form == "graph"
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_half_precision_finds_the_same_evidence(picture, dtype: str) -> None:
+    reference = engine_of(seeded(CamNet), size=SIZE).run(picture)
+    result = engine_of(seeded(CamNet), size=SIZE, device="cuda", dtype=dtype).run(picture)
+    assert result.scores_BK.dtype == torch.float32
+    assert relative_error(result.cam_BHW.cpu(), reference.cam_BHW) < 0.05
