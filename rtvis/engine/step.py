@@ -94,7 +94,7 @@ class Step:
             # cuDNN wants kernels in the order of their inputs; on a CPU oneDNN packs them anyway.
             for piece in pieces.all_pieces():
                 piece.module.to(device)
-                piece.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+                piece.module.to(memory_format=torch.channels_last)
         self._runners: dict[str, Runner] = {p.name: p.run_eager for p in pieces.all_pieces()}
         self._zeros = [_no_gradient(s.backward, device) for s in pieces.segments]
         self._sites = pieces.sites
