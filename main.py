@@ -2,7 +2,10 @@
 
 import sys
 
-from rtvis.cli import main
-
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        from rtvis.cli import program
+
+        program()
+    except KeyboardInterrupt:  # before the program could take care of it
+        sys.exit(130)

@@ -1,0 +1,359 @@
+"""The live program as its users start it: what it prints, what it leaves, its exit codes."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from rtvis import cli
+from rtvis.errors import SelectionError
+from tests.xvfb import Screen
+
+ROOT = Path(__file__).parents[1]
+
+NET = """
+import torch
+from torch import nn
+
+class Net(nn.Module):
+    labels = ["cat", "dog", "Egyptian cat"]
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+        self.second = nn.Conv2d(4, 6, 3, stride=2, padding=1)
+        self.fc = nn.Linear(6, 3)
+
+    def forward(self, x):
+        x = self.second(self.first(x).relu()).relu()
+        return self.fc(x.mean((2, 3)))
+
+class Dense(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(3, 2)
+
+    def forward(self, x):
+        return self.fc(x.mean((2, 3)))
+"""
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a net and a few pictures, which is the working one."""
+    (tmp_path / "net.py").write_text(NET)
+    (tmp_path / "pictures").mkdir()
+    for index in range(3):
+        pixels = np.full((40, 60, 3), 60 * index, np.uint8)
+        Image.fromarray(pixels).save(tmp_path / "pictures" / f"{index}.png")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+SMALL = ("--network", "net.py:Net", "--size", "32", "--compile", "off", "--device", "cpu")
+HEADLESS = (*SMALL, "--view", "none", "--stream", "pictures", "--pace", "fast")
+
+
+def num_frames(path: Path) -> int:
+    film = cv2.VideoCapture(str(path))
+    count = 0
+    while film.grab():
+        count += 1
+    film.release()
+    return count
+
+
+# What it does
+
+
+def test_a_headless_run_records_every_picture_and_prints_where(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*HEADLESS, "--record", "out.mp4", "--canvas", "480x800"]) == 0
+    assert capsys.readouterr().out == "out.mp4\n"
+    assert num_frames(here / "out.mp4") == 3
+    left = {path.name for path in here.iterdir()}
+    assert left - {"__pycache__"} == {"net.py", "out.mp4", "pictures"}
+
+
+def test_the_run_ends_after_so_many_frames(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([*HEADLESS, "--record", "out.mp4", "--loop", "--frames", "5"]) == 0
+    assert num_frames(here / "out.mp4") == 5
+
+
+def test_without_a_display_it_says_so_and_records_a_film(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = [*SMALL, "--stream", "pictures", "--pace", "fast"]
+    assert cli.main(argv) == 0
+    out, err = capsys.readouterr()
+    film = Path(out.strip())
+    assert num_frames(here / film) == 3
+    assert "there is no display" in err
+    assert f"recording to {film} instead" in err
+
+
+def test_without_a_display_a_named_film_is_the_only_one(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = [*SMALL, "--stream", "pictures", "--pace", "fast", "--record", "mine.avi"]
+    assert cli.main(argv) == 0
+    assert capsys.readouterr().out == "mine.avi\n"
+    assert num_frames(here / "mine.avi") == 3
+
+
+def test_a_config_file_starts_the_same_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "run.yaml").write_text(
+        "network: net.py:Net\nsize: 32\ncompile: off\nview: none\nstream: pictures\n"
+        "pace: fast\nrecord: out.mp4\nclass: dog\nlayer: first\nunit: 2\nrule: gradient\n"
+    )
+    assert cli.main(["--config", "run.yaml", "--device", "cpu"]) == 0
+    assert num_frames(here / "out.mp4") == 3
+
+
+def test_layers_are_listed_with_size_and_receptive_field(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*SMALL, "--list", "layers"]) == 0
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert lines[1] == ["first", "conv", "4", "16x16", "2x2", "3x3"]
+    # stride 2 twice; 3 + (3 - 1) * 2 = 7
+    assert lines[2] == ["second", "conv", "6", "8x8", "4x4", "7x7"]
+    assert lines[3][:4] == ["fc", "dense", "3", "1x1"]
+
+
+def test_networks_and_methods_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--list", "networks"]) == 0
+    names = capsys.readouterr().out.splitlines()
+    assert {"tf_efficientnet_lite0", "NASNetMobile", "resnet50", "vit_b_16"} <= set(names)
+    assert cli.main(["--list", "methods"]) == 0
+    methods = [line.split()[0] for line in capsys.readouterr().out.splitlines()]
+    assert {"grad-cam", "grad-cam++", "layercam", "hirescam", "eigen-cam"} <= set(methods)
+
+
+def test_a_class_is_named_in_any_case_or_numbered() -> None:
+    labels = ("cat", "dog", "Egyptian cat")
+    assert cli.class_index(None, labels) is None
+    assert cli.class_index("2", labels) == 2
+    assert cli.class_index("egyptian CAT", labels) == 2
+    with pytest.raises(SelectionError, match=r"no class 'dogg'; nearest is 'dog'"):
+        cli.class_index("dogg", labels)
+    with pytest.raises(SelectionError, match="have no names; give a number"):
+        cli.class_index("dog", None)
+
+
+# What can go wrong
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "message"),
+    [
+        (["--netwrk", "x"], 2, "--netwrk: unknown flag; nearest is '--network'"),
+        (["--rule", "gided"], 2, "--rule: unknown value 'gided'; nearest is 'guided'"),
+        (["--config", "no.yaml"], 2, "no.yaml: cannot read it"),
+        (["--stream", "no.mp4"], 1, "no.mp4: there is no such file"),
+        (["--stream", "text.mp4"], 1, "text.mp4: is a text file"),
+        (["--stream", "empty.mp4"], 1, "empty.mp4: the file is empty"),
+        (["--stream", "gopher://a"], 1, "gopher"),
+        (["--stream", "99"], 1, "camera 99"),
+        (["--network", "restnet50"], 1, "unknown network 'restnet50'; nearest is 'resnet50'"),
+        (["--network", "net.py:Nett"], 1, "net.py has no 'Nett'; nearest is 'Net'"),
+        (["--network", "net.py:Dense"], 1, "has no convolution"),
+        (["--network", "resnet18"], 1, "--weights FILE"),
+        (["--weights", "no.pt"], 1, "no.pt: cannot read weights"),
+        (["--weights", "text.mp4"], 1, "text.mp4: not a weights file (it begins with 'Hello"),
+        (["--labels", "text.mp4"], 1, "text.mp4: has 1 labels, but net.py:Net has 3 classes"),
+        (["--layer", "frist"], 2, "there is no layer 'frist'; nearest is 'first'"),
+        (["--unit", "6"], 2, "layer 'second' has no unit 6; its units are 0 to 5"),
+        (["--position", "8,0"], 2, "position (8, 0) is outside the 8x8 maps"),
+        (["--class", "dogg"], 2, "there is no class 'dogg'; nearest is 'dog'"),
+        (["--class", "3"], 2, "there is no class 3; classes are 0 to 2"),
+        (["--cam", "gradcam"], 2, "unknown CAM method 'gradcam'; nearest is 'grad-cam'"),
+        (["--cam-layer", "fc"], 2, "layer 'fc' is dense"),
+        (["--device", "gpu"], 1, "unknown device 'gpu'"),
+        (["--record", "out.txt"], 1, "out.txt: films cannot be written as '.txt'"),
+        (["--record", "no/out.mp4"], 1, "cannot be written to"),
+    ],
+)
+def test_bad_input_is_one_line_and_an_exit_code(
+    argv: list[str], code: int, message: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "text.mp4").write_text("Hello, I am a text file that is called a film.\n")
+    (here / "empty.mp4").write_bytes(b"")
+    before = {path.name for path in here.iterdir()} | {"__pycache__"}
+    assert cli.main([*HEADLESS, *argv]) == code
+    out, err = capsys.readouterr()
+    # The spinner is drawn by a terminal only; what is left is the message.
+    lines = [line for line in err.splitlines() if line.strip()]
+    assert len(lines) == 1, err
+    assert lines[0].startswith("rtvis: ")
+    assert message in lines[0]
+    assert not out
+    assert {path.name for path in here.iterdir()} <= before, "no file may be left behind"
+
+
+def test_weights_of_another_network_are_one_line(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import torch
+
+    torch.save({"other.weight": torch.zeros(3)}, here / "other.pt")
+    assert cli.main([*HEADLESS, "--weights", "other.pt"]) == 1
+    assert (
+        "other.pt: not the weights of net.py:Net: 0 of 6 tensors fit; 6 missing "
+        "(first.weight, first.bias, second.weight, ...), 1 unexpected (other.weight)"
+    ) in capsys.readouterr().err
+
+
+def test_debug_shows_the_traceback_and_nothing_else_does(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["--network", "nope", "--stream", "pictures"]) == 1
+    assert "Traceback" not in capsys.readouterr().err
+    assert cli.main(["--network", "nope", "--stream", "pictures", "--debug"]) == 1
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert err.splitlines()[-1].startswith("rtvis: unknown network 'nope'")
+
+
+def test_a_fault_of_ours_is_one_line_too(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: object) -> int:
+        raise IndexError("list index out of range")
+
+    monkeypatch.setattr(cli, "_run", broken)
+    assert cli.main([]) == 1
+    assert capsys.readouterr().err == (
+        "rtvis: a fault in rtvis itself: IndexError: list index out of range; --debug shows where\n"
+    )
+
+
+def test_ctrl_c_while_loading_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_run", interrupted)
+    assert cli.main([]) == 130
+
+
+def test_logging_and_signals_are_as_before_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli, "_run", lambda _: 0)
+    before = logging.getLogger().handlers[:], logging.getLogger().level
+    handler = signal.getsignal(signal.SIGTERM)
+    assert cli.main(["--debug"]) == 0
+    assert (logging.getLogger().handlers, logging.getLogger().level) == before
+    assert signal.getsignal(signal.SIGTERM) is handler
+
+
+# As a process of its own
+
+
+def start(here: Path, *argv: str, display: str = "") -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "main.py"), *argv],
+        cwd=here,
+        env=os.environ | {"PYTHONPATH": str(ROOT)} | ({"DISPLAY": display} if display else {}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_help_comes_at_once(here: Path) -> None:
+    started_s = time.monotonic()
+    process = start(here, "--help")
+    out, err = process.communicate(timeout=20)
+    # 0.25 s alone; the machine that tests run on may be busy.
+    assert time.monotonic() - started_s < 3
+    assert (process.returncode, err) == (0, "")
+    assert "--network NAME" in out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_leaves_at_once_and_finishes_the_film(here: Path, number: signal.Signals) -> None:
+    process = start(
+        here, *SMALL, "--view", "none", "--stream", "pictures", "--pace", "fast", "--loop",
+        "--record", "out.mp4",
+    )  # fmt: skip
+    wait_for(lambda: any(here.glob(".out.part-*.mp4")) and size_of(here) > 0, process)
+    process.send_signal(number)
+    sent_s = time.monotonic()
+    out, err = process.communicate(timeout=20)
+    took_s = time.monotonic() - sent_s
+    assert process.returncode == 130, err
+    assert took_s < 2  # 0.1 s on a machine with nothing else to do
+    assert "Traceback" not in err
+    assert out == "out.mp4\n"
+    assert num_frames(here / "out.mp4") > 0
+    assert not list(here.glob(".out.part-*"))
+
+
+@pytest.mark.parametrize("delay_s", [0.05, 0.5, 1.5])
+def test_ctrl_c_leaves_without_a_word_while_it_still_starts(here: Path, delay_s: float) -> None:
+    process = start(here, "--view", "none", "--loop")
+    time.sleep(delay_s)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    # Python itself takes some milliseconds until it can be asked for anything.
+    assert process.returncode == 130 or (delay_s < 0.1 and process.returncode == -signal.SIGINT)
+    assert "rtvis" not in err
+    assert out == ""
+
+
+@pytest.mark.window
+def test_with_a_display_there_is_a_window_which_q_closes(here: Path) -> None:
+    with Screen() as screen:
+        process = start(here, *SMALL, "--stream", "pictures", display=screen.name)
+        window = screen.window()
+        screen.do("windowfocus", window)
+        until_s = time.monotonic() + 30
+        while process.poll() is None and time.monotonic() < until_s:
+            screen.do("key", "--window", window, "q")
+            time.sleep(0.2)
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (0, "", "")
+
+
+@pytest.mark.window
+def test_a_display_that_cannot_be_reached_is_told_and_recorded_instead(here: Path) -> None:
+    process = start(here, *SMALL, "--stream", "pictures", "--pace", "fast", display=":9999")
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert "rtvis: window: " in err
+    assert num_frames(here / out.strip()) == 3
+
+
+def wait_for(is_true: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    until_s = time.monotonic() + 60
+    while not is_true():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < until_s, "nothing happened in a minute"
+        time.sleep(0.05)
+
+
+def size_of(here: Path) -> int:
+    return max((path.stat().st_size for path in here.glob(".out.part-*.mp4")), default=0)
+
+
+def test_a_reader_that_leaves_early_is_no_fault(here: Path) -> None:
+    command = f"{sys.executable} {ROOT / 'main.py'} --list networks | head -n 2"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"],
+        cwd=here,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "# default\ntf_efficientnet_lite0\n"
+    assert (done.returncode, done.stderr) == (0, "")
