@@ -312,7 +312,7 @@ class _Builder:
             tx, tg = (torch.empty((), dtype=self._dtype) for _ in range(2))
         examples = (g, site_B, unit_B, map_BS, tx, tg)
         outputs = (bottom.name, *(node.name for node in nodes))
-        return self._trace(name, call, ("g", *SEED_INPUTS), examples, outputs)
+        return self._trace(name, stretch, call, ("g", *SEED_INPUTS), examples, outputs)
 
     def cam(self, order: list[fx.Node], scores: fx.Node, cam_site: Site) -> Piece:
         """The plain gradient of a class score at one layer, and nothing below it."""
@@ -330,20 +330,24 @@ class _Builder:
 
         with self._mode:
             class_B = torch.empty(self._batch, dtype=torch.int64)
-        return self._trace("cam", call, ("class_B",), (class_B,), (cam_site.node.name,))
+        nodes = [cam_site.node, *above]
+        return self._trace("cam", nodes, call, ("class_B",), (class_B,), (cam_site.node.name,))
 
     def _trace(
         self,
         name: str,
+        stretch: list[fx.Node],
         call: Callable[..., list[Tensor]],
         data_names: tuple[str, ...],
         data: tuple[Tensor, ...],
         outputs: tuple[str, ...],
     ) -> Piece:
-        """Trace `call(env, *data)` and keep as inputs the values of `env` that it reads."""
-        graph = self._flat.module.graph
-        nodes = [n for n in graph.nodes if n.op in {"placeholder", "get_attr", "call_function"}]
-        nodes = [n for n in nodes if isinstance(n.meta.get("val"), Tensor)]
+        """Trace `call(env, *data)` and keep as inputs the values of `env` that it reads.
+
+        `env` holds the nodes of `stretch`, what they read, and what is taken out of them.
+        """
+        near = dict.fromkeys(each for n in stretch for each in (n, *n.all_input_nodes, *n.users))
+        nodes = [n for n in near if n.op != "output" and isinstance(n.meta.get("val"), Tensor)]
 
         def flat_call(*tensors: Tensor) -> list[Tensor]:
             env = dict(zip(nodes, tensors[: len(nodes)], strict=True))
