@@ -12,9 +12,9 @@ import pytest
 import torch
 
 from rtvis.data import Selection
+from rtvis.engine import build
 from rtvis.engine import compile as compiling
 from rtvis.engine import engine as engine_module
-from rtvis.engine import pieces
 from rtvis.engine.engine import Engine
 from tests.nets import CamNet, EverySpelling, engine_of, seeded
 from tests.references import relative_error
@@ -87,7 +87,7 @@ def test_two_hundred_clicks_trace_and_compile_nothing(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a click must change numbers, not code")
 
-    monkeypatch.setattr(pieces, "make_fx", refuse)
+    monkeypatch.setattr(build, "make_fx", refuse)
     monkeypatch.setattr(compiling, "Compiler", refuse)
     monkeypatch.setattr(torch, "compile", refuse)
     chance = random.Random(7)

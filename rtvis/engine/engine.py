@@ -10,13 +10,13 @@ from torch import Tensor
 
 from rtvis.data import Crop, Form, ImageU8, Layer, Result, Selection
 from rtvis.engine.artifacts import default_cache_dir
+from rtvis.engine.build import build_pieces
 from rtvis.engine.compile import Compiler
 from rtvis.engine.device import resolve_device, resolve_dtype
 from rtvis.engine.graphs import GraphStep
 from rtvis.engine.layers import Site, find_layers
 from rtvis.engine.memory import keep_freed_memory
 from rtvis.engine.models import Network
-from rtvis.engine.pieces import build_pieces
 from rtvis.engine.resolve import resolve_selection
 from rtvis.engine.step import Click, ClickTensors, Outcome, Route, Step, pack_click
 from rtvis.engine.trace import flatten

@@ -1,0 +1,269 @@
+"""Make the pieces of a flat model: trace its backward pass over each stretch between two cuts."""
+
+import itertools
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, fx
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from rtvis.engine import fold
+from rtvis.engine.backward import Seeds, walk_down
+from rtvis.engine.cuts import arithmetic, choose_cuts
+from rtvis.engine.graph import depends_on
+from rtvis.engine.layers import Site
+from rtvis.engine.pieces import Piece, Pieces, Probe, Segment
+from rtvis.engine.trace import FlatModel
+from rtvis.engine.vjps import Env, Thresholds
+
+aten = torch.ops.aten
+
+SEED_INPUTS = ("site_B", "unit_B", "map_BS", "tx", "tg")
+
+
+def build_pieces(
+    flat: FlatModel, sites: tuple[Site, ...], cam_site: Site, *, num_segments: int
+) -> Pieces:
+    """Cut the step of a flat model into pieces.
+
+    Args:
+        flat: The traced model.
+        sites: Its layers.
+        cam_site: The layer whose CAM gradient gets a piece of its own.
+        num_segments: How many backward pieces to aim at; fewer where the network has no place
+            at which one activation alone is live.
+    """
+    graph = flat.module.graph
+    x = next(node for node in graph.nodes if node.op == "placeholder")
+    output = next(node for node in graph.nodes if node.op == "output")
+    scores = output.args[0]
+    assert isinstance(scores, fx.Node)
+    mode = FakeTensorMode()
+    _propagate(flat.module, x, mode)
+    live = depends_on(graph, [x])
+    live.discard(output)
+    order = [node for node in graph.nodes if node in live]
+    cuts = [x, *choose_cuts(order, x, scores, num_segments), scores]
+    by_node = {site.node: site for site in sites}
+    batch = int(x.meta["val"].shape[0])
+    largest = max(site.layer.map_size[0] * site.layer.map_size[1] for site in sites)
+    builder = _Builder(flat, mode, live, by_node, batch, largest)
+    segments: list[Segment] = []
+    for bottom, top in itertools.pairwise(cuts):
+        stretch = order[order.index(bottom) + 1 : order.index(top) + 1]
+        segments.append(
+            Segment(
+                backward=builder.backward(f"backward_{len(segments)}", stretch, bottom, top),
+                sites=tuple(by_node[node] for node in stretch if node in by_node),
+            )
+        )
+    cam = builder.cam(order, scores, cam_site)
+    read = {name for s in segments for name in s.backward.inputs} | set(cam.inputs)
+    probes = {site.node.name: _probe(site, cam_site, order) for site in sites}
+    read |= {name for name, probe in probes.items() if probe is None}
+    read |= {probe.source for probe in probes.values() if probe is not None}
+    wanted = [n for n in order if n is not x and (n.name in read or n is scores)]
+    return Pieces(
+        forward=builder.forward(wanted),
+        cam=cam,
+        segments=tuple(segments),
+        sites=sites,
+        cam_site=cam_site,
+        probes=probes,
+        scores=scores.name,
+        batch=batch,
+        num_classes=int(scores.meta["val"].shape[1]),
+        largest_map=largest,
+    )
+
+
+# A convolution with more than this share of all multiplications is handed out, not run again.
+_COSTLY_SHARE = 0.05
+
+
+def _probe(site: Site, cam_site: Site, order: list[fx.Node]) -> Probe | None:
+    node = site.node
+    source, weight, bias, *arguments = (*node.args, *(None,) * 3)[: max(3, len(node.args))]
+    recomputable = (
+        site.layer.kind == "conv"
+        and site is not cam_site
+        and isinstance(source, fx.Node)
+        and isinstance(weight, fx.Node)
+        and weight.op == "get_attr"
+        and (bias is None or (isinstance(bias, fx.Node) and bias.op == "get_attr"))
+        and arithmetic(node) < _COSTLY_SHARE * sum(arithmetic(each) for each in order)
+    )
+    if not recomputable:
+        return None
+    assert isinstance(source, fx.Node)
+    assert isinstance(weight, fx.Node)
+    return Probe(
+        source=source.name,
+        weight=str(weight.target),
+        bias=str(bias.target) if isinstance(bias, fx.Node) else None,
+        arguments=tuple(arguments),
+    )
+
+
+def _propagate(module: fx.GraphModule, x: fx.Node, mode: FakeTensorMode) -> None:
+    """Give every node a fake value with the strides that it has under channels_last."""
+    values: Env = {}
+    with mode, torch.no_grad():
+        for node in module.graph.nodes:
+            if node is x:
+                old = node.meta["val"]
+                values[node] = torch.empty(
+                    old.shape, dtype=old.dtype, memory_format=torch.channels_last
+                )
+            elif node.op == "get_attr":
+                values[node] = mode.from_tensor(getattr(module, str(node.target)))
+            elif node.op == "call_function":
+                args = fx.node.map_arg(node.args, lambda n: values[n])
+                kwargs = fx.node.map_arg(node.kwargs, lambda n: values[n])
+                values[node] = node.target(*args, **kwargs)
+            if node in values:
+                node.meta["val"] = values[node]
+
+
+class _Builder:
+    """Traces backward functions over the values of one flat graph."""
+
+    def __init__(
+        self,
+        flat: FlatModel,
+        mode: FakeTensorMode,
+        live: set[fx.Node],
+        sites: dict[fx.Node, Site],
+        batch: int,
+        largest_map: int,
+    ) -> None:
+        self._flat = flat
+        self._mode = mode
+        self._live = live
+        self._sites = sites
+        self._batch = batch
+        self._dtype = flat.module.graph.find_nodes(op="placeholder")[0].meta["val"].dtype
+        self._largest_map = largest_map
+
+    def forward(self, wanted: list[fx.Node]) -> Piece:
+        graph = fx.Graph()
+        copies: dict[fx.Node, fx.Node] = {}
+        graph.graph_copy(self._flat.module.graph, copies)
+        graph.output([copies[node] for node in wanted])
+        graph.eliminate_dead_code()
+        module = fx.GraphModule(self._flat.module, graph)
+        x = next(node for node in self._flat.module.graph.nodes if node.op == "placeholder")
+        return Piece(
+            name="forward",
+            module=module,
+            inputs=(x.name,),
+            outputs=tuple(node.name for node in wanted),
+            examples=(x.meta["val"],),
+        )
+
+    def backward(self, name: str, stretch: list[fx.Node], bottom: fx.Node, top: fx.Node) -> Piece:
+        """From the gradient at `top`, plus seeds, to the gradient at `bottom` and the layers."""
+        nodes = [node for node in stretch if node in self._sites]
+
+        def call(env: Env, g: Tensor, *data: Tensor) -> list[Tensor]:
+            seeds, thresholds = Seeds(*data[:3]), Thresholds(*data[3:])
+            found = walk_down(
+                stretch, env, {top: g}, self._live, self._sites, seeds, thresholds, self._batch
+            )
+            return [
+                found[node] if node in found else torch.zeros_like(env[node])
+                for node in (bottom, *nodes)
+            ]
+
+        with self._mode:
+            g = torch.empty_like(top.meta["val"])
+            # One tensor each: make_fx tells its inputs apart by identity.
+            site_B, unit_B = (torch.empty(self._batch, dtype=torch.int64) for _ in range(2))
+            map_BS = torch.empty(self._batch, self._largest_map, dtype=self._dtype)
+            tx, tg = (torch.empty((), dtype=self._dtype) for _ in range(2))
+        examples = (g, site_B, unit_B, map_BS, tx, tg)
+        outputs = (bottom.name, *(node.name for node in nodes))
+        return self._trace(name, stretch, call, ("g", *SEED_INPUTS), examples, outputs)
+
+    def cam(self, order: list[fx.Node], scores: fx.Node, cam_site: Site) -> Piece:
+        """The plain gradient of a class score at one layer, and nothing below it."""
+        above = order[order.index(cam_site.node) + 1 : order.index(scores) + 1]
+        num_classes = int(scores.meta["val"].shape[1])
+        plain = Thresholds(0.0, -torch.inf)  # type: ignore[arg-type]  # constants in this piece
+
+        def call(env: Env, class_B: Tensor) -> list[Tensor]:
+            classes_K = torch.arange(num_classes, device=class_B.device)
+            g_BK = (classes_K == class_B[:, None]).to(self._dtype)
+            start = {scores: g_BK}
+            found = walk_down(above, env, start, self._live, self._sites, None, plain, self._batch)
+            grad = found.get(cam_site.node)
+            return [torch.zeros_like(env[cam_site.node]) if grad is None else grad]
+
+        with self._mode:
+            class_B = torch.empty(self._batch, dtype=torch.int64)
+        nodes = [cam_site.node, *above]
+        return self._trace("cam", nodes, call, ("class_B",), (class_B,), (cam_site.node.name,))
+
+    def _trace(
+        self,
+        name: str,
+        stretch: list[fx.Node],
+        call: Callable[..., list[Tensor]],
+        data_names: tuple[str, ...],
+        data: tuple[Tensor, ...],
+        outputs: tuple[str, ...],
+    ) -> Piece:
+        """Trace `call(env, *data)` and keep as inputs the values of `env` that it reads.
+
+        `env` holds the nodes of `stretch`, what they read, and what is taken out of them.
+        """
+        near = dict.fromkeys(each for n in stretch for each in (n, *n.all_input_nodes, *n.users))
+        nodes = [n for n in near if n.op != "output" and isinstance(n.meta.get("val"), Tensor)]
+
+        def flat_call(*tensors: Tensor) -> list[Tensor]:
+            env = dict(zip(nodes, tensors[: len(nodes)], strict=True))
+            return call(env, *tensors[len(nodes) :])
+
+        values = [node.meta["val"] for node in nodes]
+        assert len({id(v) for v in (*values, *data)}) == len(nodes) + len(data), "an input twice"
+        with self._mode, torch.no_grad(), torch.autograd.set_multithreading_enabled(False):
+            module = make_fx(flat_call)(*values, *data)
+        placeholders = [node for node in module.graph.nodes if node.op == "placeholder"]
+        module.graph.set_codegen(fx.graph.CodeGen())
+        _strip_detach(module.graph)
+        constants: dict[fx.Node, str] = {}
+        inputs: list[tuple[str, fx.Node, Tensor]] = []
+        sources = [*((n.name, n) for n in nodes), *((d, None) for d in data_names)]
+        for placeholder, (source_name, source), example in zip(
+            placeholders, sources, [*values, *data], strict=True
+        ):
+            if source is not None and source.op == "get_attr":
+                constants[placeholder] = str(source.target)
+            elif placeholder.users or source is None:
+                inputs.append((source_name, placeholder, example))
+            else:
+                module.graph.erase_node(placeholder)
+        tensors = {t: getattr(self._flat.module, t) for t in constants.values()}
+        fold.fold_constants(module, [node for _, node, _ in inputs], constants, tensors)
+        module.graph.eliminate_dead_code()
+        module.graph.lint()
+        module.recompile()
+        return Piece(
+            name=name,
+            module=module,
+            inputs=tuple(input_name for input_name, _, _ in inputs),
+            outputs=outputs,
+            examples=tuple(example for _, _, example in inputs),
+        )
+
+
+def _strip_detach(graph: fx.Graph) -> None:
+    for node in list(graph.nodes):
+        if node.op == "call_function" and node.target in {
+            aten.detach.default,
+            aten.alias.default,
+        }:
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
+    graph.eliminate_dead_code()
