@@ -424,6 +424,20 @@ def test_a_pickled_model_needs_trust(tmp_path: Path) -> None:
     assert "not a whole model" in fault(path)
 
 
+def test_an_exported_program_is_a_network_of_its_own_size(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.AdaptiveAvgPool2d(1), nn.Flatten()).eval()
+    path = str(tmp_path / "whole.pt2")
+    torch.export.save(torch.export.export(model, (torch.zeros(1, 3, 8, 8),)), path)
+    assert "--trust-pickle" in fault(path, size=8)
+    network = load_network(path, size=8, trust_pickle=True)
+    picture_13HW = torch.rand(1, 3, 8, 8)
+    torch.testing.assert_close(network.model(picture_13HW), model(picture_13HW))
+    assert not network.model.training
+    assert "is --size right?" in fault(path, size=9, trust_pickle=True)
+    Path(path).write_text("no program")
+    assert "not an exported program" in fault(path, trust_pickle=True)
+
+
 # Outputs
 
 

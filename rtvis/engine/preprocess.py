@@ -10,6 +10,9 @@ centre crop, scale to 0..1, subtract the mean, divide by the deviation. Two ways
 - Everywhere else, and for very long pictures, two products with cached resampling matrices that
   hold only the rows and columns inside the crop: nothing is computed that the crop throws away,
   and CUDA has no uint8 kernel (on the CPU this takes 4.2 and 0.8 ms).
+
+All of `apply` takes 0.9 ms for 640x272, 1.2 (bilinear) or 1.5 ms (bicubic) for 1280x720 and 1.9 or
+2.5 ms for 1920x1080, on one core or two.
 """
 
 import functools
