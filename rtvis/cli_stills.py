@@ -1,6 +1,7 @@
 """Command lines of the still-image scripts. `--help` must not wait for torch: imports are late."""
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -259,16 +260,21 @@ def _run(
     outputs = plan_outputs(inputs, output)
     raw = None
     if args.raw is not None:
-        raw = [path.with_suffix(".npz") for path in plan_outputs(inputs, args.raw)]
+        raw = plan_outputs(inputs, args.raw, suffixes=(".npz",))
     for folder in {path.parent for path in [*outputs, *(raw or [])]}:
         check_writable(folder)
 
     console = Console(stderr=True)
     num_failed = 0
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining()
-    # On a terminal the bar makes way for printed lines; a pipe must get them itself.
-    redirect = sys.stdout.isatty()
-    with Progress(*columns, console=console, transient=True, redirect_stdout=redirect) as progress:
+    progress = Progress(
+        *columns,
+        console=console,
+        transient=True,
+        # On a terminal the bar makes way for printed lines; a pipe must get them itself.
+        redirect_stdout=sys.stdout.isatty(),
+    )
+    with progress if console.is_terminal else contextlib.nullcontext():
         task = progress.add_task(f"loading {args.network}", total=None)
         stills = _load(args, num_pictures=len(inputs))
         try:

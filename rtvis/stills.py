@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -238,7 +238,9 @@ class Stills:
         warnings: list[str] = []
         for rank, row in enumerate(rows):
             path = numbered(job.output, rank)
-            files[path] = encode_image(path, draw_cam(job, row.cam_HW, request.style))
+            files[path] = encode_image(
+                path, draw_cam(job.image_HW3, job.crop, row.cam_HW, request.style)
+            )
             share = float(row.scores_K.softmax(0)[row.class_index])
             name = class_text(row.class_index, self.engine)
             lines.append(f"{name}, softmax {share:.3f}, score {row.scores_K[row.class_index]:.3g}")
@@ -276,7 +278,8 @@ class Stills:
 
     def _write_backprop(self, job: _Job, row: "_Row", request: BackpropRequest) -> Outcome:
         picture = display.BACKPROP_DISPLAYS[request.display](row.backprop_CHW.float())
-        files = {job.output: encode_image(job.output, _to_bgr(picture))}
+        rgb_HW3 = display.to_bytes(picture).expand(3, -1, -1).permute(1, 2, 0)
+        files = {job.output: encode_image(job.output, _bgr_on_host(rgb_HW3))}
         selection = row.selection
         assert selection.layer is not None
         assert selection.unit is not None
@@ -367,25 +370,25 @@ class _Row:
         )
 
 
-def draw_cam(job: _Job, cam_HW: Tensor, style: CamStyle) -> ImageU8:
+def draw_cam(image_HW3: ImageU8, crop: Crop, cam_HW: Tensor, style: CamStyle) -> ImageU8:
     """A CAM over its picture, uint8 BGR at the picture's size; what was cropped off is dimmed."""
     device = cam_HW.device
-    image_3HW = torch.from_numpy(job.image_HW3).to(device).permute(2, 0, 1).float() / 255
-    height, width = image_3HW.shape[1:]
-    rows = _pixels(job.crop.top, job.crop.height, height)
-    columns = _pixels(job.crop.left, job.crop.width, width)
-    size = rows.stop - rows.start, columns.stop - columns.start
-    share_HW = display.cam_share(cam_HW, size)
+    bytes_HW3 = torch.from_numpy(image_HW3).to(device)
+    height, width = image_HW3.shape[:2]
+    rows = _pixels(crop.top, crop.height, height)
+    columns = _pixels(crop.left, crop.width, width)
+    share_HW = display.cam_share(cam_HW, (rows.stop - rows.start, columns.stop - columns.start))
     if style == "heat":
-        index = (share_HW * 255).to(torch.int32).reshape(-1)
-        seen_3HW = colormap("turbo", device).index_select(0, index).T.reshape(3, *size)
-        drawn_3HW = torch.zeros_like(image_3HW)
+        index = (share_HW * 255).to(torch.int32)
+        seen_HW3 = colormap("turbo", device).index_select(0, index.flatten())
+        seen_HW3 = seen_HW3.reshape(*share_HW.shape, 3)
+        drawn_HW3 = torch.zeros_like(bytes_HW3)
     else:
         draw = display.overlay_alpha if style == "overlay" else display.overlay_blend
-        seen_3HW = draw(image_3HW[:, rows, columns], share_HW)
-        drawn_3HW = display.dim_outside(image_3HW, (rows, columns))
-    drawn_3HW[:, rows, columns] = seen_3HW
-    return _to_bgr(drawn_3HW)
+        seen_HW3 = draw(bytes_HW3[rows, columns].float() / 255, share_HW)
+        drawn_HW3 = display.dim_outside(bytes_HW3, (rows, columns))
+    drawn_HW3[rows, columns] = display.to_bytes(seen_HW3)
+    return _bgr_on_host(drawn_HW3)
 
 
 def _pixels(start: float, length: float, limit: int) -> slice:
@@ -394,10 +397,9 @@ def _pixels(start: float, length: float, limit: int) -> slice:
     return slice(first, min(max(round(start + length), first + 1), limit))
 
 
-def _to_bgr(picture_CHW: Tensor) -> ImageU8:
-    words_HW: npt.NDArray[Any] = display.pack_rgb(picture_CHW).cpu().numpy().astype("<i4")
-    bytes_HW4 = words_HW.view(np.uint8).reshape(*words_HW.shape, 4)
-    return np.ascontiguousarray(bytes_HW4[:, :, :3])
+def _bgr_on_host(rgb_HW3: Tensor) -> ImageU8:
+    image: ImageU8 = np.ascontiguousarray(rgb_HW3.flip(2).cpu().numpy())
+    return image
 
 
 def _refuse_to_replace(source: Path, files: dict[Path, bytes]) -> None:

@@ -43,29 +43,31 @@ def list_inputs(names: Sequence[str]) -> list[Path]:
     return list(paths)
 
 
-def plan_outputs(inputs: Sequence[Path], output: str) -> list[Path]:
+def plan_outputs(
+    inputs: Sequence[Path], output: str, *, suffixes: Sequence[str] = OUTPUT_SUFFIXES
+) -> list[Path]:
     """The name that each input's results are derived from, by `numbered` or as it is.
 
-    For one input that is `output`, with `.png` if it names no format. For several, or where
-    `output` is a folder or ends in a slash, they are named as the inputs are, in that folder;
-    inputs of the same name but another suffix or folder keep what tells them apart.
+    For one input that is `output`, with the first of `suffixes` if it ends in none of them. For
+    several, or where `output` is a folder or ends in a slash, they are named as the inputs are,
+    in that folder; inputs of one name but another suffix or folder keep what tells them apart.
 
     Raises:
         SinkError: `output` is a file where a folder is needed.
     """
     target = Path(output).expanduser()
     if len(inputs) == 1 and not target.is_dir() and not output.endswith(("/", os.sep)):
-        known = target.suffix.lower() in OUTPUT_SUFFIXES
-        return [target if known else target.with_name(target.name + ".png")]
+        known = target.suffix.lower() in suffixes
+        return [target if known else target.with_name(target.name + suffixes[0])]
     if target.exists() and not target.is_dir():
         raise SinkError(
-            f"{target}: is a file, and {len(inputs)} pictures need a folder; name another --output"
+            f"{target}: is a file, and {len(inputs)} pictures need a folder; name another"
         )
     for name_of in (_stem, _name, _whole_path):
         names = [name_of(path) for path in inputs]
         if len(set(names)) == len(names):
             break
-    return [target / f"{name}.png" for name in names]
+    return [target / f"{name}{suffixes[0]}" for name in names]
 
 
 def _stem(path: Path) -> str:
