@@ -56,5 +56,5 @@ if [ -n "$certificate" ] && [ -f "$certificate" ]; then
     set -- -v "$certificate:/run/host-ca.crt:ro" -v "$work/pip.conf:/etc/pip.conf:ro"
 fi
 echo "building $tag from $file with buildah"
-buildah bud --pull-never --format docker "$@" \
+buildah bud --layers --pull-never --format docker "$@" \
     ${TORCH_INDEX:+--build-arg TORCH_INDEX="$TORCH_INDEX"} -t "$tag" -f "$file" .
