@@ -1,5 +1,7 @@
 """`rtvis.load`: from a network's name to an engine."""
 
+from collections.abc import Sequence
+
 import rtvis.methods  # noqa: F401 - registers the CAM methods
 from rtvis.engine.engine import CompileMode, Engine
 from rtvis.engine.models import load_network
@@ -12,7 +14,10 @@ def load(
     device: str = "auto",
     dtype: str = "float32",
     size: tuple[int, int] | None = None,
-    labels: str | None = None,
+    labels: str | Sequence[str] | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+    trust_pickle: bool = False,
     compile: CompileMode = "auto",  # noqa: A002 - the flag's name everywhere
     batch_size: int = 1,
 ) -> Engine:
@@ -25,7 +30,10 @@ def load(
         device: "auto", "cpu", "cuda" or "cuda:n".
         dtype: "float32", "float16", "bfloat16" or "float64".
         size: (height, width) of the network's input; default: the network's own.
-        labels: A file with one class name a line.
+        labels: A file with one class name a line (or JSON), or the names themselves.
+        mean: Subtracted from pictures in 0..1, per channel; default: the network's own.
+        std: They are divided by this.
+        trust_pickle: Load pickled whole models too, which runs code from their file.
         compile: "auto" compiles in the background while the eager form serves; "off" does not.
         batch_size: Pictures per call that the compiled form is made for.
 
@@ -34,5 +42,13 @@ def load(
         WeightsError: The weights cannot be read, had, or belong to another network.
         DeviceError: The device does not exist or has not enough memory.
     """
-    loaded = load_network(network, weights=weights, labels=labels, size=size)
+    loaded = load_network(
+        network,
+        weights=weights,
+        labels=labels,
+        size=size,
+        mean=mean,
+        std=std,
+        trust_pickle=trust_pickle,
+    )
     return Engine(loaded, device=device, dtype=dtype, compile=compile, batch_size=batch_size)

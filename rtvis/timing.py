@@ -53,11 +53,11 @@ class StageClock:
             self._add(name, (time.perf_counter() - started) * 1e3)
             return
         pending = self._pending.get(name)
-        if pending is not None and pending[1].query():
+        if pending is not None and pending[1].query():  # type: ignore[no-untyped-call]
             self._add(name, pending[0].elapsed_time(pending[1]))
             pending = None
-        start = torch.cuda.Event(enable_timing=True)
-        end = torch.cuda.Event(enable_timing=True)
+        start = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
+        end = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
         start.record()
         yield
         end.record()
