@@ -174,8 +174,14 @@ def test_the_readme_names_only_targets_flags_and_files_that_exist() -> None:
     assert set(re.findall(r"\bmake ([a-z]+(?:-[a-z]+)*)", readme)) <= TARGETS
     links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#\s]+)", readme)
     assert {link for link in links if not (ROOT / link).exists()} == set()
-    options = subprocess.run(
-        [sys.executable, "main.py", "--help"], cwd=ROOT, capture_output=True, text=True, check=True
-    ).stdout
-    named = set(re.findall(r"main\.py[^\n`]*?(--[a-z][a-z-]*)", readme))
-    assert {flag for flag in named if flag not in options} == set()
+    for script in ("main.py", "gradcam.py", "guided_backprop.py"):
+        lines = [line for line in readme.splitlines() if script in line]
+        if script == "main.py":
+            lines += re.findall(r'make run ARGS="(.*?)"', readme)
+        used = {flag for line in lines for flag in re.findall(r"(?<!\S)--?[a-z][a-z-]*", line)}
+        assert used
+        shown = subprocess.run(
+            [sys.executable, script, "--help"], cwd=ROOT, capture_output=True, text=True, check=True
+        ).stdout
+        known = set(re.findall(r"--?[a-z][a-z-]*", shown))
+        assert used - known == set(), script
