@@ -9,7 +9,7 @@
 #       -v /tmp/.X11-unix:/tmp/.X11-unix -v rtvis-cache:/cache rtvis
 # A webcam: --device /dev/video0 --group-add video, then --stream 0.
 
-FROM debian:bookworm-slim
+FROM debian:bookworm-slim AS base
 
 # gcc and Python.h: Triton builds a launcher for its kernels on the machine that it runs on, and
 # torch.compile builds C++. The libraries are what OpenCV's wheel expects.
@@ -20,11 +20,16 @@ RUN apt-get update \
  && useradd --uid 1000 --create-home rtvis \
  && mkdir /cache /data && chown rtvis /cache /data && chmod 1777 /cache
 
-# Only pyproject.toml comes before this step: a change of the code does not install torch again.
-COPY pyproject.toml /app/
+# Only the list of dependencies decides whether torch is installed anew: neither a change of the code
+# nor one of the linters' settings does.
+FROM base AS requirements
+COPY pyproject.toml /
+RUN python3 -c "import tomllib; p = tomllib.load(open('/pyproject.toml', 'rb'))['project']; \
+print(*p['dependencies'], *p['optional-dependencies']['cuda'], sep='\n')" > /requirements.txt
+
+FROM base
+COPY --from=requirements /requirements.txt /app/
 RUN python3 -m venv /opt/venv \
- && python3 -c "import tomllib; p = tomllib.load(open('/app/pyproject.toml', 'rb'))['project']; \
-print(*p['dependencies'], *p['optional-dependencies']['cuda'], sep='\n')" > /app/requirements.txt \
  && /opt/venv/bin/pip install --no-cache-dir -r /app/requirements.txt
 
 COPY . /app
