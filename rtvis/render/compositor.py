@@ -18,7 +18,7 @@ from rtvis.render.readout import Readout, pack_readout, subject_of, unpack_reado
 from rtvis.render.regions import Regions, target_rect
 from rtvis.render.scene import Scene
 from rtvis.render.text import Run
-from rtvis.render.wording import backward_message, hover_text
+from rtvis.render.wording import backward_message, class_name, hover_text
 
 _NOTHING = Target(kind="none")
 
@@ -59,7 +59,8 @@ class Compositor:
             tuple(plan.panes.items()),
             tuple(plan.images.items()),
             plan.grid.area if plan.grid is not None else None,
-            "classes" in plan.panes,
+            plan.layer.map_size == (1, 1) if plan.layer is not None else None,
+            plan.patches,
         )
         fresh = self._chrome.begin(geometry, plan.size)
         Regions(self._chrome, scene, plan, readout).draw(fresh=fresh)
@@ -181,7 +182,9 @@ class Compositor:
                 palette=palette,
             )
             self._fade_if_stale(scene, plan.grid.area)
-        self._draw_unit(scene, plan, maps_CHW, palette)
+            self._draw_captions(scene, plan)
+        if plan.layer.map_size != (1, 1):
+            self._draw_unit(scene, plan, maps_CHW, palette)
         if not backward_message(scene, readout):
             rect = plan.images["backprop"]
             how = view.backprop_display
@@ -207,7 +210,7 @@ class Compositor:
         )
         self._fade_if_stale(scene, rect)
         height, width = maps_CHW.shape[1:]
-        if height * width > 1 and scene.view.backward_shown:
+        if scene.view.backward_shown:
             panes.mark_neuron(
                 self._canvas_HW,
                 rect,
@@ -216,6 +219,20 @@ class Compositor:
                 colour=lut.SOURCE,
                 thickness=plan.metrics.line,
             )
+
+    def _draw_captions(self, scene: Scene, plan: Layout) -> None:
+        """Names of the classes under their cells."""
+        grid = plan.grid
+        if grid is None or not grid.caption_height or scene.labels is None:
+            return
+        for first in range(grid.first, grid.last, grid.num_cols):
+            last = min(first + grid.num_cols, grid.last)
+            names = tuple(class_name(scene.labels, unit) for unit in range(first, last))
+            tile = grid.tile(first)
+            assert tile is not None, "rows in sight begin with a tile in sight"
+            row_HW = self._overlays.captions(f"row {first}", names, plan.metrics, grid)
+            rect = Rect(tile.bottom, tile.left, row_HW.shape[0], row_HW.shape[1])
+            self._canvas_HW[rect.rows, rect.columns] = row_HW
 
     def _draw_patches(self, scene: Scene, plan: Layout) -> None:
         """What the neuron sees, and the backward picture there, below the unit's numbers."""
@@ -227,7 +244,7 @@ class Compositor:
         frame_size = scene.image_HW3.shape[0], scene.image_HW3.shape[1]
         crop = result.crop or Crop(top=0, left=0, height=frame_size[0], width=frame_size[1])
         for rect, source in zip(plan.patches, ("picture", "backward"), strict=True):
-            index_Y, index_X, inside_HW = panes.seen_pixels(
+            index_Y, index_X = panes.seen_pixels(
                 result.position_B2[scene.batch_index],
                 layer=layer,
                 input_size=input_size,
@@ -243,8 +260,7 @@ class Compositor:
                 patch_HW3 = display.to_bytes(shown).permute(1, 2, 0).expand(-1, -1, 3)
             else:
                 continue
-            words_HW = display.pack_bytes(patch_HW3)
-            self._canvas_HW[rect.rows, rect.columns] = torch.where(inside_HW, words_HW, lut.PANEL)
+            self._canvas_HW[rect.rows, rect.columns] = display.pack_bytes(patch_HW3)
             self._fade_if_stale(scene, rect)
 
     def _fade_if_stale(self, scene: Scene, rect: Rect) -> None:

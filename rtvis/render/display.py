@@ -152,14 +152,14 @@ def cam_share(cam_HW: Tensor, size: tuple[int, int]) -> Tensor:
 def overlay_alpha(image_HW3: Tensor, cam_HW: Tensor) -> Tensor:
     """Turbo over the picture, as opaque as the CAM is strong.
 
-    With s the CAM's share of its maximum: a = 0.8 s; picture (1 - a) + turbo(s) a. Where there
+    With s the CAM's share of its maximum: a = 0.85 s^1.5; picture (1 - a) + turbo(s) a. Where there
     is no evidence the picture is untouched.
 
     Args:
         image_HW3: float32 RGB, 0..1.
         cam_HW: float32, 0..1, of the same size.
     """
-    alpha_HW1 = 0.8 * cam_HW[..., None]
+    alpha_HW1 = (0.85 * cam_HW * cam_HW.sqrt())[..., None]
     return torch.lerp(image_HW3, _mapped("turbo", cam_HW), alpha_HW1)
 
 

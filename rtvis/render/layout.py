@@ -49,6 +49,10 @@ class Metrics:
     pad: int
     line: int
     """Thickness of outlines."""
+    tile_gap: int
+    """Between the maps of a grid."""
+    scale_width: int
+    """Of a colour scale with its numbers, beside an enlarged map."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -155,7 +159,7 @@ class Layout:
     def position_at(self, x: int, y: int) -> tuple[int, int] | None:
         """(row, column) of the enlarged map under a pixel; None outside it."""
         image = self.images["unit"]
-        if self.layer is None or not image.contains(x, y):
+        if self.layer is None or self.layer.map_size == (1, 1) or not image.contains(x, y):
             return None
         map_height, map_width = self.layer.map_size
         row = (y - image.top) * map_height // image.height
@@ -202,6 +206,8 @@ def metrics_for(size: tuple[int, int]) -> Metrics:
         row=px(text + 11),
         pad=px(8),
         line=px(2),
+        tile_gap=px(3),
+        scale_width=measure("−0.000", px(text)) + px(8 + 14),
     )
 
 
@@ -300,11 +306,11 @@ def _panes(size: tuple[int, int], metrics: Metrics) -> tuple[dict[str, Rect], di
     gap, scale = metrics.gap, metrics.scale
     header = Rect(0, 0, metrics.title + 2 * gap, width)
     status = Rect(height - metrics.title, 0, metrics.title, width)
-    body = Rect(header.bottom, gap, status.top - header.bottom, width - 2 * gap)
+    body = Rect(header.bottom, gap, status.top - gap // 2 - header.bottom, width - 2 * gap)
 
     # Left: three panes of equal height, as wide as a square picture and a colour scale need.
     third = (body.height - 2 * gap) // 3
-    ideal = third - metrics.title + 64 * scale
+    ideal = third - metrics.title + metrics.scale_width
     left_width = round(min(max(ideal, 0.17 * width, 200 * scale), 0.26 * width))
     panes = {"header": header}
     for index, name in enumerate(("input", "unit", "backprop")):
@@ -386,9 +392,7 @@ def _give_rows(
 
 def _unit_area(content: Rect, metrics: Metrics) -> Rect:
     """Where the enlarged map may go: the content without the colour scale at its right."""
-    return Rect(
-        content.top, content.left, content.height, content.width - round(58 * metrics.scale)
-    )
+    return Rect(content.top, content.left, content.height, content.width - metrics.scale_width)
 
 
 DETAIL_ROWS: Final = 7
@@ -435,7 +439,7 @@ def _grid(
             (2, 5),
             area,
             min_tile=3,
-            gap=metrics.line,
+            gap=metrics.pad,
             caption_height=metrics.row,
             scroll=scroll,
         )
@@ -445,7 +449,7 @@ def _grid(
         layer.map_size,
         area,
         min_tile=round(24 * metrics.scale),
-        gap=metrics.line,
+        gap=metrics.tile_gap,
         scroll=scroll,
     )
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rtvis.render import lut
 from rtvis.render.chrome import Brush
-from rtvis.render.grid import Rect
+from rtvis.render.grid import Grid, Rect
 from rtvis.render.layout import Metrics
 from rtvis.render.scene import Binding
 from rtvis.render.text import SEMIBOLD, Run, line_width, measure
@@ -39,6 +39,17 @@ class Overlays:
             brush.line(inner, runs, metrics.text)
 
         return self._picture(name, (runs, size), size, draw)
+
+    def captions(self, name: str, names: tuple[str, ...], metrics: Metrics, grid: Grid) -> Tensor:
+        """The names below one row of cells: packed pixels [caption height, row width]."""
+        size = (grid.caption_height, len(names) * grid.pitch_x - (grid.pitch_x - grid.tile_width))
+
+        def draw(brush: Brush) -> None:
+            for col, text in enumerate(names):
+                cell = Rect(0, col * grid.pitch_x, grid.caption_height, grid.tile_width)
+                brush.line(cell, (Run(text, lut.DIM),), metrics.text, align=0.5)
+
+        return self._picture(name, (names, size, metrics), size, draw)
 
     def help(
         self, bindings: tuple[Binding, ...], metrics: Metrics, size: tuple[int, int]

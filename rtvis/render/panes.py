@@ -180,10 +180,11 @@ def seen_pixels(
     picture_size: tuple[int, int],
     crop: Crop | None,
     size: tuple[int, int],
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor]:
     """Which pixels of a picture lie in one neuron's receptive field.
 
     The field's centre is taken to lie at (position + 1/2) strides, exact for symmetric padding.
+    A field that reaches beyond the input is moved inside, so that the window is always full.
 
     Args:
         position_2: int64 (row, column) on the device.
@@ -194,23 +195,20 @@ def seen_pixels(
         size: (height, width) wanted.
 
     Returns:
-        index_Y and index_X, int64: rows and columns of the picture; inside_HW, bool: False where
-        the field reaches beyond it.
+        index_Y and index_X, int64: rows and columns of the picture.
     """
     crop = crop or Crop(top=0, left=0, height=picture_size[0], width=picture_size[1])
     starts, lengths = (crop.top, crop.left), (crop.height, crop.width)
-    inside: list[Tensor] = []
     index: list[Tensor] = []
     for axis in (0, 1):
         zoom = lengths[axis] / input_size[axis]
-        # A field far larger than the input would show little but what lies outside.
-        field = min(layer.receptive_field[axis], 1.25 * input_size[axis])
+        field = min(layer.receptive_field[axis], input_size[axis])
         share = (torch.arange(size[axis], device=position_2.device) + 0.5) / size[axis] - 0.5
         centre = (position_2[axis] + 0.5) * layer.stride[axis]
+        centre = centre.clamp(field / 2, input_size[axis] - field / 2)
         at = (starts[axis] + (centre + share * field) * zoom).floor()
-        inside.append((at >= 0) & (at < picture_size[axis]))
         index.append(at.clamp(0, picture_size[axis] - 1).to(torch.int64))
-    return index[0], index[1], inside[0][:, None] & inside[1][None, :]
+    return index[0], index[1]
 
 
 def outline(canvas_HW: Tensor, rect: Rect, colour: int, thickness: int) -> None:

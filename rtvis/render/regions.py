@@ -110,11 +110,11 @@ class Regions:
 
         def chip_colours(chip: Chip) -> tuple[int | None, int, int]:
             if chip.layer is None:
-                return None, lut.FAINT, 400
+                return None, lut.DIM, 400
             if chip.layer == chosen:
                 return lut.SELECTED, lut.BACKGROUND, SEMIBOLD
             ground = lut.RAISED if chip.layer == hovered else None
-            return ground, lut.TEXT if chip.layer == hovered else lut.DIM, 400
+            return ground, lut.TEXT, 400
 
         def draw(brush: Brush) -> None:
             for chip in strip.chips:
@@ -161,13 +161,8 @@ class Regions:
                 wording.dim("   "),
                 wording.bright(wording.number(readout.value) if readout.seq >= 0 else ""),
             ),
-            "backprop": (wording.dim("backward"),),
-            "grid": (
-                wording.bright(layout.layer.name if layout.layer is not None else ""),
-                wording.dim(
-                    f"    {wording.layer_facts(layout.layer)}" if layout.layer is not None else ""
-                ),
-            ),
+            "backprop": (wording.dim("" if scene.stale_since_ns else "backward"),),
+            "grid": (wording.bright(layout.layer.name if layout.layer is not None else ""),),
             "classes": (wording.dim("top classes"),),
             "details": (
                 wording.dim("unit "),
@@ -178,7 +173,7 @@ class Regions:
         old = Run("", lut.DIM)
         if scene.stale_since_ns:
             since = wording.age(scene.now_ns, scene.stale_since_ns)
-            old = Run(f"   {since} old", lut.WARNING)
+            old = Run(f"  {since} old", lut.WARNING)
         for pane, runs in titles.items():
             if pane not in layout.panes:
                 continue
@@ -189,11 +184,13 @@ class Regions:
                 if bar.contains(button.rect.left, button.rect.top)
             ]
             right = min([*lefts, bar.right - metrics.pad // 2]) - metrics.pad // 2
-            if pane == "grid":
+            if pane == "grid" and layout.grid is not None:
                 right -= self._scale_width + metrics.pad
             left = bar.left + metrics.pad
             rect = Rect(bar.top, left, metrics.title, max(right - left, 0))
             shown = (*runs, old) if pane in {"unit", "backprop", "grid"} else runs
+            if pane == "grid" and layout.layer is not None:
+                shown = (*shown, wording.dim(f"    {wording.layer_facts(layout.layer)}"))
             self.chrome.text(f"title {pane}", rect, shown, metrics.text)
             self._buttons(pane, lut.PANEL)
 
@@ -249,7 +246,8 @@ class Regions:
         ramp = self._ramp(signed=signed)
         high = max(readout.unit_high, -readout.unit_low, 0.0)
         left = image.right + metrics.pad * 3 // 4
-        rect = Rect(image.top, left, image.height, round(52 * metrics.scale))
+        room = metrics.scale_width - metrics.pad * 3 // 4
+        rect = Rect(image.top, left, image.height, room)
         marks = [(0.0, high), (1.0, -high if signed else 0.0)]
         if signed:
             marks.insert(1, (0.5, 0.0))
@@ -265,7 +263,11 @@ class Regions:
                 row = Rect(top, bar.right + 4, height, rect.right - bar.right - 4)
                 brush.line(row, (wording.dim(text),), metrics.text)
 
-        if layout.layer is not None and image.height > 3 * metrics.text:
+        if (
+            layout.layer is not None
+            and layout.layer.map_size != (1, 1)
+            and image.height > 3 * metrics.text
+        ):
             self.chrome.slot("scale unit", rect, (texts, self.scene.view.coloured), draw)
 
     def _ramp(self, *, signed: bool) -> npt.NDArray[np.int32]:
@@ -308,6 +310,33 @@ class Regions:
                 brush.paragraph(inner, text, colour, self.layout.metrics.text)
 
             self.chrome.slot(f"message {pane}", rect, text, draw)
+        if self._shows_value:
+            self._unit_value()
+
+    @property
+    def _shows_value(self) -> bool:
+        """A dense unit is one number, not a map."""
+        layer, result = self.layout.layer, self.scene.result
+        return layer is not None and layer.map_size == (1, 1) and result is not None
+
+    def _unit_value(self) -> None:
+        """The value of a dense unit, large, where others have their map."""
+        metrics = self._metric
+        pane = "grid" if self.scene.view.zoom == "unit" else "unit"
+        area = self.layout.contents[pane]
+        size = round(2.4 * metrics.text)
+        value = wording.number(self.readout.value) if self.readout.seq >= 0 else ""
+        name = self._unit_name()
+
+        def draw(brush: Brush) -> None:
+            top = area.top + (area.height - size - metrics.row) // 2
+            brush.line(
+                Rect(top, area.left, size, area.width), (wording.bright(value),), size, align=0.5
+            )
+            below = Rect(top + size + metrics.gap // 2, area.left, metrics.row, area.width)
+            brush.line(below, (wording.dim(name),), metrics.text, align=0.5)
+
+        self.chrome.slot("unit value", area, (value, name), draw)
 
     def _classes(self) -> None:
         layout, metrics, scene = self.layout, self._metric, self.scene
@@ -342,8 +371,10 @@ class Regions:
                 brush.line(right, (Run(text, colour, weight),), metrics.text, align=1.0)
                 thick = round(4 * metrics.scale)
                 track = Rect(words.bottom, rect.left, thick, rect.width)
-                brush.fill(track, lut.RAISED if not lit else 0x3A404C)
                 bar = Rect(track.top, track.left, thick, bar_width)
+                if not name:
+                    return
+                brush.fill(track, lut.RAISED if not lit else 0x3A404C)
                 brush.fill(bar, lut.TEXT if strong else lut.FAINT)
 
             content = (name, text, lit, strong, pinned, bar_width)
@@ -368,7 +399,7 @@ class Regions:
                 brush.line(room, (wording.bright(value),), metrics.text, align=1.0)
 
         self.chrome.slot("details", rect, rows, draw)
-        captions = ("what it sees", "backward there")
+        captions = ("what it sees", "backward")
         for index, (patch, caption) in enumerate(zip(layout.patches, captions, strict=False)):
             # The panel behind the patch and its caption, wiped when the layer changes.
             whole = Rect(patch.top - metrics.row, patch.left, metrics.row, patch.width)
