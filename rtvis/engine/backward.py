@@ -6,7 +6,7 @@ numbers and never the graph. Only gradients with respect to activations are comp
 have none, ever.
 
 Rules (tx is held against the ReLU's output y, tg against the gradient g that arrives; what passes
-is `where((y > tx) & (g > tg), g, 0)`; y > 0 just where the input is, and y is in memory anyway):
+is `where(y > tx, max(g, tg), 0)`; y > 0 just where the input is, and y is in memory anyway):
 
 | rule | tx | tg | source |
 |---|---|---|---|
@@ -43,8 +43,9 @@ class Seeds(NamedTuple):
 
     site_B: Tensor
     """int64: index of the layer; -1 for none."""
-    unit_B: Tensor
-    """int64."""
+    unit_BU: Tensor
+    """1 at the selected unit, 0 elsewhere; U is the largest number of units. A number and not an
+    index, as compares of float32 are the cheaper ones beside float32 data."""
     map_BS: Tensor
     """What to add to the unit's gradient, its rows laid end to end; S is the largest map's size.
     Counts at the node: already divided by a folded batch norm's scale."""
@@ -101,9 +102,8 @@ def walk_down(
 def _seed_at(site: Site, shape: tuple[int, ...], seeds: Seeds, batch: int) -> Tensor:
     """The seed that this layer's node gets: zero everywhere unless it is the selected one."""
     height, width = site.layer.map_size
-    here_B = seeds.site_B == site.layer.index
-    units_C = torch.arange(site.layer.num_units, device=seeds.unit_B.device)
-    chosen_BC = here_B[:, None] & (units_C == seeds.unit_B[:, None])
+    here_B = (seeds.site_B == site.layer.index).to(seeds.unit_BU.dtype)
+    chosen_BC = seeds.unit_BU[:, : site.layer.num_units] * here_B[:, None] > 0
     map_BS = seeds.map_BS[:, : height * width]
     if site.layer.kind == "conv":
         map_B1HW = map_BS.reshape(batch, 1, height, width)

@@ -19,7 +19,7 @@ from rtvis.engine.vjps import Env, Thresholds
 
 aten = torch.ops.aten
 
-SEED_INPUTS = ("site_B", "unit_B", "map_BS", "tx", "tg")
+SEED_INPUTS = ("site_B", "unit_BU", "map_BS", "tx", "tg")
 
 
 def build_pieces(
@@ -48,7 +48,8 @@ def build_pieces(
     by_node = {site.node: site for site in sites}
     batch = int(x.meta["val"].shape[0])
     largest = max(site.layer.map_size[0] * site.layer.map_size[1] for site in sites)
-    builder = _Builder(flat, mode, live, by_node, batch, largest)
+    most_units = max(site.layer.num_units for site in sites)
+    builder = _Builder(flat, mode, live, by_node, batch, largest, most_units)
     segments: list[Segment] = []
     for bottom, top in itertools.pairwise(cuts):
         stretch = order[order.index(bottom) + 1 : order.index(top) + 1]
@@ -75,6 +76,7 @@ def build_pieces(
         batch=batch,
         num_classes=int(scores.meta["val"].shape[1]),
         largest_map=largest,
+        most_units=most_units,
     )
 
 
@@ -137,6 +139,7 @@ class _Builder:
         sites: dict[fx.Node, Site],
         batch: int,
         largest_map: int,
+        most_units: int,
     ) -> None:
         self._flat = flat
         self._mode = mode
@@ -145,6 +148,7 @@ class _Builder:
         self._batch = batch
         self._dtype = flat.module.graph.find_nodes(op="placeholder")[0].meta["val"].dtype
         self._largest_map = largest_map
+        self._most_units = most_units
 
     def forward(self, wanted: list[fx.Node]) -> Piece:
         graph = fx.Graph()
@@ -179,10 +183,11 @@ class _Builder:
         with self._mode:
             g = torch.empty_like(top.meta["val"])
             # One tensor each: make_fx tells its inputs apart by identity.
-            site_B, unit_B = (torch.empty(self._batch, dtype=torch.int64) for _ in range(2))
+            site_B = torch.empty(self._batch, dtype=torch.int64)
+            unit_BU = torch.empty(self._batch, self._most_units, dtype=self._dtype)
             map_BS = torch.empty(self._batch, self._largest_map, dtype=self._dtype)
             tx, tg = (torch.empty((), dtype=self._dtype) for _ in range(2))
-        examples = (g, site_B, unit_B, map_BS, tx, tg)
+        examples = (g, site_B, unit_BU, map_BS, tx, tg)
         outputs = (bottom.name, *(node.name for node in nodes))
         return self._trace(name, stretch, call, ("g", *SEED_INPUTS), examples, outputs)
 
@@ -190,7 +195,7 @@ class _Builder:
         """The plain gradient of a class score at one layer, and nothing below it."""
         above = order[order.index(cam_site.node) + 1 : order.index(scores) + 1]
         num_classes = int(scores.meta["val"].shape[1])
-        plain = Thresholds(0.0, -torch.inf)  # type: ignore[arg-type]  # constants in this piece
+        plain = Thresholds(0.0, -torch.inf)
 
         def call(env: Env, class_B: Tensor) -> list[Tensor]:
             classes_K = torch.arange(num_classes, device=class_B.device)

@@ -79,6 +79,8 @@ class Pieces:
     num_classes: int
     largest_map: int
     """S of `Seeds.map_BS`."""
+    most_units: int
+    """U of `Seeds.unit_BU`."""
 
     def all_pieces(self) -> list[Piece]:
         """In the order in which compiling them helps most."""

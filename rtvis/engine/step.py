@@ -98,6 +98,7 @@ class Step:
         self._runners: dict[str, Runner] = {p.name: p.run_eager for p in pieces.all_pieces()}
         self._zeros = [_no_gradient(s.backward, device) for s in pieces.segments]
         self._sites = pieces.sites
+        self._units_U = torch.arange(pieces.most_units, device=device)
         self._affines = [_affine(s, s.node.meta["val"].dtype, device) for s in pieces.sites]
 
     def replace_runner(self, piece: Piece, runner: Runner) -> None:
@@ -191,7 +192,7 @@ class Step:
         none_B = torch.full_like(class_B, -1)
         data = {
             "site_B": none_B,
-            "unit_B": none_B,
+            "unit_BU": scores_BK.new_zeros(pieces.batch, pieces.most_units),
             "map_BS": scores_BK.new_zeros(pieces.batch, pieces.largest_map),
             "tx": scores_BK.new_zeros(()),
             "tg": scores_BK.new_full((), -torch.inf),
@@ -215,7 +216,7 @@ class Step:
         top = pieces.segment_of(site)
         data = {
             "site_B": torch.full_like(unit_B, site.layer.index),
-            "unit_B": unit_B,
+            "unit_BU": (self._units_U == unit_B[:, None]).to(seed_BS.dtype),
             "map_BS": seed_BS,
             "tx": amount_B5[0, 3].to(seed_BS.dtype),
             "tg": amount_B5[0, 4].to(seed_BS.dtype),

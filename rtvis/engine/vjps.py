@@ -11,10 +11,10 @@ aten = torch.ops.aten
 
 
 class Thresholds(NamedTuple):
-    """The rule as data: two tensors without dimensions, on the device."""
+    """The rule as data: two tensors without dimensions, on the device; numbers make it fixed."""
 
-    tx: Tensor
-    tg: Tensor
+    tx: Tensor | float
+    tg: Tensor | float
 
 
 Env = dict[fx.Node, Any]
@@ -33,7 +33,7 @@ def _value(env: Env, argument: Any) -> Any:
 def _relu(node: fx.Node, env: Env, g: Tensor, t: Thresholds) -> list[tuple[fx.Node, Tensor]]:
     source = node.args[0]
     assert isinstance(source, fx.Node)
-    return [(source, torch.where((env[node] > t.tx) & (g > t.tg), g, 0.0))]
+    return [(source, torch.where(env[node] > t.tx, _clamped(g, t), 0.0))]
 
 
 def _hardtanh(node: fx.Node, env: Env, g: Tensor, t: Thresholds) -> list[tuple[fx.Node, Tensor]]:
@@ -41,12 +41,18 @@ def _hardtanh(node: fx.Node, env: Env, g: Tensor, t: Thresholds) -> list[tuple[f
     low: Any = node.args[1] if len(node.args) > 1 else -1.0
     high: Any = node.args[2] if len(node.args) > 2 else 1.0
     y = env[node]
-    inside = (y > t.tx + low) & (y < high - t.tx)
-    return [(source, torch.where(inside & (g > t.tg), g, 0.0))]
+    # One choice within another: masks that are combined first cost three times as much.
+    below_high = torch.where(y < high - t.tx, _clamped(g, t), 0.0)
+    return [(source, torch.where(y > t.tx + low, below_high, 0.0))]
+
+
+def _clamped(g: Tensor, t: Thresholds) -> Tensor:
+    """What the rule lets through of the gradient itself."""
+    return torch.maximum(g, t.tg) if isinstance(t.tg, Tensor) else g.clamp(min=t.tg)
 
 
 def _smooth(node: fx.Node, env: Env, g: Tensor, t: Thresholds) -> list[tuple[fx.Node, Tensor]]:
-    return generic(node, env, torch.where(g > t.tg, g, 0.0), t)
+    return generic(node, env, _clamped(g, t), t)
 
 
 def _convolution(node: fx.Node, env: Env, g: Tensor, _: Thresholds) -> list[tuple[fx.Node, Tensor]]:
