@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -136,6 +137,7 @@ def test_the_readme_table_has_a_line_for_each_binding() -> None:
     table = markdown_table().splitlines()
     assert len(table) == len(BINDINGS) + 2
     assert "| z | enlarge the unit, the backward picture | View |" in table
+    assert markdown_table() in (Path(__file__).parent.parent / "README.md").read_text()
 
 
 # Moving: "middle" has 20 units
