@@ -136,10 +136,18 @@ class Chrome:
         draw: Callable[[Brush], object],
         *,
         ground: int = lut.PANEL,
+        beneath: bool = False,
     ) -> None:
-        """Show `content` in `rect`: clears it to `ground` and calls `draw` if it changed."""
+        """Show `content` in `rect`: clears it to `ground` and calls `draw` if it changed.
+
+        With `beneath`, other slots may lie on this one: they are drawn again after it.
+        """
         if self._shown.get(name) == (rect, content):
             return
+        if beneath:
+            self._shown = {
+                other: shown for other, shown in self._shown.items() if not rect.overlaps(shown[0])
+            }
         self._shown[name] = (rect, content)
         self.brush.fill(rect, ground)
         draw(self.brush)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from rtvis.data import Crop, Layer, Target
+from rtvis.data import Layer, Target
 from rtvis.render import display, lut, panes
 from rtvis.render.chrome import Chrome
 from rtvis.render.download import Downloader, Pending
@@ -15,7 +15,7 @@ from rtvis.render.layout import Layout, layout, shown_layer
 from rtvis.render.lut import Palette
 from rtvis.render.overlays import HINT, Overlays, beside
 from rtvis.render.readout import Readout, pack_readout, subject_of, unpack_readout
-from rtvis.render.regions import Regions, target_rect
+from rtvis.render.regions import Regions, patches_shown, target_rect
 from rtvis.render.scene import Scene
 from rtvis.render.text import Run
 from rtvis.render.wording import backward_message, class_name, hover_text
@@ -237,31 +237,44 @@ class Compositor:
     def _draw_patches(self, scene: Scene, plan: Layout) -> None:
         """What the neuron sees, and the backward picture there, below the unit's numbers."""
         result, layer = scene.result, plan.layer
-        if not plan.patches or layer is None or result is None or scene.image_HW3 is None:
+        if not plan.patches or layer is None or result is None:
             return
-        gradient_3HW = result.backprop_B3HW[scene.batch_index]
+        batch = scene.batch_index
+        gradient_3HW = result.backprop_B3HW[batch]
         input_size = gradient_3HW.shape[1], gradient_3HW.shape[2]
-        frame_size = scene.image_HW3.shape[0], scene.image_HW3.shape[1]
-        crop = result.crop or Crop(top=0, left=0, height=frame_size[0], width=frame_size[1])
-        for rect, source in zip(plan.patches, ("picture", "backward"), strict=True):
+        picture_shown, gradient_shown = patches_shown(scene)
+        if picture_shown and scene.image_HW3 is not None:
+            rect = plan.patches[0]
+            image_HW3 = scene.image_HW3
             index_Y, index_X = panes.seen_pixels(
-                result.position_B2[scene.batch_index],
+                result.position_B2[batch],
                 layer=layer,
                 input_size=input_size,
-                crop=crop if source == "picture" else None,
-                picture_size=frame_size if source == "picture" else input_size,
+                crop=result.crop,
+                picture_size=(image_HW3.shape[0], image_HW3.shape[1]),
                 size=(rect.height, rect.width),
             )
-            if source == "picture":
-                patch_HW3 = scene.image_HW3.index_select(0, index_Y).index_select(1, index_X)
-            elif scene.view.backward_shown:
-                patch_3HW = gradient_3HW.index_select(1, index_Y).index_select(2, index_X)
-                shown = display.BACKPROP_DISPLAYS[scene.view.backprop_display](patch_3HW.float())
-                patch_HW3 = display.to_bytes(shown).permute(1, 2, 0).expand(-1, -1, 3)
-            else:
-                continue
-            self._canvas_HW[rect.rows, rect.columns] = display.pack_bytes(patch_HW3)
-            self._fade_if_stale(scene, rect)
+            self._draw_patch(
+                scene, rect, image_HW3.index_select(0, index_Y).index_select(1, index_X)
+            )
+        if gradient_shown:
+            rect = plan.patches[1]
+            index_Y, index_X = panes.seen_pixels(
+                result.position_B2[batch],
+                layer=layer,
+                input_size=input_size,
+                crop=None,
+                picture_size=input_size,
+                size=(rect.height, rect.width),
+            )
+            patch_3HW = gradient_3HW.index_select(1, index_Y).index_select(2, index_X)
+            shown = display.BACKPROP_DISPLAYS[scene.view.backprop_display](patch_3HW.float())
+            bytes_CHW = display.to_bytes(shown)
+            self._draw_patch(scene, rect, bytes_CHW.permute(1, 2, 0).expand(-1, -1, 3))
+
+    def _draw_patch(self, scene: Scene, rect: Rect, bytes_HW3: Tensor) -> None:
+        self._canvas_HW[rect.rows, rect.columns] = display.pack_bytes(bytes_HW3)
+        self._fade_if_stale(scene, rect)
 
     def _fade_if_stale(self, scene: Scene, rect: Rect) -> None:
         if scene.stale_since_ns:

@@ -181,7 +181,8 @@ def to_bytes(image: Tensor) -> Tensor:
 
 
 def pack_bytes(bytes_HW3: Tensor) -> Tensor:
-    """Packed pixels, int32 [H, W], of an RGB picture, uint8 [H, W, 3]."""
+    """Packed pixels, int32 [H, W], of an RGB picture, uint8 [H, W, 3]. The alpha byte is not set
+    to anything in particular: nothing reads it."""
     height, width = bytes_HW3.shape[:2]
     if bytes_HW3.device.type == "cpu":
         packed_HW4 = cv2.cvtColor(np.ascontiguousarray(bytes_HW3.numpy()), cv2.COLOR_RGB2BGRA)

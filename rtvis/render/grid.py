@@ -37,6 +37,15 @@ class Rect:
         """True if the pixel lies inside."""
         return self.top <= y < self.bottom and self.left <= x < self.right
 
+    def overlaps(self, other: "Rect") -> bool:
+        """True if the two have a pixel in common."""
+        return (
+            self.top < other.bottom
+            and other.top < self.bottom
+            and self.left < other.right
+            and other.left < self.right
+        )
+
     def inset(self, pixels: int) -> "Rect":
         """The rectangle that leaves `pixels` on every side (negative: grows)."""
         return Rect(

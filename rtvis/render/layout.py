@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
-from rtvis.data import Layer, Target
+from rtvis.data import Layer, Rule, Target
 from rtvis.render.grid import Grid, Rect, fit_grid
 from rtvis.render.strip import Strip, lay_strip
 from rtvis.render.text import measure
-from rtvis.session import View
+from rtvis.session import BackpropDisplay, View
 
 MIN_SIZE: Final = (480, 640)
 """(height, width): for a smaller place the canvas has this size, and the place shrinks it."""
@@ -444,20 +444,40 @@ def _grid(
             scroll=scroll,
         )
         return named if named.tile_width >= 64 * metrics.scale else cells
-    return fit_grid(
-        layer.num_units,
-        layer.map_size,
-        area,
-        min_tile=round(24 * metrics.scale),
-        gap=metrics.tile_gap,
-        scroll=scroll,
-    )
+
+    def fit(gap: int) -> Grid:
+        return fit_grid(
+            layer.num_units,
+            layer.map_size,
+            area,
+            min_tile=round(24 * metrics.scale),
+            gap=gap,
+            scroll=scroll,
+        )
+
+    roomy = fit(metrics.tile_gap)
+    # Between small tiles a wide gap would take a tenth of the pane.
+    small = min(roomy.tile_height, roomy.tile_width) < 40 * metrics.scale
+    return fit(metrics.line) if small else roomy
+
+
+_WORDS: Final[dict[str, tuple[str, ...]]] = {
+    "pause": ("pause", "resume"),
+    "record": ("record", "stop"),
+    "save": ("save",),
+    "help": ("help",),
+    "cam": ("CAM on", "CAM off"),
+    "rule": get_args(Rule),
+    "display": get_args(BackpropDisplay),
+    "backward": ("on", "off"),
+    "colours": ("colour", "grey"),
+    "zoom": ("grid", "unit", "backward"),
+}
+"""All that a button can say: it is as wide as the longest, so that nothing moves on a click."""
 
 
 def _buttons(view: View, panes: dict[str, Rect], metrics: Metrics) -> tuple[Button, ...]:
     """Buttons stand at the right ends of title rows, the last one outermost."""
-    cam = "CAM on" if view.cam_shown else "CAM off"
-    backward = "on" if view.backward_shown else "off"
     zoomed = {"grid": "grid", "unit": "unit", "backprop": "backward"}[view.zoom]
     rows = {
         "header": (
@@ -466,11 +486,14 @@ def _buttons(view: View, panes: dict[str, Rect], metrics: Metrics) -> tuple[Butt
             ("save", "save"),
             ("help", "help"),
         ),
-        "input": (("cam-method", view.selection.cam), ("cam", cam)),
+        "input": (
+            ("cam-method", view.selection.cam),
+            ("cam", "CAM on" if view.cam_shown else "CAM off"),
+        ),
         "backprop": (
             ("rule", view.selection.rule),
             ("display", view.backprop_display),
-            ("backward", backward),
+            ("backward", "on" if view.backward_shown else "off"),
         ),
         "grid": (("colours", "colour" if view.coloured else "grey"), ("zoom", zoomed)),
     }
@@ -482,7 +505,8 @@ def _buttons(view: View, panes: dict[str, Rect], metrics: Metrics) -> tuple[Butt
         bar_height = metrics.title
         right = bar.right - metrics.gap
         for name, text in reversed(words):
-            width = measure(text, metrics.text) + 2 * (metrics.pad * 3 // 4)
+            widest = max(measure(word, metrics.text) for word in _WORDS.get(name, (text,)))
+            width = widest + 2 * (metrics.pad * 3 // 4)
             right -= width
             top = bar.top + (bar_height - height) // 2 + (gap_above if pane == "header" else 0)
             buttons.append(Button(name, Rect(top, right, height, width), text))

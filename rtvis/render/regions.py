@@ -1,5 +1,6 @@
 """Panels, titles, lists and lines of text: everything on the canvas that is drawn on the host."""
 
+from collections.abc import Hashable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from rtvis.data import Target
 from rtvis.render import lut, wording
 from rtvis.render.chrome import Brush, Chrome
 from rtvis.render.grid import Rect
-from rtvis.render.layout import Layout, Metrics, names_classes
+from rtvis.render.layout import DETAIL_ROWS, Layout, Metrics, names_classes
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Scene
 from rtvis.render.strip import Chip, short_names
@@ -64,12 +65,22 @@ class Regions:
         words += [state, wording.dim("   "), *rates]
         width = max(line_width(tuple(words), metrics.text), round(190 * metrics.scale))
         right = Rect(bar.top, first - width - 2 * metrics.gap, height, width)
+        self._bar("header", Rect(bar.top, 0, height, bar.width), right, ground=lut.BACKGROUND)
         self.chrome.text("state", right, words, metrics.text, align=1.0, ground=lut.BACKGROUND)
         left = Rect(bar.top, metrics.gap, height, right.left - 2 * metrics.gap)
         self.chrome.text(
             "header", left, wording.header(self.scene), metrics.text, ground=lut.BACKGROUND
         )
         self._buttons("header", lut.BACKGROUND)
+
+    def _bar(self, pane: str, bar: Rect, *content: Hashable, ground: int) -> None:
+        """Wipes a row of text whenever something in it has moved or gone."""
+        buttons = tuple(
+            b.rect for b in self.layout.buttons if bar.contains(b.rect.left, b.rect.top)
+        )
+        self.chrome.slot(
+            f"bar {pane}", bar, (buttons, content), lambda _: None, ground=ground, beneath=True
+        )
 
     def _buttons(self, pane: str, ground: int) -> None:
         bar = self.layout.panes[pane]
@@ -186,6 +197,12 @@ class Regions:
             right = min([*lefts, bar.right - metrics.pad // 2]) - metrics.pad // 2
             if pane == "grid" and layout.grid is not None:
                 right -= self._scale_width + metrics.pad
+            self._bar(
+                pane,
+                Rect(bar.top, bar.left, metrics.title, bar.width),
+                readout.seq >= 0,
+                ground=lut.PANEL,
+            )
             left = bar.left + metrics.pad
             rect = Rect(bar.top, left, metrics.title, max(right - left, 0))
             shown = (*runs, old) if pane in {"unit", "backprop", "grid"} else runs
@@ -309,7 +326,7 @@ class Regions:
                 colour = lut.WARNING if warn and self.scene.result is not None else lut.DIM
                 brush.paragraph(inner, text, colour, self.layout.metrics.text)
 
-            self.chrome.slot(f"message {pane}", rect, text, draw)
+            self.chrome.slot(f"message {pane}", rect, text, draw, beneath=True)
         if self._shows_value:
             self._unit_value()
 
@@ -382,35 +399,39 @@ class Regions:
 
     def _details(self) -> None:
         layout, metrics, layer = self.layout, self._metric, self.layout.layer
+        scene = self.scene
         area = layout.contents["details"]
-        if layer is None or self.scene.result is None:
-            self.chrome.slot("details", area, "", lambda _: None)
-            return
-        rows = tuple(wording.details(self.scene, layer, self.readout))
-        rect = Rect(area.top, area.left, min(len(rows) * metrics.row, area.height), area.width)
+        current = layer is not None and scene.result is not None
+        rows: tuple[tuple[str, str], ...] = ()
+        if layer is not None and current:
+            rows = tuple(wording.details(scene, layer, self.readout))
+        rect = Rect(area.top, area.left, min(DETAIL_ROWS * metrics.row, area.height), area.width)
 
         def draw(brush: Brush) -> None:
             for index, (label, value) in enumerate(rows):
                 row = Rect(rect.top + index * metrics.row, rect.left, metrics.row, rect.width)
-                if row.bottom > area.bottom:
+                if row.bottom > rect.bottom:
                     break
                 end = brush.line(row, (wording.dim(label),), metrics.text)
                 room = Rect(row.top, end + metrics.pad, row.height, row.right - end - metrics.pad)
                 brush.line(room, (wording.bright(value),), metrics.text, align=1.0)
 
         self.chrome.slot("details", rect, rows, draw)
+        shown = patches_shown(scene)
         captions = ("what it sees", "backward")
-        for index, (patch, caption) in enumerate(zip(layout.patches, captions, strict=False)):
-            # The panel behind the patch and its caption, wiped when the layer changes.
-            whole = Rect(patch.top - metrics.row, patch.left, metrics.row, patch.width)
-            shown = (wording.dim(caption if not index or self.scene.view.backward_shown else ""),)
-            self.chrome.text(f"patch {index}", whole, shown, metrics.text)
+        for index, patch in enumerate(layout.patches):
+            # The picture itself is drawn on the device; here only the panel that it leaves behind.
+            self.chrome.slot(f"patch {index}", patch, shown[index], lambda _: None)
+            above = Rect(patch.top - metrics.row, patch.left, metrics.row, patch.width)
+            words = (wording.dim(captions[index] if shown[index] else ""),)
+            self.chrome.text(f"patch title {index}", above, words, metrics.text)
 
     def _status(self) -> None:
         scene, metrics, bar = self.scene, self._metric, self.layout.panes["status"]
         rates = wording.rates(scene, metrics.text)
         width = line_width(rates, metrics.text)
         right = Rect(bar.top, bar.right - width - metrics.gap, bar.height, width)
+        self._bar("status", bar, right, ground=lut.BACKGROUND)
         self.chrome.text("rates", right, rates, metrics.text, ground=lut.BACKGROUND)
         left = Rect(bar.top, metrics.gap, bar.height, right.left - 3 * metrics.gap)
         runs: tuple[Run, ...] = ()
@@ -419,6 +440,13 @@ class Regions:
             name = names[self.layout.layer.index]
             runs = wording.status(scene, self.layout.layer, name, self.readout, metrics.text)
         self.chrome.text("status", left, runs, metrics.text, ground=lut.BACKGROUND)
+
+
+def patches_shown(scene: Scene) -> tuple[bool, bool]:
+    """Whether the picture and the backward picture of the receptive field are drawn."""
+    if scene.result is None:
+        return False, False
+    return scene.image_HW3 is not None, scene.view.backward_shown
 
 
 def target_rect(layout: Layout, target: Target) -> Rect | None:
