@@ -276,6 +276,24 @@ def test_nothing_outside_the_crop_is_covered_by_the_cam(compositor: Compositor) 
     assert differs[:, left + 1 : right - 1].mean() > 0.8
 
 
+def test_the_frame_itself_is_never_drawn_over(compositor: Compositor) -> None:
+    compositor.compose(scene_for())
+    assert compositor.layout is not None
+    image = compositor.layout.images["input"]
+    # A frame that needs no scaling, wholly seen: nothing would force a copy.
+    frame_HW3 = torch.full((image.height, image.width, 3), 90, dtype=torch.uint8)
+    result = replace(result_for(), crop=None)
+    compositor.compose(scene_for(result=result, image_HW3=frame_HW3))
+    assert compositor.layout.images["input"].width == image.width
+    assert (frame_HW3 == 90).all()
+
+
+def test_drawing_leaves_the_network_its_threads(compositor: Compositor) -> None:
+    before = torch.get_num_threads()
+    compositor.compose(scene_for())
+    assert torch.get_num_threads() == before
+
+
 def test_a_stale_pane_is_half_as_bright(compositor: Compositor) -> None:
     fresh = pixels(compositor, scene_for(range_smoothed=False))
     grid = compositor.layout.grid  # type: ignore[union-attr]

@@ -18,6 +18,7 @@ from rtvis.render.readout import Readout, pack_readout, subject_of, unpack_reado
 from rtvis.render.regions import Regions, patches_shown, target_rect
 from rtvis.render.scene import Scene
 from rtvis.render.text import Run
+from rtvis.render.threads import one_thread
 from rtvis.render.wording import backward_message, class_name, hover_text
 
 _NOTHING = Target(kind="none")
@@ -50,6 +51,10 @@ class Compositor:
 
     def compose(self, scene: Scene) -> Tensor:
         """The canvas, int32 [H, W] of packed BGRA, valid until the next call."""
+        with one_thread():
+            return self._compose(scene)
+
+    def _compose(self, scene: Scene) -> Tensor:
         ranges = self._measure(scene)
         plan = self._plan(scene)
         readout = self._readout_for(scene)

@@ -165,7 +165,7 @@ class Regions:
             index, probability = readout.top[0]
             top = f"{wording.class_name(scene.labels, index)}  {probability:.2f}"
         titles = {
-            "input": (wording.dim("input   "), wording.bright(top)),
+            "input": (wording.bright(top) if top else wording.dim("input"),),
             "unit": (
                 wording.dim("unit "),
                 Run(f"{layout.unit}", lut.SELECTED, SEMIBOLD),
@@ -205,7 +205,11 @@ class Regions:
             )
             left = bar.left + metrics.pad
             rect = Rect(bar.top, left, metrics.title, max(right - left, 0))
-            shown = (*runs, old) if pane in {"unit", "backprop", "grid"} else runs
+            fits = line_width(runs, metrics.text) <= rect.width
+            # A single word of which only half fits says nothing.
+            shown = runs if fits or pane != "backprop" else ()
+            if pane in {"unit", "backprop", "grid"}:
+                shown = (*shown, old)
             if pane == "grid" and layout.layer is not None:
                 shown = (*shown, wording.dim(f"    {wording.layer_facts(layout.layer)}"))
             self.chrome.text(f"title {pane}", rect, shown, metrics.text)
