@@ -5,7 +5,9 @@ The environment is set before torch is imported anywhere: OpenMP reads it once.
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import logging
 import multiprocessing
 import os
 import shutil
@@ -17,6 +19,7 @@ from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -30,6 +33,10 @@ os.environ["XDG_CACHE_HOME"] = str(ROOT / "build" / "test-cache")
 for _name in ("DISPLAY", "WAYLAND_DISPLAY"):
     os.environ.pop(_name, None)
 
+# torch's tracer logs thousands of empty lines there, which pytest prints with every failure.
+logging.getLogger("torch.__trace").propagate = False
+
+FAILED = pytest.StashKey[bool]()
 REQUIRE_CUDA = os.environ.get("RTVIS_REQUIRE_CUDA") == "1"
 
 PROGRAMS = {
@@ -82,6 +89,7 @@ def pytest_runtest_makereport(
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn the skip of a CUDA test into a failure where CUDA was promised."""
     report = yield
+    item.stash[FAILED] = item.stash.get(FAILED, False) or report.failed
     if REQUIRE_CUDA and report.skipped and item.get_closest_marker("cuda"):
         report.outcome = "failed"
         report.longrepr = f"RTVIS_REQUIRE_CUDA=1, and this was skipped: {report.longrepr}"
@@ -138,6 +146,22 @@ def nothing_left_running() -> Iterator[None]:
     if left := left & names.keys():
         what = ", ".join(names[one] for one in left)
         pytest.fail(f"left running: {what}; who closes it?", pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def a_failure_stays_alone(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After a failed test, end the child processes that it did not get to end itself.
+
+    Else later tests that count processes fail too, and hide the one that is to blame.
+    """
+    own = psutil.Process()
+    before = set(own.children())
+    yield
+    if request.node.stash.get(FAILED, False):
+        for child in set(own.children()) - before:
+            with contextlib.suppress(psutil.Error):
+                child.kill()
+                child.wait(timeout=5)
 
 
 @pytest.fixture(autouse=True)
