@@ -122,7 +122,11 @@ def _starts(starts: dict[str, tuple[dict[str, Any], Memory]]) -> str:
         worst, gaps = "-", "none"
         if gaps_ms:
             worst = f"{max(gaps_ms) / median(gaps_ms):.2f}"
-            gaps = f"{len(gaps_ms)}: median {median(gaps_ms):.0f} ms, worst {max(gaps_ms):.0f} ms"
+            num_long = sum(gap > 3 * median(gaps_ms) for gap in gaps_ms)
+            gaps = (
+                f"{len(gaps_ms)}: median {median(gaps_ms):.0f} ms, worst {max(gaps_ms):.0f} ms, "
+                f"{num_long} over 3 medians"
+            )
         rows.append(
             [
                 f"{name} cache",

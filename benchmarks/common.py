@@ -143,10 +143,11 @@ def machine_facts(device: torch.device) -> str:
         f"other load: {_load()} at the start",
     ]
     if device.type == "cuda":
+        cudnn = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
         memory_gib = torch.cuda.get_device_properties(device).total_memory / 2**30
         facts.append(
             f"GPU: {torch.cuda.get_device_name(device)}, {memory_gib:.0f} GiB, "
-            f"CUDA {torch.version.cuda}, cuDNN {torch.backends.cudnn.version()}, "
+            f"CUDA {torch.version.cuda}, cuDNN {cudnn}, "
             f"TF32 in convolutions {_on(torch.backends.cudnn.allow_tf32)}, "
             f"in matrix products {_on(torch.backends.cuda.matmul.allow_tf32)}"
         )

@@ -41,6 +41,8 @@ class Memory:
                 role = "" if pid == main_pid else _role(pid)
             except OSError:
                 continue  # it ended meanwhile
+            if not peak:
+                continue  # ended, and not yet waited for
             total += resident
             if pid == main_pid:
                 self.main = max(self.main, peak)
