@@ -27,6 +27,16 @@ def ranges_of(maps_CHW: torch.Tensor) -> dict[str, torch.Tensor]:
     return {"range_low": drawn[0], "range_high": drawn[1]}
 
 
+def on_line(grid: Grid, x: int, y: int) -> bool:
+    """Whether a pixel in a gap of one pixel lies between tiles, not beside or below the last."""
+    if grid.at(x - 1, y) is not None:
+        return grid.at(x + 1, y) is not None
+    if grid.at(x, y - 1) is not None:
+        return grid.at(x, y + 1) is not None
+    around = [grid.at(x - 1, y - 1), grid.at(x + 1, y - 1), grid.at(x - 1, y + 1)]
+    return None not in around
+
+
 def reference(maps_CHW: np.ndarray, grid: Grid, canvas_HW: np.ndarray) -> np.ndarray:
     """Every pixel on its own, in float64."""
     words = lut.table_words("colour")
@@ -46,7 +56,7 @@ def reference(maps_CHW: np.ndarray, grid: Grid, canvas_HW: np.ndarray) -> np.nda
         for x in range(area.left, area.right):
             unit = grid.at(x, y)
             if unit is None:
-                canvas_HW[y, x] = lut.PANEL
+                canvas_HW[y, x] = lut.HAIRLINE if on_line(grid, x, y) else lut.PANEL
                 continue
             tile = grid.tile(unit)
             assert tile is not None
@@ -108,7 +118,8 @@ def test_only_the_tiles_in_sight_are_drawn_from_the_top_of_the_area() -> None:
     # Unit 16 of 19: 255 * 16 / 19 = 214.7, rounded 215.
     assert canvas_HW[0, 0] == words[255 + 215]
     assert canvas_HW[10, 10] == words[255 + 255]
-    assert canvas_HW[9, 0] == lut.PANEL
+    assert canvas_HW[9, 0] == lut.HAIRLINE  # units 16 and 18 meet there
+    assert canvas_HW[19, 0] == lut.PANEL  # below 18 is nothing
 
 
 def test_zero_stays_black_among_signed_values() -> None:

@@ -18,8 +18,8 @@ from rtvis.render.readout import Readout, pack_readout, subject_of, unpack_reado
 from rtvis.render.regions import Regions, patches_shown, target_rect
 from rtvis.render.scene import Scene
 from rtvis.render.text import Run
-from rtvis.render.threads import one_thread
 from rtvis.render.wording import backward_message, class_name, hover_text
+from rtvis.threads import cpu_threads
 
 _NOTHING = Target(kind="none")
 
@@ -51,7 +51,7 @@ class Compositor:
 
     def compose(self, scene: Scene) -> Tensor:
         """The canvas, int32 [H, W] of packed BGRA, valid until the next call."""
-        with one_thread():
+        with cpu_threads(1):
             return self._compose(scene)
 
     def _compose(self, scene: Scene) -> Tensor:

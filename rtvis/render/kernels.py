@@ -17,6 +17,7 @@ from rtvis.render.lut import (
     DIVERGING_ZERO,
     GAP_INDEX,
     NAN_INDEX,
+    PANEL_INDEX,
     SEQUENTIAL_ZERO,
     STEPS,
     Palette,
@@ -34,6 +35,7 @@ CUDA_SOURCE: Final = (
 #define DIVERGING_ZERO {DIVERGING_ZERO}
 #define NAN_INDEX {NAN_INDEX}
 #define GAP_INDEX {GAP_INDEX}
+#define PANEL_INDEX {PANEL_INDEX}
 """
     + r"""
 // One thread for each pixel of the area. Element types: 0 float32, 1 float16, 2 bfloat16; read
@@ -70,7 +72,7 @@ __device__ inline void cover(int at, int tile, int map, int* first, int* last, f
 extern "C" __global__ void draw_tiles(
     const void* maps, int type, long long stride_c, long long stride_h, long long stride_w,
     int map_height, int map_width, int first_tile, int last_tile, int num_cols,
-    int tile_height, int tile_width, int pitch_y, int pitch_x,
+    int tile_height, int tile_width, int pitch_y, int pitch_x, int lines,
     int top, int left, int height, int width, long long canvas_stride,
     const float* range_low, const float* range_high, const int* table, int* canvas) {
     int x = blockIdx.x * blockDim.x + threadIdx.x;
@@ -80,8 +82,13 @@ extern "C" __global__ void draw_tiles(
     int col = x / pitch_x, inner_x = x - col * pitch_x;
     int row = y / pitch_y, inner_y = y - row * pitch_y;
     int tile = first_tile + row * num_cols + col;
-    if (col >= num_cols || tile >= last_tile || inner_x >= tile_width || inner_y >= tile_height) {
-        *pixel = table[GAP_INDEX];
+    bool right_of = inner_x >= tile_width, below = inner_y >= tile_height;
+    if (col >= num_cols || tile >= last_tile || right_of || below) {
+        // A line runs between two tiles only, not around them.
+        bool line = lines && col < num_cols && tile < last_tile;
+        line = line && !(right_of && (col + 1 >= num_cols || tile + 1 >= last_tile));
+        line = line && !(below && tile + num_cols >= last_tile);
+        *pixel = table[line ? GAP_INDEX : PANEL_INDEX];
         return;
     }
     int row0, row1, col0, col1;
@@ -128,7 +135,7 @@ def draw_tiles(
     Args:
         canvas_HW: int32 packed pixels, written in place.
         maps_CHW: One map for each tile of the grid, any float type and strides.
-        grid: Where the tiles go; what is between them gets the colour of the panel.
+        grid: Where the tiles go; lines run between them unless they have captions.
         range_low: Lower end of the colour range, a float32 scalar on the device (0, or -high).
         range_high: Upper end.
         palette: Colour table to use.
@@ -163,8 +170,7 @@ def draw_tiles_torch(
     num, height, width = shown_NHW.shape
     index = display.table_index(shown_NHW, range_low, range_high)
     words = table(palette, device).index_select(0, index.to(torch.int32).reshape(-1))
-    gap = table(palette, device)[GAP_INDEX:]
-    words = torch.cat([words, gap[:1]])
+    words = torch.cat([words, table(palette, device)[GAP_INDEX:]])
     places = _places(grid, num, height, width, device)
     area = grid.area
     pixels = words.index_select(0, places).view(area.height, area.width)
@@ -212,7 +218,8 @@ def _area_weights(size: int, new_size: int, device: torch.device) -> Tensor:
 
 @lru_cache(maxsize=32)
 def _places(grid: Grid, num: int, height: int, width: int, device: torch.device) -> Tensor:
-    """int32: for each pixel of the area its place among num * height * width cells, or the next.
+    """int32: for each pixel of the area its place among num * height * width cells; the next one
+    stands for the lines between tiles, and the one after that for the panel.
 
     Cached: it depends on the layer's shape and the pane only.
     """
@@ -221,11 +228,16 @@ def _places(grid: Grid, num: int, height: int, width: int, device: torch.device)
     row, col = y // grid.pitch_y, x // grid.pitch_x
     inner_y, inner_x = y % grid.pitch_y, x % grid.pitch_x
     tile = row * grid.num_cols + col
-    inside = (inner_y < grid.tile_height) & (inner_x < grid.tile_width)
-    inside = inside & (col < grid.num_cols) & (tile < num)
+    right_of, below = inner_x >= grid.tile_width, inner_y >= grid.tile_height
+    taken = (col < grid.num_cols) & (tile < num)
+    line = taken & (grid.caption_height == 0)
+    line = line & ~(right_of & ((col + 1 >= grid.num_cols) | (tile + 1 >= num)))
+    line = line & ~(below & (tile + grid.num_cols >= num))
+    cells = num * height * width
     place = (tile * height + inner_y * height // grid.tile_height) * width
     place = place + inner_x * width // grid.tile_width
-    place = torch.where(inside, place, num * height * width)
+    elsewhere = torch.where(line, cells, cells + 1)
+    place = torch.where(taken & ~right_of & ~below, place, elsewhere)
     return place.to(torch.int32).reshape(-1).to(device)
 
 
@@ -272,6 +284,7 @@ def _launch(
         np.int32(grid.num_cols),
         *(np.int32(size) for size in (grid.tile_height, grid.tile_width)),
         *(np.int32(size) for size in (grid.pitch_y, grid.pitch_x)),
+        np.int32(grid.caption_height == 0),
         *(np.int32(size) for size in (area.top, area.left, area.height, area.width)),
         np.int64(canvas_HW.stride(0)),
         pointer(range_low.data_ptr()),

@@ -469,7 +469,6 @@ _WORDS: Final[dict[str, tuple[str, ...]]] = {
     "cam": ("CAM on", "CAM off"),
     "rule": get_args(Rule),
     "display": get_args(BackpropDisplay),
-    "backward": ("on", "off"),
     "colours": ("colour", "grey"),
     "zoom": ("grid", "unit", "backward"),
 }
@@ -493,7 +492,6 @@ def _buttons(view: View, panes: dict[str, Rect], metrics: Metrics) -> tuple[Butt
         "backprop": (
             ("rule", view.selection.rule),
             ("display", view.backprop_display),
-            ("backward", "on" if view.backward_shown else "off"),
         ),
         "grid": (("colours", "colour" if view.coloured else "grey"), ("zoom", zoomed)),
     }
@@ -511,4 +509,11 @@ def _buttons(view: View, panes: dict[str, Rect], metrics: Metrics) -> tuple[Butt
             top = bar.top + (bar_height - height) // 2 + (gap_above if pane == "header" else 0)
             buttons.append(Button(name, Rect(top, right, height, width), text))
             right -= metrics.gap // 2
+    # The name of the backward pane is its switch, at the left end.
+    backprop = panes["backprop"]
+    width = measure("backward", metrics.text) + 2 * (metrics.pad * 3 // 4)
+    height = metrics.row - metrics.gap // 2
+    top = backprop.top + (metrics.title - height) // 2
+    left = Rect(top, backprop.left + metrics.gap, height, width)
+    buttons.append(Button("backward", left, "backward"))
     return tuple(reversed(buttons))

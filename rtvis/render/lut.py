@@ -35,7 +35,8 @@ DIVERGING_ZERO: Final = SEQUENTIAL_ZERO + 2 * STEPS + 1
 """Index of zero in the part for signed values."""
 NAN_INDEX: Final = DIVERGING_ZERO + STEPS + 1
 GAP_INDEX: Final = NAN_INDEX + 1
-TABLE_SIZE: Final = GAP_INDEX + 1
+PANEL_INDEX: Final = GAP_INDEX + 1
+TABLE_SIZE: Final = PANEL_INDEX + 1
 
 Palette = Literal["colour", "grey"]
 
@@ -47,13 +48,13 @@ def table_words(palette: Palette) -> npt.NDArray[np.int32]:
     Two ramps of 511 entries lie one after the other, each with zero in its middle, so that a value
     in [-1, 1] becomes an index by one multiplication and one addition, whichever ramp it uses. The
     lower half of the sequential ramp is the colour of zero: a value that falls below a range that
-    starts at zero is drawn as zero. Then follow the colours of NaN and of the gaps between tiles.
+    starts at zero is drawn as zero. Then follow the colours of NaN, of the lines between tiles, and of the panel.
     """
     upward = sequential_ramp() if palette == "colour" else _grey_ramp(BACKGROUND, 0xF4F6F8, 256)
     signed = diverging_ramp() if palette == "colour" else _grey_ramp(BACKGROUND, 0xF4F6F8, 511)
     ramps_K3 = np.concatenate([np.repeat(upward[:1], STEPS, axis=0), upward, signed])
     words = pack_host(ramps_K3)
-    whole = np.concatenate([words, np.array([WARNING, PANEL], np.int32)])
+    whole = np.concatenate([words, np.array([WARNING, HAIRLINE, PANEL], np.int32)])
     whole.flags.writeable = False
     return whole
 

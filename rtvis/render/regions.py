@@ -94,7 +94,10 @@ class Regions:
                 colour = lut.SOURCE
             if button.name == "record" and self.scene.view.recording:
                 colour = lut.WARNING
-            run = Run(button.text, colour)
+            text = button.text
+            if button.name == "backward" and self.scene.stale_since_ns:
+                text, colour = self._age(), lut.WARNING
+            run = Run(text, colour)
 
             def draw(
                 brush: Brush, rect: Rect = button.rect, run: Run = run, lit: bool = hovered
@@ -103,7 +106,7 @@ class Regions:
                 brush.rounded(rect, raised if lit else lut.RAISED, self._radius)
                 brush.line(rect, (run,), size, align=0.5)
 
-            content = (button.text, colour, hovered)
+            content = (text, colour, hovered)
             self.chrome.slot(f"button {button.name}", button.rect, content, draw, ground=ground)
 
     @property
@@ -172,7 +175,6 @@ class Regions:
                 wording.dim("   "),
                 wording.bright(wording.number(readout.value) if readout.seq >= 0 else ""),
             ),
-            "backprop": (wording.dim("" if scene.stale_since_ns else "backward"),),
             "grid": (wording.bright(layout.layer.name if layout.layer is not None else ""),),
             "classes": (wording.dim("top classes"),),
             "details": (
@@ -181,10 +183,7 @@ class Regions:
                 wording.bright(f"   {self._unit_name()}"),
             ),
         }
-        old = Run("", lut.DIM)
-        if scene.stale_since_ns:
-            since = wording.age(scene.now_ns, scene.stale_since_ns)
-            old = Run(f"  {since} old", lut.WARNING)
+        old = Run(f"  {self._age()}" if scene.stale_since_ns else "", lut.WARNING)
         for pane, runs in titles.items():
             if pane not in layout.panes:
                 continue
@@ -205,15 +204,16 @@ class Regions:
             )
             left = bar.left + metrics.pad
             rect = Rect(bar.top, left, metrics.title, max(right - left, 0))
-            fits = line_width(runs, metrics.text) <= rect.width
-            # A single word of which only half fits says nothing.
-            shown = runs if fits or pane != "backprop" else ()
-            if pane in {"unit", "backprop", "grid"}:
-                shown = (*shown, old)
+            shown = (*runs, old) if pane in {"unit", "grid"} else runs
             if pane == "grid" and layout.layer is not None:
                 shown = (*shown, wording.dim(f"    {wording.layer_facts(layout.layer)}"))
             self.chrome.text(f"title {pane}", rect, shown, metrics.text)
             self._buttons(pane, lut.PANEL)
+        self._buttons("backprop", lut.PANEL)
+
+    def _age(self) -> str:
+        """How long the network's panes have been showing the same old result."""
+        return f"{wording.age(self.scene.now_ns, self.scene.stale_since_ns)} old"
 
     def _unit_name(self) -> str:
         layer = self.layout.layer
