@@ -15,7 +15,8 @@ from rtvis.render.layout import Layout, layout, shown_layer
 from rtvis.render.lut import Palette
 from rtvis.render.overlays import HINT, Overlays, beside
 from rtvis.render.readout import Readout, pack_readout, subject_of, unpack_readout
-from rtvis.render.regions import Regions, patches_shown, target_rect
+from rtvis.render.region import patches_shown, target_rect
+from rtvis.render.regions import draw_regions
 from rtvis.render.scene import Scene
 from rtvis.render.text import Run
 from rtvis.render.wording import backward_message, class_name, hover_text
@@ -68,7 +69,7 @@ class Compositor:
             plan.patches,
         )
         fresh = self._chrome.begin(geometry, plan.size)
-        Regions(self._chrome, scene, plan, readout).draw(fresh=fresh)
+        draw_regions(self._chrome, scene, plan, readout, fresh=fresh)
         self._apply_chrome(plan.size)
         self._draw_panes(scene, plan, readout, ranges)
         self._draw_marks(scene, plan)

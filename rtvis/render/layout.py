@@ -2,57 +2,22 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, get_args
+from typing import Final, Literal
 
-from rtvis.data import Layer, Rule, Target
+from rtvis.data import Layer, Target
+from rtvis.render.buttons import BUTTONS, Button, lay_buttons
 from rtvis.render.grid import Grid, Rect, fit_grid
+from rtvis.render.metrics import Metrics, canvas_scale, metrics_for
 from rtvis.render.strip import Strip, lay_strip
 from rtvis.render.text import measure
-from rtvis.session import BackpropDisplay, View
+from rtvis.session import View
+
+__all__ = ["BUTTONS", "Button", "Layout", "Metrics", "canvas_scale", "layout", "shown_layer"]
 
 MIN_SIZE: Final = (480, 640)
 """(height, width): for a smaller place the canvas has this size, and the place shrinks it."""
 
 NUM_TOP: Final = 5
-
-BUTTONS: Final = (
-    "pause", "record", "save", "help",  # header
-    "cam", "cam-method",                # input
-    "rule", "display", "backward",      # backward picture
-    "colours", "zoom",                  # grid
-)  # fmt: skip
-"""Names of the things that do what a key does; `hit` gives Target(kind="pane", pane="button:NAME"),
-but kind="rule" for the rule."""
-
-
-@dataclass(frozen=True, slots=True)
-class Button:
-    """A word that can be clicked."""
-
-    name: str
-    rect: Rect
-    text: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Metrics:
-    """Sizes in pixels at the canvas's scale."""
-
-    scale: float
-    text: int
-    """Height of the font."""
-    gap: int
-    title: int
-    """Height of a pane's title row."""
-    row: int
-    """Height of a row of a list."""
-    pad: int
-    line: int
-    """Thickness of outlines."""
-    tile_gap: int
-    """Between the maps of a grid."""
-    scale_width: int
-    """Of a colour scale with its numbers, beside an enlarged map."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -178,39 +143,6 @@ class Layout:
         return Rect(image.top + top, image.left + left, bottom - top, right - left)
 
 
-def canvas_scale(size: tuple[int, int]) -> float:
-    """1, 1.5 or 2: how large text and gaps are on a canvas of (height, width)."""
-    height, width = size
-    if height >= 1900 and width >= 3200:
-        return 2.0
-    if height >= 1300 and width >= 2240:
-        return 1.5
-    return 1.0
-
-
-def metrics_for(size: tuple[int, int]) -> Metrics:
-    """Sizes for a canvas of (height, width): text of 13 pixels, of 15 from 1080 rows on."""
-    scale = canvas_scale(size)
-    height, width = size
-    room = min(height / scale - 700, (width / scale - 1000) * 0.5) / 300
-    text = 13.0 + 2.0 * min(max(room, 0.0), 1.0)
-
-    def px(number: float) -> int:
-        return round(number * scale)
-
-    return Metrics(
-        scale=scale,
-        text=px(text),
-        gap=px(8),
-        title=px(text + 15),
-        row=px(text + 11),
-        pad=px(8),
-        line=px(2),
-        tile_gap=px(3),
-        scale_width=measure("−0.000", px(text)) + px(8 + 14),
-    )
-
-
 def shown_layer(view: View, layers: Sequence[Layer]) -> Layer | None:
     """The layer that a view selects: by name, else the last convolution, else the last."""
     for layer in layers:
@@ -297,7 +229,7 @@ def layout(
         grid=grid,
         class_rows=class_rows,
         patches=_patches(contents.get("details"), layer, metrics),
-        buttons=_buttons(view, panes, metrics),
+        buttons=lay_buttons(view, panes, metrics),
     )
 
 
@@ -459,61 +391,3 @@ def _grid(
     # Between small tiles a wide gap would take a tenth of the pane.
     small = min(roomy.tile_height, roomy.tile_width) < 40 * metrics.scale
     return fit(metrics.line) if small else roomy
-
-
-_WORDS: Final[dict[str, tuple[str, ...]]] = {
-    "pause": ("pause", "resume"),
-    "record": ("record", "stop"),
-    "save": ("save",),
-    "help": ("help",),
-    "cam": ("CAM on", "CAM off"),
-    "rule": get_args(Rule),
-    "display": get_args(BackpropDisplay),
-    "colours": ("colour", "grey"),
-    "zoom": ("grid", "unit", "backward"),
-}
-"""All that a button can say: it is as wide as the longest, so that nothing moves on a click."""
-
-
-def _buttons(view: View, panes: dict[str, Rect], metrics: Metrics) -> tuple[Button, ...]:
-    """Buttons stand at the right ends of title rows, the last one outermost."""
-    zoomed = {"grid": "grid", "unit": "unit", "backprop": "backward"}[view.zoom]
-    rows = {
-        "header": (
-            ("pause", "resume" if view.paused else "pause"),
-            ("record", "stop" if view.recording else "record"),
-            ("save", "save"),
-            ("help", "help"),
-        ),
-        "input": (
-            ("cam-method", view.selection.cam),
-            ("cam", "CAM on" if view.cam_shown else "CAM off"),
-        ),
-        "backprop": (
-            ("rule", view.selection.rule),
-            ("display", view.backprop_display),
-        ),
-        "grid": (("colours", "colour" if view.coloured else "grey"), ("zoom", zoomed)),
-    }
-    buttons = []
-    gap_above = metrics.gap // 2
-    for pane, words in rows.items():
-        height = metrics.row - metrics.gap // 2
-        bar = panes[pane]
-        bar_height = metrics.title
-        right = bar.right - metrics.gap
-        for name, text in reversed(words):
-            widest = max(measure(word, metrics.text) for word in _WORDS.get(name, (text,)))
-            width = widest + 2 * (metrics.pad * 3 // 4)
-            right -= width
-            top = bar.top + (bar_height - height) // 2 + (gap_above if pane == "header" else 0)
-            buttons.append(Button(name, Rect(top, right, height, width), text))
-            right -= metrics.gap // 2
-    # The name of the backward pane is its switch, at the left end.
-    backprop = panes["backprop"]
-    width = measure("backward", metrics.text) + 2 * (metrics.pad * 3 // 4)
-    height = metrics.row - metrics.gap // 2
-    top = backprop.top + (metrics.title - height) // 2
-    left = Rect(top, backprop.left + metrics.gap, height, width)
-    buttons.append(Button("backward", left, "backward"))
-    return tuple(reversed(buttons))

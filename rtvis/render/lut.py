@@ -48,7 +48,8 @@ def table_words(palette: Palette) -> npt.NDArray[np.int32]:
     Two ramps of 511 entries lie one after the other, each with zero in its middle, so that a value
     in [-1, 1] becomes an index by one multiplication and one addition, whichever ramp it uses. The
     lower half of the sequential ramp is the colour of zero: a value that falls below a range that
-    starts at zero is drawn as zero. Then follow the colours of NaN, of the lines between tiles, and of the panel.
+    starts at zero is drawn as zero. Then follow the colours of NaN, of
+    the lines between tiles, and of the panel.
     """
     upward = sequential_ramp() if palette == "colour" else _grey_ramp(BACKGROUND, 0xF4F6F8, 256)
     signed = diverging_ramp() if palette == "colour" else _grey_ramp(BACKGROUND, 0xF4F6F8, 511)

@@ -1,0 +1,183 @@
+"""Header, list of layers, title rows and status line."""
+
+from collections.abc import Hashable
+
+from rtvis.render import lut, wording
+from rtvis.render.chrome import Brush
+from rtvis.render.grid import Rect
+from rtvis.render.region import Region
+from rtvis.render.strip import Chip, short_names
+from rtvis.render.text import SEMIBOLD, Run, line_width
+
+
+class Bars(Region):
+    """Rows of text and buttons."""
+
+    def panels(self) -> None:
+        brush = self.chrome.brush
+        header = self.layout.panes["header"]
+        for name, rect in self.layout.panes.items():
+            if name not in {"header", "status"}:
+                brush.fill(rect, lut.PANEL)
+        line = Rect(header.bottom - self._metric.gap, 0, 1, header.width)
+        brush.fill(line, lut.HAIRLINE)
+
+    def header(self) -> None:
+        metrics, bar = self._metric, self.layout.panes["header"]
+        height = bar.height - metrics.gap
+        first = min(b.rect.left for b in self.layout.buttons if b.rect.bottom <= bar.bottom)
+        rates = wording.rates(self.scene, metrics.text, short=True)
+        state = wording.state(self.scene)
+        recording = self.scene.view.recording
+        words = [Run("● ", lut.WARNING), wording.bright("rec   ")] if recording else []
+        words += [state, wording.dim("   "), *rates]
+        width = max(line_width(tuple(words), metrics.text), round(190 * metrics.scale))
+        right = Rect(bar.top, first - width - 2 * metrics.gap, height, width)
+        self._bar("header", Rect(bar.top, 0, height, bar.width), right, ground=lut.BACKGROUND)
+        self.chrome.text("state", right, words, metrics.text, align=1.0, ground=lut.BACKGROUND)
+        left = Rect(bar.top, metrics.gap, height, right.left - 2 * metrics.gap)
+        self.chrome.text(
+            "header", left, wording.header(self.scene), metrics.text, ground=lut.BACKGROUND
+        )
+        self._buttons("header", lut.BACKGROUND)
+
+    def _bar(self, pane: str, bar: Rect, *content: Hashable, ground: int) -> None:
+        """Wipes a row of text whenever something in it has moved or gone."""
+        buttons = tuple(
+            b.rect for b in self.layout.buttons if bar.contains(b.rect.left, b.rect.top)
+        )
+        self.chrome.slot(
+            f"bar {pane}", bar, (buttons, content), lambda _: None, ground=ground, beneath=True
+        )
+
+    def _buttons(self, pane: str, ground: int) -> None:
+        bar = self.layout.panes[pane]
+        size = self._metric.text
+        for button in self.layout.buttons:
+            if not (bar.contains(button.rect.left, button.rect.top)):
+                continue
+            hovered = self.scene.view.hover.pane == f"button:{button.name}"
+            colour = lut.TEXT if hovered or pane == "header" else lut.DIM
+            if button.name == "rule" and self.scene.view.backward_shown:
+                colour = lut.SOURCE
+            if button.name == "record" and self.scene.view.recording:
+                colour = lut.WARNING
+            text = button.text
+            if button.name == "backward" and self.scene.stale_since_ns:
+                text, colour = self._age(), lut.WARNING
+            run = Run(text, colour)
+
+            def draw(
+                brush: Brush, rect: Rect = button.rect, run: Run = run, lit: bool = hovered
+            ) -> None:
+                raised = lut.HAIRLINE if not lit else 0x3A404C
+                brush.rounded(rect, raised if lit else lut.RAISED, self._radius)
+                brush.line(rect, (run,), size, align=0.5)
+
+            content = (text, colour, hovered)
+            self.chrome.slot(f"button {button.name}", button.rect, content, draw, ground=ground)
+
+    def strip(self) -> None:
+        strip, view = self.layout.strip, self.scene.view
+        chosen = self.layout.layer.name if self.layout.layer is not None else None
+        hovered = view.hover.layer if view.hover.kind == "layer" else None
+        cam = self.scene.result.selection.cam_layer if self.scene.result is not None else None
+        cursor = view.cursor == "layers"
+        size = self._metric.text
+        bar = self.layout.panes["layers"]
+
+        def chip_colours(chip: Chip) -> tuple[int | None, int, int]:
+            if chip.layer is None:
+                return None, lut.DIM, 400
+            if chip.layer == chosen:
+                return lut.SELECTED, lut.BACKGROUND, SEMIBOLD
+            ground = lut.RAISED if chip.layer == hovered else None
+            return ground, lut.TEXT, 400
+
+        def draw(brush: Brush) -> None:
+            for chip in strip.chips:
+                rect = strip.rect(chip)
+                if rect is None:
+                    continue
+                ground, colour, weight = chip_colours(chip)
+                if ground is not None:
+                    brush.rounded(rect, ground, self._radius)
+                if chip.layer is not None and chip.layer == chosen and cursor:
+                    brush.fill(Rect(rect.bottom, rect.left, 1, rect.width), lut.TEXT)
+                inner = Rect(rect.top, rect.left, rect.height, rect.width)
+                align = 0.5 if chip.layer is not None else 0.0
+                brush.line(inner, (Run(chip.text, colour, weight),), size, align=align)
+            self._scrollbar(brush, bar, strip.first_row, strip.rows_in_sight, strip.num_rows)
+
+        content = (strip, chosen, hovered, cam, cursor)
+        self.chrome.slot("strip", bar, content, draw)
+
+    def titles(self) -> None:
+        layout, scene, readout = self.layout, self.scene, self.readout
+        metrics = self._metric
+        top = ""
+        if readout.top and "classes" not in layout.panes:
+            index, probability = readout.top[0]
+            top = f"{wording.class_name(scene.labels, index)}  {probability:.2f}"
+        titles = {
+            "input": (wording.bright(top) if top else wording.dim("input"),),
+            "unit": (
+                wording.dim("unit "),
+                Run(f"{layout.unit}", lut.SELECTED, SEMIBOLD),
+                wording.dim("   "),
+                wording.bright(wording.number(readout.value) if readout.seq >= 0 else ""),
+            ),
+            "grid": (wording.bright(layout.layer.name if layout.layer is not None else ""),),
+            "classes": (wording.dim("top classes"),),
+            "details": (
+                wording.dim("unit "),
+                Run(f"{layout.unit}", lut.SELECTED, SEMIBOLD),
+                wording.bright(f"   {self._unit_name()}"),
+            ),
+        }
+        old = Run(f"  {self._age()}" if scene.stale_since_ns else "", lut.WARNING)
+        for pane, runs in titles.items():
+            if pane not in layout.panes:
+                continue
+            bar = layout.panes[pane]
+            lefts = [
+                button.rect.left
+                for button in layout.buttons
+                if bar.contains(button.rect.left, button.rect.top)
+            ]
+            right = min([*lefts, bar.right - metrics.pad // 2]) - metrics.pad // 2
+            if pane == "grid" and layout.grid is not None:
+                right -= self._scale_width + metrics.pad
+            self._bar(
+                pane,
+                Rect(bar.top, bar.left, metrics.title, bar.width),
+                readout.seq >= 0,
+                ground=lut.PANEL,
+            )
+            left = bar.left + metrics.pad
+            rect = Rect(bar.top, left, metrics.title, max(right - left, 0))
+            shown = (*runs, old) if pane in {"unit", "grid"} else runs
+            if pane == "grid" and layout.layer is not None:
+                shown = (*shown, wording.dim(f"    {wording.layer_facts(layout.layer)}"))
+            self.chrome.text(f"title {pane}", rect, shown, metrics.text)
+            self._buttons(pane, lut.PANEL)
+        self._buttons("backprop", lut.PANEL)
+
+    def _age(self) -> str:
+        """How long the network's panes have been showing the same old result."""
+        return f"{wording.age(self.scene.now_ns, self.scene.stale_since_ns)} old"
+
+    def status(self) -> None:
+        scene, metrics, bar = self.scene, self._metric, self.layout.panes["status"]
+        rates = wording.rates(scene, metrics.text)
+        width = line_width(rates, metrics.text)
+        right = Rect(bar.top, bar.right - width - metrics.gap, bar.height, width)
+        self._bar("status", bar, right, ground=lut.BACKGROUND)
+        self.chrome.text("rates", right, rates, metrics.text, ground=lut.BACKGROUND)
+        left = Rect(bar.top, metrics.gap, bar.height, right.left - 3 * metrics.gap)
+        runs: tuple[Run, ...] = ()
+        if self.layout.layer is not None and scene.result is not None:
+            names = short_names([layer.name for layer in scene.layers])
+            name = names[self.layout.layer.index]
+            runs = wording.status(scene, self.layout.layer, name, self.readout, metrics.text)
+        self.chrome.text("status", left, runs, metrics.text, ground=lut.BACKGROUND)

@@ -1,0 +1,212 @@
+"""Numbers and words inside the panes: scales, classes, details, and why a pane is empty."""
+
+from rtvis.render import lut, wording
+from rtvis.render.chrome import Brush
+from rtvis.render.grid import Rect
+from rtvis.render.layout import DETAIL_ROWS
+from rtvis.render.region import Region, patches_shown
+from rtvis.render.text import SEMIBOLD, Run, measure
+
+
+class Figures(Region):
+    """What is read off the data."""
+
+    def messages(self) -> None:
+        """Why a pane is empty stands in the pane; a shown message wipes the whole content."""
+        scene = self.scene
+        zoomed = {"unit": "unit", "backprop": "backprop"}.get(scene.view.zoom)
+        texts = {
+            "input": wording.input_message(scene),
+            "unit": wording.network_message(scene),
+            "backprop": wording.backward_message(scene, self.readout),
+            "grid": wording.network_message(scene),
+        }
+        if zoomed is not None:
+            texts["grid"] = texts[zoomed]
+            texts[zoomed] = "shown large"
+        for pane, text in texts.items():
+            rect = self.layout.contents[pane]
+            warn = pane == "backprop" and text not in {"", "off", "shown large"}
+
+            def draw(brush: Brush, rect: Rect = rect, text: str = text, warn: bool = warn) -> None:
+                inner = rect.inset(self.layout.metrics.pad * 2)
+                colour = lut.WARNING if warn and self.scene.result is not None else lut.DIM
+                brush.paragraph(inner, text, colour, self.layout.metrics.text)
+
+            self.chrome.slot(f"message {pane}", rect, text, draw, beneath=True)
+        if self._shows_value:
+            self._unit_value()
+
+    @property
+    def _shows_value(self) -> bool:
+        """A dense unit is one number, not a map."""
+        layer, result = self.layout.layer, self.scene.result
+        return layer is not None and layer.map_size == (1, 1) and result is not None
+
+    def _unit_value(self) -> None:
+        """The value of a dense unit, large, where others have their map."""
+        metrics = self._metric
+        pane = "grid" if self.scene.view.zoom == "unit" else "unit"
+        area = self.layout.contents[pane]
+        size = round(2.4 * metrics.text)
+        value = wording.number(self.readout.value) if self.readout.seq >= 0 else ""
+        name = self._unit_name()
+
+        def draw(brush: Brush) -> None:
+            top = area.top + (area.height - size - metrics.row) // 2
+            brush.line(
+                Rect(top, area.left, size, area.width), (wording.bright(value),), size, align=0.5
+            )
+            below = Rect(top + size + metrics.gap // 2, area.left, metrics.row, area.width)
+            brush.line(below, (wording.dim(name),), metrics.text, align=0.5)
+
+        self.chrome.slot("unit value", area, (value, name), draw)
+
+    def scales(self) -> None:
+        """The grid's colour scale lies in its title, the enlarged unit's stands beside it."""
+        layout, readout, metrics = self.layout, self.readout, self._metric
+        if readout.seq < 0:
+            return
+        ramp = self._ramp(signed=readout.range_low < 0)
+        if layout.grid is not None:
+            bar = layout.panes["grid"]
+            first = min(
+                b.rect.left for b in layout.buttons if bar.contains(b.rect.left, b.rect.top)
+            )
+            rect = Rect(
+                bar.top, first - metrics.pad - self._scale_width, metrics.title, self._scale_width
+            )
+            low, high = wording.number(readout.range_low), wording.number(readout.range_high)
+
+            def draw(brush: Brush) -> None:
+                room = measure("−00.00", metrics.text) + metrics.pad // 2
+                thick = round(8 * metrics.scale)
+                strip = Rect(
+                    rect.top + (rect.height - thick) // 2,
+                    rect.left + room,
+                    thick,
+                    rect.width - 2 * room,
+                )
+                brush.picture(strip, ramp[None, :])
+                ends = Rect(rect.top, rect.left, rect.height, room - metrics.pad // 2)
+                brush.line(ends, (wording.dim(low),), metrics.text, align=1.0)
+                ends = Rect(rect.top, strip.right + metrics.pad // 2, rect.height, ends.width)
+                brush.line(ends, (wording.dim(high),), metrics.text)
+
+            content = (low, high, readout.range_low < 0, self.scene.view.coloured)
+            self.chrome.slot("scale grid", rect, content, draw)
+        self._unit_scale()
+
+    def _unit_scale(self) -> None:
+        layout, readout, metrics = self.layout, self.readout, self._metric
+        image = layout.images["unit"]
+        signed = readout.unit_low < 0
+        ramp = self._ramp(signed=signed)
+        high = max(readout.unit_high, -readout.unit_low, 0.0)
+        left = image.right + metrics.pad * 3 // 4
+        room = metrics.scale_width - metrics.pad * 3 // 4
+        rect = Rect(image.top, left, image.height, room)
+        marks = [(0.0, high), (1.0, -high if signed else 0.0)]
+        if signed:
+            marks.insert(1, (0.5, 0.0))
+        texts = tuple((share, wording.number(value)) for share, value in marks)
+
+        def draw(brush: Brush) -> None:
+            thick = round(8 * metrics.scale)
+            bar = Rect(rect.top, rect.left, rect.height, thick)
+            brush.picture(bar, ramp[::-1, None])
+            for share, text in texts:
+                height = metrics.text
+                top = rect.top + round(share * (rect.height - height))
+                row = Rect(top, bar.right + 4, height, rect.right - bar.right - 4)
+                brush.line(row, (wording.dim(text),), metrics.text)
+
+        if (
+            layout.layer is not None
+            and layout.layer.map_size != (1, 1)
+            and image.height > 3 * metrics.text
+        ):
+            self.chrome.slot("scale unit", rect, (texts, self.scene.view.coloured), draw)
+
+    def grid_scrollbar(self) -> None:
+        """The scroll bar of the grid."""
+        grid, layer = self.layout.grid, self.layout.layer
+        if grid is None or layer is None:
+            return
+        pane, metrics = self.layout.panes["grid"], self._metric
+        bar = Rect(grid.area.top, pane.right - metrics.pad, grid.area.height, metrics.pad)
+        content = (grid.first_row, grid.rows_in_sight, grid.num_rows)
+        self.chrome.slot(
+            "scroll grid", bar, content, lambda brush: self._scrollbar(brush, bar, *content)
+        )
+
+    def classes(self) -> None:
+        layout, metrics, scene = self.layout, self._metric, self.scene
+        chosen = self.readout.class_index
+        pinned = scene.view.selection.class_index is not None
+        for place, rect in enumerate(layout.class_rows):
+            shown = self.readout.top[place] if place < len(self.readout.top) else None
+            name = wording.class_name(scene.labels, shown[0]) if shown is not None else ""
+            share = shown[1] if shown is not None else 0.0
+            hover = scene.view.hover
+            lit = shown is not None and hover.kind == "class" and hover.class_index == shown[0]
+            strong = shown is not None and shown[0] == chosen
+            bar_width = round(share * rect.width)
+            text = f"{share:.2f}".removeprefix("0") if shown is not None else ""
+
+            def draw(
+                brush: Brush,
+                rect: Rect = rect,
+                name: str = name,
+                text: str = text,
+                lit: bool = lit,
+                strong: bool = strong,
+                bar_width: int = bar_width,
+            ) -> None:
+                words = Rect(rect.top, rect.left, metrics.row, rect.width)
+                room = measure("1.00", metrics.text)
+                weight = SEMIBOLD if strong and pinned else 400
+                colour = lut.TEXT if strong or lit else lut.DIM
+                left = Rect(words.top, words.left, words.height, words.width - room - metrics.pad)
+                brush.line(left, (Run(name, colour, weight),), metrics.text)
+                right = Rect(words.top, words.right - room, words.height, room)
+                brush.line(right, (Run(text, colour, weight),), metrics.text, align=1.0)
+                thick = round(4 * metrics.scale)
+                track = Rect(words.bottom, rect.left, thick, rect.width)
+                bar = Rect(track.top, track.left, thick, bar_width)
+                if not name:
+                    return
+                brush.fill(track, lut.RAISED if not lit else 0x3A404C)
+                brush.fill(bar, lut.TEXT if strong else lut.FAINT)
+
+            content = (name, text, lit, strong, pinned, bar_width)
+            self.chrome.slot(f"class {place}", rect, content, draw)
+
+    def details(self) -> None:
+        layout, metrics, layer = self.layout, self._metric, self.layout.layer
+        scene = self.scene
+        area = layout.contents["details"]
+        current = layer is not None and scene.result is not None
+        rows: tuple[tuple[str, str], ...] = ()
+        if layer is not None and current:
+            rows = tuple(wording.details(scene, layer, self.readout))
+        rect = Rect(area.top, area.left, min(DETAIL_ROWS * metrics.row, area.height), area.width)
+
+        def draw(brush: Brush) -> None:
+            for index, (label, value) in enumerate(rows):
+                row = Rect(rect.top + index * metrics.row, rect.left, metrics.row, rect.width)
+                if row.bottom > rect.bottom:
+                    break
+                end = brush.line(row, (wording.dim(label),), metrics.text)
+                room = Rect(row.top, end + metrics.pad, row.height, row.right - end - metrics.pad)
+                brush.line(room, (wording.bright(value),), metrics.text, align=1.0)
+
+        self.chrome.slot("details", rect, rows, draw)
+        shown = patches_shown(scene)
+        captions = ("what it sees", "backward")
+        for index, patch in enumerate(layout.patches):
+            # The picture itself is drawn on the device; here only the panel that it leaves behind.
+            self.chrome.slot(f"patch {index}", patch, shown[index], lambda _: None)
+            above = Rect(patch.top - metrics.row, patch.left, metrics.row, patch.width)
+            words = (wording.dim(captions[index] if shown[index] else ""),)
+            self.chrome.text(f"patch title {index}", above, words, metrics.text)

@@ -1,0 +1,81 @@
+"""What every part of the canvas's text needs to be drawn."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rtvis.data import Target
+from rtvis.render import lut, wording
+from rtvis.render.chrome import Brush, Chrome
+from rtvis.render.grid import Rect
+from rtvis.render.layout import Layout, Metrics, names_classes
+from rtvis.render.readout import Readout
+from rtvis.render.scene import Scene
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Region:
+    """One scene, where it goes, and the slots that it is drawn into."""
+
+    chrome: Chrome
+    scene: Scene
+    layout: Layout
+    readout: Readout
+
+    @property
+    def _metric(self) -> Metrics:
+        return self.layout.metrics
+
+    @property
+    def _radius(self) -> int:
+        return round(4 * self.layout.metrics.scale)
+
+    @property
+    def _scale_width(self) -> int:
+        return round(210 * self.layout.metrics.scale)
+
+    def _unit_name(self) -> str:
+        layer = self.layout.layer
+        if layer is None or not names_classes(layer, self.scene.layers, self.scene.labels):
+            return ""
+        return wording.class_name(self.scene.labels, self.layout.unit)
+
+    def _ramp(self, *, signed: bool) -> npt.NDArray[np.int32]:
+        words = lut.table_words("colour" if self.scene.view.coloured else "grey")
+        zero = lut.DIVERGING_ZERO if signed else lut.SEQUENTIAL_ZERO
+        return words[zero - lut.STEPS * signed : zero + lut.STEPS + 1]
+
+    def _scrollbar(self, brush: Brush, bar: Rect, first: int, shown: int, num: int) -> None:
+        if num <= shown:
+            return
+        thickness = round(3 * self.layout.metrics.scale)
+        margin = thickness
+        length = bar.height - 2 * margin
+        top = bar.top + margin + length * first // num
+        height = max(length * shown // num, 2 * thickness)
+        track = Rect(bar.top + margin, bar.right - thickness - 1, length, thickness)
+        brush.fill(track, lut.RAISED)
+        brush.fill(Rect(top, track.left, height, thickness), lut.FAINT)
+
+
+def patches_shown(scene: Scene) -> tuple[bool, bool]:
+    """Whether the picture and the backward picture of the receptive field are drawn."""
+    if scene.result is None:
+        return False, False
+    return scene.image_HW3 is not None, scene.view.backward_shown
+
+
+def target_rect(layout: Layout, target: Target) -> Rect | None:
+    """What to outline for a target, and where its name and value belong."""
+    if target.kind == "unit" and layout.grid is not None and target.unit is not None:
+        return layout.grid.tile(target.unit) if target.unit < layout.grid.num else None
+    if target.kind == "position" and target.position is not None and layout.layer is not None:
+        height, width = layout.layer.map_size
+        if target.position[0] < height and target.position[1] < width:
+            return layout.neuron(target.position)
+    if target.kind == "layer":
+        for chip in layout.strip.chips:
+            if chip.layer == target.layer:
+                return layout.strip.rect(chip)
+    return None
