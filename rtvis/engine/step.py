@@ -15,6 +15,7 @@ from rtvis.engine.backward import RULE_THRESHOLDS
 from rtvis.engine.layers import Site
 from rtvis.engine.pieces import Piece, Pieces, Runner
 from rtvis.registry import CamMethod
+from rtvis.threads import cpu_threads
 
 aten = torch.ops.aten
 
@@ -97,6 +98,7 @@ class Step:
                 piece.module.to(memory_format=torch.channels_last)
         self._runners: dict[str, Runner] = {p.name: p.run_eager for p in pieces.all_pieces()}
         self._zeros = [_no_gradient(s.backward, device) for s in pieces.segments]
+        self._num_threads = torch.get_num_threads()
         self._sites = pieces.sites
         self._units_U = torch.arange(pieces.most_units, device=device)
         self._affines = [_affine(s, s.node.meta["val"].dtype, device) for s in pieces.sites]
@@ -116,10 +118,15 @@ class Step:
             click: The rest of the selection, on the device.
             cam_method: The method that `route.cam` names.
         """
+        with cpu_threads(1):  # for what lies between the pieces
+            return self._run(x_BCHW, route, click, cam_method)
+
+    def _run(
+        self, x_BCHW: Tensor, route: Route, click: ClickTensors, cam_method: CamMethod
+    ) -> Outcome:
         pieces = self.pieces
-        forward = pieces.forward
-        values: dict[str, Tensor] = {forward.inputs[0]: x_BCHW}
-        values.update(zip(forward.outputs, self._runners["forward"]([x_BCHW]), strict=True))
+        values: dict[str, Tensor] = {pieces.forward.inputs[0]: x_BCHW}
+        values.update(self._run_piece(pieces.forward, values))
         scores_BK = values[pieces.scores].float()
         unit_B, row_B, column_B, wanted_B = click.index_B4.unbind(1)
         class_B = torch.where(wanted_B >= 0, wanted_B, scores_BK.argmax(dim=1))
@@ -161,13 +168,15 @@ class Step:
         constants = self.pieces.forward.module
         weight = getattr(constants, probe.weight)
         bias = None if probe.bias is None else getattr(constants, probe.bias)
-        value: Tensor = aten.convolution.default(
-            values[probe.source], weight, bias, *probe.arguments
-        )
+        with cpu_threads(self._num_threads):
+            value: Tensor = aten.convolution.default(
+                values[probe.source], weight, bias, *probe.arguments
+            )
         return value
 
     def _run_piece(self, piece: Piece, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        outputs = self._runners[piece.name]([values[name] for name in piece.inputs])
+        with cpu_threads(self._num_threads):
+            outputs = self._runners[piece.name]([values[name] for name in piece.inputs])
         return dict(zip(piece.outputs, outputs, strict=True))
 
     def _cam_gradient(self, values: dict[str, Tensor], site: Site, class_B: Tensor) -> Tensor:
@@ -312,8 +321,9 @@ def _health(maps_BCHW: Tensor, map_BHW: Tensor, backprop: Tensor, cam_BHW: Tenso
 def _extremes(value: Tensor) -> tuple[Tensor, Tensor]:
     """Smallest and largest value of each picture.
 
-    Over all axes at once: flattened first, a channels_last tensor of 800,000 values is copied
-    and takes 5.9 instead of 0.2 ms.
+    In the order of memory: read across it, 800,000 values take 5.9 instead of 0.2 ms.
     """
-    axes = tuple(range(1, value.ndim))
-    return value.amin(axes), value.amax(axes)
+    if value.ndim == 4 and value.is_contiguous(memory_format=torch.channels_last):
+        value = value.permute(0, 2, 3, 1)
+    pairs = [picture.reshape(-1).aminmax() for picture in value]
+    return torch.stack([low for low, _ in pairs]), torch.stack([high for _, high in pairs])
