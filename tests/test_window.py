@@ -138,6 +138,13 @@ def test_the_picture_is_on_the_screen_pixel_for_pixel(screen: Screen, tmp_path: 
 
 
 @pytest.mark.window
+def test_the_title_may_hold_any_character(screen: Screen) -> None:
+    with WindowSink(title="rtvis · Büro – 日本"):
+        window = screen.window("rtvis · ")
+        assert screen.do("getwindowname", window) == "rtvis · Büro – 日本"
+
+
+@pytest.mark.window
 def test_the_newest_picture_is_shown_and_the_others_are_skipped(
     screen: Screen, tmp_path: Path
 ) -> None:

@@ -68,7 +68,7 @@ class Screen:
         until_s = time.monotonic() + timeout_s
         while time.monotonic() < until_s:
             try:
-                return self.do("search", "--onlyvisible", "--name", f"^{title}$").split()[-1]
+                return self.do("search", "--onlyvisible", "--name", f"^{title}").split()[-1]
             except subprocess.CalledProcessError:
                 time.sleep(0.05)
         raise AssertionError(f"no window '{title}' in {timeout_s} s")

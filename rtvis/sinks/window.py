@@ -177,7 +177,8 @@ class WindowSink(SinkBase):
             if not self._link.poll(_START_TIMEOUT_S):
                 raise SinkError(f"window: nothing on screen after {_START_TIMEOUT_S:.0f} s")
             message = self._link.recv()
-            assert message == ("ready",), message
+            if message != ("ready",):
+                raise SinkError(f"window: {' '.join(str(message[-1]).split())}")
         except (EOFError, ConnectionResetError):
             self._over = True
             self._child.wait(_STOP_TIMEOUT_S)

@@ -30,6 +30,8 @@ NUM_BUFFERS = 2
 WAIT_MS = 4
 """How long one turn listens for keys: 250 turns a second, a hundredth of a core."""
 GEOMETRY_EVERY_S = 0.05
+_NAME = "rtvis"
+"""Of the window for OpenCV, which loses windows whose names are not plain ASCII."""
 BACKGROUND = (26, 22, 20)
 
 
@@ -156,16 +158,16 @@ class Window:
     def __init__(self, link: Connection, memory: mmap.mmap, title: str, size: tuple[int, int]):
         self._link = link
         self._memory = memory
-        self._title = title
         self._size = size
         self._canvas: ImageU8 = np.full((*size, 3), BACKGROUND, np.uint8)
         self._placement = Placement(size, size)
         self._unzoom = WheelUnzoom()
         self._looked_s = 0.0
         flags = cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL
-        cv2.namedWindow(title, flags)
-        cv2.resizeWindow(title, size[1], size[0])
-        cv2.setMouseCallback(title, self._on_mouse)
+        cv2.namedWindow(_NAME, flags)
+        cv2.setWindowTitle(_NAME, title)
+        cv2.resizeWindow(_NAME, size[1], size[0])
+        cv2.setMouseCallback(_NAME, self._on_mouse)
         self._draw()
         cv2.waitKeyEx(1)
 
@@ -201,11 +203,11 @@ class Window:
         self._placement = Placement((height, width), self._size)
 
     def _draw(self) -> None:
-        cv2.imshow(self._title, self._placement.draw(self._canvas))
+        cv2.imshow(_NAME, self._placement.draw(self._canvas))
 
     def _is_open(self) -> bool:
         try:
-            return bool(cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) >= 1)
+            return bool(cv2.getWindowProperty(_NAME, cv2.WND_PROP_VISIBLE) >= 1)
         except cv2.error:  # Qt has ended with its last window
             return False
 
@@ -214,7 +216,7 @@ class Window:
         if now_s - self._looked_s < GEOMETRY_EVERY_S:
             return
         self._looked_s = now_s
-        _, _, width, height = cv2.getWindowImageRect(self._title)
+        _, _, width, height = cv2.getWindowImageRect(_NAME)
         if width < 1 or height < 1 or (height, width) == self._size:
             return
         self._size = (height, width)
