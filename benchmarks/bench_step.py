@@ -146,6 +146,9 @@ def _report(network: Network, engine: Engine, arguments: argparse.Namespace) -> 
         f"{network.weights_note or 'pretrained weights'}, form {engine.form}",
         f"each sample is {burst} calls in a row; ratio is to the baseline call just before it",
         *_conclusions(found),
+        "frame to canvas is upload, preprocessing, turn, drawing 1280x800 and download; the peers "
+        "run eagerly, without any of that (captum sees ReLU modules only: on others its guided "
+        "backprop is the plain gradient, at the same cost)",
         f"{arguments.clicks} random clicks, first frame by the median of the next 8 of the same "
         f"selection: worst {switching.worst_first:.2f}, median {switching.median_first:.2f}; "
         f"worst later frame {switching.worst_later:.2f}",
