@@ -118,7 +118,8 @@ class Bars(Region):
         top = ""
         if readout.top and "classes" not in layout.panes:
             index, probability = readout.top[0]
-            top = f"{wording.class_name(scene.labels, index)}  {probability:.2f}"
+            share = f"{probability:.2f}".removeprefix("0")
+            top = f"{wording.class_name(scene.labels, index)} {share}"
         titles = {
             "input": (wording.bright(top) if top else wording.dim("input"),),
             "unit": (

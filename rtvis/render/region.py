@@ -33,7 +33,7 @@ class Region:
 
     @property
     def _scale_width(self) -> int:
-        return round(210 * self.layout.metrics.scale)
+        return round(184 * self.layout.metrics.scale)
 
     def _unit_name(self) -> str:
         layer = self.layout.layer

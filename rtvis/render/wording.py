@@ -6,7 +6,7 @@ from rtvis.data import Health, Layer, Target
 from rtvis.render import lut
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Scene
-from rtvis.render.text import SEMIBOLD, Run, measure
+from rtvis.render.text import SEMIBOLD, Run, line_width, measure
 
 _RULE_WORDS = {
     "gradient": "gradient",
@@ -165,10 +165,15 @@ def status(scene: Scene, layer: Layer, name: str, readout: Readout, size: int) -
     runs = [
         Run(f"{name}:{chosen.unit or 0}", lut.SELECTED),
         dim("  max " if chosen.position is None else "  value "),
-        figure(number(readout.value), "0.00", size),
+        bright(number(readout.value)),
     ]
+    widest = f"{runs[0].text}{runs[1].text}−0.000"
     if layer.map_size != (1, 1):
-        runs += [dim(" at "), figure(f"({row}, {column})", "(00, 00)", size)]
+        runs += [dim(" at "), bright(f"({row}, {column})")]
+        widest += f" at ({layer.map_size[0] - 1}, {layer.map_size[1] - 1})"
+    # What follows stays in place while value and position change.
+    spare = measure(widest, size) - line_width(tuple(runs), size)
+    runs.append(Run("", lut.DIM, width=max(spare, 0)))
     if scene.view.backward_shown:
         seed = {"max": "maximum", "map": "whole map", "activation": "map × itself"}
         start = "neuron" if chosen.position is not None else seed[chosen.seed or "max"]
