@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from rtvis.errors import RtvisError
 
 if TYPE_CHECKING:
-    from rtvis.stills import Outcome, Stills
+    from rtvis.stills import Stills
+    from rtvis.stills_requests import Outcome
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
@@ -85,7 +86,7 @@ def gradcam_main(argv: Sequence[str] | None = None) -> int:
     def explain(
         stills: "Stills", inputs: list[Path], outputs: list[Path], raw: list[Path] | None
     ) -> "Iterator[Outcome]":
-        from rtvis.stills import CamRequest
+        from rtvis.stills_requests import CamRequest
 
         request = CamRequest(
             method=args.method,
@@ -153,7 +154,7 @@ def guided_backprop_main(argv: Sequence[str] | None = None) -> int:
     def explain(
         stills: "Stills", inputs: list[Path], outputs: list[Path], raw: list[Path] | None
     ) -> "Iterator[Outcome]":
-        from rtvis.stills import BackpropRequest
+        from rtvis.stills_requests import BackpropRequest
 
         request = BackpropRequest(
             layer=args.layer,

@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,61 +10,21 @@ import torch
 from torch import Tensor
 
 import rtvis.methods  # noqa: F401 - registers the CAM methods
-from rtvis.data import Crop, Health, ImageU8, Layer, Result, Rule, Seed, Selection
+from rtvis.data import Crop, Health, ImageU8, Layer, Result, Seed, Selection
 from rtvis.engine.engine import Engine
 from rtvis.engine.models import Network
-from rtvis.errors import RtvisError, SelectionError, SourceError, did_you_mean
+from rtvis.errors import RtvisError, SelectionError, SourceError
 from rtvis.render import display
-from rtvis.render.lut import colormap
-from rtvis.session import BackpropDisplay
 from rtvis.sources.pixels import read_image
+from rtvis.stills_draw import bgr_on_host, draw_cam
 from rtvis.stills_files import encode_image, encode_npz, numbered, write_all
-
-CamStyle = Literal["overlay", "blend", "heat"]
-"""Over the picture, as opaque as it is strong; RT-23's even blend with JET; without the picture."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CamRequest:
-    """What `gradcam.py` is asked for."""
-
-    method: str = "grad-cam"
-    layer: str | None = None
-    """By name; overrides `conv_index`."""
-    conv_index: int = -1
-    """-1 is the last convolution, -2 the one before, 0 the first."""
-    num_top: int = 2
-    classes: tuple[str, ...] = ()
-    """Numbers or names; empty: the `num_top` classes with the highest scores of each picture."""
-    style: CamStyle = "overlay"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BackpropRequest:
-    """What `guided_backprop.py` is asked for."""
-
-    layer: str | None = None
-    unit: int | None = None
-    """None: the unit with the strongest answer to each picture."""
-    class_name: str | None = None
-    """Number or name: explain this class instead of a unit."""
-    rule: Rule = "guided"
-    seed: Seed | None = None
-    position: tuple[int, int] | None = None
-    display: BackpropDisplay = "raw"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Outcome:
-    """What became of one picture."""
-
-    source: Path
-    written: tuple[Path, ...] = ()
-    lines: tuple[str, ...] = ()
-    """One for each of `written`: what it shows."""
-    warnings: tuple[str, ...] = ()
-    error: str | None = None
-    """Why there is nothing; the other pictures go on."""
+from rtvis.stills_requests import (
+    BackpropRequest,
+    CamRequest,
+    Outcome,
+    class_of,
+    class_text,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -279,7 +238,7 @@ class Stills:
     def _write_backprop(self, job: _Job, row: "_Row", request: BackpropRequest) -> Outcome:
         picture = display.BACKPROP_DISPLAYS[request.display](row.backprop_CHW.float())
         rgb_HW3 = display.to_bytes(picture).expand(3, -1, -1).permute(1, 2, 0)
-        files = {job.output: encode_image(job.output, _bgr_on_host(rgb_HW3))}
+        files = {job.output: encode_image(job.output, bgr_on_host(rgb_HW3))}
         selection = row.selection
         assert selection.layer is not None
         assert selection.unit is not None
@@ -370,73 +329,7 @@ class _Row:
         )
 
 
-def draw_cam(image_HW3: ImageU8, crop: Crop, cam_HW: Tensor, style: CamStyle) -> ImageU8:
-    """A CAM over its picture, uint8 BGR at the picture's size; what was cropped off is dimmed."""
-    device = cam_HW.device
-    bytes_HW3 = torch.from_numpy(image_HW3).to(device)
-    height, width = image_HW3.shape[:2]
-    rows = _pixels(crop.top, crop.height, height)
-    columns = _pixels(crop.left, crop.width, width)
-    share_HW = display.cam_share(cam_HW, (rows.stop - rows.start, columns.stop - columns.start))
-    if style == "heat":
-        index = (share_HW * 255).to(torch.int32)
-        seen_HW3 = colormap("turbo", device).index_select(0, index.flatten())
-        seen_HW3 = seen_HW3.reshape(*share_HW.shape, 3)
-        drawn_HW3 = torch.zeros_like(bytes_HW3)
-    else:
-        draw = display.overlay_alpha if style == "overlay" else display.overlay_blend
-        seen_HW3 = draw(bytes_HW3[rows, columns].float() / 255, share_HW)
-        drawn_HW3 = display.dim_outside(bytes_HW3, (rows, columns))
-    drawn_HW3[rows, columns] = display.to_bytes(seen_HW3)
-    return _bgr_on_host(drawn_HW3)
-
-
-def _pixels(start: float, length: float, limit: int) -> slice:
-    """The whole pixels, at least one, that a stretch of a picture covers."""
-    first = min(max(round(start), 0), limit - 1)
-    return slice(first, min(max(round(start + length), first + 1), limit))
-
-
-def _bgr_on_host(rgb_HW3: Tensor) -> ImageU8:
-    image: ImageU8 = np.ascontiguousarray(rgb_HW3.flip(2).cpu().numpy())
-    return image
-
-
 def _refuse_to_replace(source: Path, files: dict[Path, bytes]) -> None:
     for path in files:
         if path.exists() and path.samefile(source):
             raise RtvisError(f"{path}: is the input itself; name another --output")
-
-
-def class_of(name: str, engine: Engine) -> int:
-    """The index of a class from its number or its name, in any case.
-
-    Raises:
-        SelectionError: There is none, with the nearest.
-    """
-    if name.lstrip("-").isdecimal():
-        engine.resolve(Selection(class_index=int(name)))
-        return int(name)
-    if engine.labels is None:
-        raise SelectionError(
-            f"class '{name}': the names of {engine.network}'s classes are not known; "
-            "give its number, or --labels FILE"
-        )
-    # Labels such as "tabby, tabby cat" answer to each of their names.
-    known: dict[str, int] = {}
-    for index, label in enumerate(engine.labels):
-        known.setdefault(label.casefold(), index)
-    for index, label in enumerate(engine.labels):
-        for part in label.split(","):
-            known.setdefault(part.strip().casefold(), index)
-    if name.casefold() in known:
-        return known[name.casefold()]
-    raise SelectionError(
-        f"{engine.network} has no class '{name}'{did_you_mean(name, known)}; "
-        f"give a name or a number from 0 to {engine.num_classes - 1}"
-    )
-
-
-def class_text(index: int, engine: Engine) -> str:
-    """`tabby (281)`, or `class 281` where there are no names."""
-    return f"{engine.labels[index]} ({index})" if engine.labels is not None else f"class {index}"

@@ -16,8 +16,10 @@ from rtvis.cli_stills import gradcam_main, guided_backprop_main
 from rtvis.data import Crop, Selection
 from rtvis.errors import SelectionError, SinkError
 from rtvis.render import display
-from rtvis.stills import CamRequest, Stills, class_of
+from rtvis.stills import Stills
+from rtvis.stills_draw import draw_cam
 from rtvis.stills_files import list_inputs, numbered, plan_outputs, write_all
+from rtvis.stills_requests import CamRequest, class_of
 from tests.nets import HandNet, engine_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -107,8 +109,6 @@ def test_the_cams_of_the_two_classes_are_those_that_the_engine_gives(
 
 
 def test_a_picture_stays_untouched_where_there_is_no_evidence_and_is_dimmed_where_cut_off() -> None:
-    from rtvis.stills import draw_cam
-
     image = np.full((20, 40, 3), 200, np.uint8)
     crop = Crop(top=0, left=10, height=20, width=20)
     cam_HW = torch.tensor([[0.0, 1.0], [0.0, 1.0]])
@@ -123,8 +123,6 @@ def test_a_picture_stays_untouched_where_there_is_no_evidence_and_is_dimmed_wher
 
 
 def test_blend_is_seven_tenths_of_the_picture_and_three_of_jet() -> None:
-    from rtvis.stills import draw_cam
-
     image = np.full((8, 8, 3), 100, np.uint8)
     whole = Crop(top=0, left=0, height=8, width=8)
     drawn = draw_cam(image, whole, torch.tensor([[1.0, 1.0], [1.0, 1.0]]), "blend")
@@ -133,8 +131,6 @@ def test_blend_is_seven_tenths_of_the_picture_and_three_of_jet() -> None:
 
 
 def test_heat_only_shows_no_picture() -> None:
-    from rtvis.stills import draw_cam
-
     whole = Crop(top=0, left=0, height=8, width=8)
     cam_HW = torch.tensor([[0.0, 1.0], [0.5, 0.2]])
     dark, bright = (

@@ -1,0 +1,90 @@
+"""What the still-image scripts are asked for, and what became of each picture."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rtvis.data import Rule, Seed, Selection
+from rtvis.engine.engine import Engine
+from rtvis.errors import SelectionError, did_you_mean
+from rtvis.session import BackpropDisplay
+
+CamStyle = Literal["overlay", "blend", "heat"]
+"""Over the picture, as opaque as it is strong; RT-23's even blend with JET; without the picture."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CamRequest:
+    """What `gradcam.py` is asked for."""
+
+    method: str = "grad-cam"
+    layer: str | None = None
+    """By name; overrides `conv_index`."""
+    conv_index: int = -1
+    """-1 is the last convolution, -2 the one before, 0 the first."""
+    num_top: int = 2
+    classes: tuple[str, ...] = ()
+    """Numbers or names; empty: the `num_top` classes with the highest scores of each picture."""
+    style: CamStyle = "overlay"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BackpropRequest:
+    """What `guided_backprop.py` is asked for."""
+
+    layer: str | None = None
+    unit: int | None = None
+    """None: the unit with the strongest answer to each picture."""
+    class_name: str | None = None
+    """Number or name: explain this class instead of a unit."""
+    rule: Rule = "guided"
+    seed: Seed | None = None
+    position: tuple[int, int] | None = None
+    display: BackpropDisplay = "raw"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Outcome:
+    """What became of one picture."""
+
+    source: Path
+    written: tuple[Path, ...] = ()
+    lines: tuple[str, ...] = ()
+    """One for each of `written`: what it shows."""
+    warnings: tuple[str, ...] = ()
+    error: str | None = None
+    """Why there is nothing; the other pictures go on."""
+
+
+def class_of(name: str, engine: Engine) -> int:
+    """The index of a class from its number or its name, in any case.
+
+    Raises:
+        SelectionError: There is none, with the nearest.
+    """
+    if name.lstrip("-").isdecimal():
+        engine.resolve(Selection(class_index=int(name)))
+        return int(name)
+    if engine.labels is None:
+        raise SelectionError(
+            f"class '{name}': the names of {engine.network}'s classes are not known; "
+            "give its number, or --labels FILE"
+        )
+    # Labels such as "tabby, tabby cat" answer to each of their names.
+    known: dict[str, int] = {}
+    for index, label in enumerate(engine.labels):
+        known.setdefault(label.casefold(), index)
+    for index, label in enumerate(engine.labels):
+        for part in label.split(","):
+            known.setdefault(part.strip().casefold(), index)
+    if name.casefold() in known:
+        return known[name.casefold()]
+    raise SelectionError(
+        f"{engine.network} has no class '{name}'{did_you_mean(name, known)}; "
+        f"give a name or a number from 0 to {engine.num_classes - 1}"
+    )
+
+
+def class_text(index: int, engine: Engine) -> str:
+    """`tabby (281)`, or `class 281` where there are no names."""
+    return f"{engine.labels[index]} ({index})" if engine.labels is not None else f"class {index}"
