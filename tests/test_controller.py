@@ -136,7 +136,7 @@ def test_help_shows_each_binding_once_with_groups_together() -> None:
 def test_the_readme_table_has_a_line_for_each_binding() -> None:
     table = markdown_table().splitlines()
     assert len(table) == len(BINDINGS) + 2
-    assert "| z | enlarge the unit, the backward picture | View |" in table
+    assert "| z | enlarge unit, then backward | View |" in table
     assert markdown_table() in (Path(__file__).parent.parent / "README.md").read_text()
 
 

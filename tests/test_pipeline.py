@@ -24,12 +24,14 @@ import yaml
 
 from rtvis.data import ClosedEvent, Event, KeyEvent, PointerEvent, Selection
 from rtvis.errors import SelectionError
+from rtvis.render.compositor import Compositor
 from rtvis.runtime.faults import Faults
 from rtvis.runtime.pipeline import Pipeline, Progress, Summary
 from rtvis.runtime.turn import Turn
 from rtvis.session import Session, View
 from rtvis.sinks.memory import MemorySink
 from rtvis.slot import LatestSlot
+from tests.nets import HandNet, engine_of, seeded
 from tests.nets_fake import (
     CANVAS,
     FakeCompositor,
@@ -705,6 +707,25 @@ def test_a_real_sigint_ends_the_process_in_a_second() -> None:
     assert time.monotonic() - sent_s < 1.0
     assert child.wait(10) == 0
     child.stdout.close()
+
+
+@pytest.mark.cuda
+def test_on_cuda_each_frame_comes_out_once_in_order(tmp_path: Path) -> None:
+    # A picture travels while the next frame is computed: none may be lost at the end.
+    source = FlowingSource(num_frames=20)
+    with engine_of(seeded(lambda: HandNet().float()), 8, device="cuda") as engine:
+        pipeline = Pipeline(
+            engine=engine, source=source, compositor=Compositor(engine.device), folder=tmp_path
+        )
+        seen: list[int] = []
+        show = pipeline.recordings.show
+        pipeline.recordings.show = lambda picture: (seen.append(picture.frame_seq), show(picture))
+        with pipeline:
+            summary = pipeline.run()
+    assert (summary.num_processed, summary.num_faults) == (20, 0)
+    frames = [seq for seq in seen if seq >= 0]
+    assert sorted(set(frames)) == list(range(20))
+    assert frames == sorted(frames)
 
 
 # Long runs

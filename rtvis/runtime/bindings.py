@@ -65,7 +65,7 @@ BINDINGS: Final = (
     KeyBinding(
         keys=("n",),
         action=commands.cycle_rule,
-        text="rule: gradient, guided, deconvnet",
+        text="next rule, or off",
         group=_BACKWARD,
         button="rule",
     ),
@@ -79,13 +79,13 @@ BINDINGS: Final = (
     KeyBinding(
         keys=("p",),
         action=commands.cycle_seed,
-        text="start: maximum, map, activation",
+        text="start: max, map, activation",
         group=_BACKWARD,
     ),
     KeyBinding(
         keys=("z",),
         action=commands.cycle_zoom,
-        text="enlarge the unit, the backward picture",
+        text="enlarge unit, then backward",
         group=_VIEW,
         button="zoom",
     ),

@@ -261,26 +261,31 @@ class Pipeline:
         # Before the slot is looked at: a frame put in between is found there.
         is_over = self._source.status().state in {"ended", "failed"}
         composed = self._turn.run(wait_s=_IDLE_S)
-        if composed is not None:
-            self._controller.drawn = composed.drawn
-            self.recordings.show(composed.picture)
-            if self._window is not None:
-                self._pictures.put(composed)
-                self._window.wake()
-            else:
-                self._shown.tick()
-                self._shown_fps = self._shown.rate()
+        self._deliver(composed)
         if self._save_wanted.is_set():
             self._save_wanted.clear()
             snapshot = self._turn.snapshot()
             if snapshot is not None:
                 self._saver.save(snapshot)
         if self._num_frames is not None and self._turn.num_processed >= self._num_frames:
+            self._deliver(self._turn.flush())
             self._end("frames")
         elif is_over and composed is None and self._window is None:
             status = self._source.status()
             failed = status.state == "failed"
             self._end("failed" if failed else "ended", status.message if failed else "")
+
+    def _deliver(self, composed: Composed | None) -> None:
+        if composed is None:
+            return
+        self._controller.drawn = composed.drawn
+        self.recordings.show(composed.picture)
+        if self._window is not None:
+            self._pictures.put(composed)
+            self._window.wake()
+        else:
+            self._shown.tick()
+            self._shown_fps = self._shown.rate()
 
     # Any thread
 

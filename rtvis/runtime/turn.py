@@ -170,6 +170,11 @@ class Turn:
         self._submitted = submitted
         return self._receive(before) if before is not None else None
 
+    def flush(self) -> Composed | None:
+        """The picture that still travels, if there is one."""
+        submitted, self._submitted = self._submitted, None
+        return self._receive(submitted) if submitted is not None else None
+
     def _advance(self, wait_s: float) -> _Submitted | None:
         """Compute and draw what has changed, and begin to download it."""
         view, revision = self._session.read()
