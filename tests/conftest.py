@@ -30,7 +30,9 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 # between runs; `make clean` removes them.
 os.environ["XDG_CACHE_HOME"] = str(ROOT / "build" / "test-cache")
 # A test opens its windows on an Xvfb that it started, never on the desktop of whoever runs it.
-for _name in ("DISPLAY", "WAYLAND_DISPLAY"):
+# And children buffer their output as on a user's machine: with PYTHONUNBUFFERED set, reasons arrived
+# that otherwise stayed in a child's buffer.
+for _name in ("DISPLAY", "WAYLAND_DISPLAY", "PYTHONUNBUFFERED"):
     os.environ.pop(_name, None)
 
 # torch's tracer logs thousands of empty lines there, which pytest prints with every failure.
