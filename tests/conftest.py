@@ -30,7 +30,7 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 # between runs; `make clean` removes them.
 os.environ["XDG_CACHE_HOME"] = str(ROOT / "build" / "test-cache")
 # A test opens its windows on an Xvfb that it started, never on the desktop of whoever runs it.
-# And children buffer their output as on a user's machine: with PYTHONUNBUFFERED set, reasons arrived
+# And children buffer their output as on a user's machine: with PYTHONUNBUFFERED, reasons arrived
 # that otherwise stayed in a child's buffer.
 for _name in ("DISPLAY", "WAYLAND_DISPLAY", "PYTHONUNBUFFERED"):
     os.environ.pop(_name, None)
