@@ -209,11 +209,15 @@ def _engine(config: Config, console: "Console", *, compiling: bool) -> "Iterator
 
 
 def _live(config: Config, console: "Console") -> int:
+    from rtvis.sinks.window import why_no_window
     from rtvis.sources import open_source
 
+    # The bundled clip is over in 20 s, too soon to look around; a film of it shall end, though.
+    in_window = config.output.view == "window" and not why_no_window()
+    loop = config.input.loop or (config.input.stream == "demo" and in_window)
     # Before the network, for it is quick to find out that a file is missing.
     with (
-        open_source(config.input.stream, loop=config.input.loop, pace=config.input.pace) as source,
+        open_source(config.input.stream, loop=loop, pace=config.input.pace) as source,
         _engine(config, console, compiling=True) as engine,
     ):
         from rtvis.render.compositor import Compositor

@@ -7,6 +7,7 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -72,11 +73,14 @@ def _imported(path: Path) -> ModuleType:
     module_name = f"_rtvis_own_{next(_NUMBERS)}_{path.stem}"
     spec = importlib.util.spec_from_file_location(module_name, path)
     assert spec is not None
-    assert spec.loader is not None
+    assert isinstance(spec.loader, SourceFileLoader)
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module  # dataclasses and pickling look their module up
     with _beside(path), _reported(str(path), path):
-        spec.loader.exec_module(module)
+        # Not exec_module: its bytecode cache takes a file that was edited within a second, and has
+        # kept its size, for the old one.
+        source = spec.loader.get_data(str(path))
+        exec(spec.loader.source_to_code(source, str(path)), module.__dict__)  # noqa: S102 - asked for
     return module
 
 

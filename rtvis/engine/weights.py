@@ -82,8 +82,8 @@ def load_pickle(path: str, head: bytes | None = None, *, trust_pickle: bool) -> 
         if trust_pickle:
             raise WeightsError(f"{path}: damaged: {_first_line(fault)}") from fault
         raise WeightsError(
-            f"{path}: holds pickled objects, and loading those runs code from the file; save "
-            "model.state_dict() instead, or pass --trust-pickle if you trust its author"
+            f"{path}: holds pickled objects{_refused(fault)}, and loading those runs code from the "
+            "file; save model.state_dict() instead, or pass --trust-pickle if you trust its author"
         ) from fault
     except (RuntimeError, EOFError, OSError, KeyError, ValueError) as fault:
         raise WeightsError(f"{path}: damaged or cut short: {_first_line(fault)}") from fault
@@ -259,6 +259,14 @@ def _few(names: list[str], count: int = 3) -> str:
 
 def _shape(tensor: Tensor) -> str:
     return "x".join(str(size) for size in tensor.shape) or "a scalar"
+
+
+def _refused(fault: pickle.UnpicklingError) -> str:
+    """What torch found in the file that is no plain data: " (GLOBAL models.Net)", or nothing."""
+    mark = "WeightsUnpickler error: "
+    found = next((line for line in str(fault).splitlines() if mark in line), "")
+    text = found.partition(mark)[2].split(" was not an allowed", 1)[0].strip()
+    return f" ({text})" if text else ""
 
 
 def _first_line(fault: BaseException) -> str:

@@ -77,7 +77,7 @@ class StreamProcess:
         try:
             self._process = subprocess.Popen(
                 # -P: this folder must not come first on the module path.
-                [sys.executable, "-P", str(_CHILD), str(self._shared)],
+                [sys.executable, "-P", "-u", str(_CHILD), str(self._shared)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
