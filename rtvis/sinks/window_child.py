@@ -15,8 +15,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -31,8 +30,6 @@ NUM_BUFFERS = 2
 WAIT_MS = 4
 """How long one turn listens for keys: 250 turns a second, a hundredth of a core."""
 GEOMETRY_EVERY_S = 0.05
-SETTLE_S = 0.6
-"""How long a new window may take to learn that it is on screen."""
 _NAME = "rtvis"
 """Of the window for OpenCV, which loses windows whose names are not plain ASCII."""
 BACKGROUND = (26, 22, 20)
@@ -118,27 +115,6 @@ def _queued_reset(position: Any, widget_at: Any, invoke: Any) -> Callable[[], No
     return reset
 
 
-@contextmanager
-def on_one_core() -> Iterator[None]:
-    """Keep this process on one CPU core, on Linux, within the block.
-
-    Qt reads from the X server on a thread of its own, and with two cores it now and then misses
-    that its new window is on screen; the window then stays black for good. Under Xvfb that happened
-    to 10 of 130 windows, and to none of 105 on one core.
-    """
-    if not hasattr(os, "sched_setaffinity"):
-        yield
-        return
-    cores = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(cores)})
-    try:
-        yield
-    finally:
-        for thread in Path("/proc/self/task").iterdir():  # threads inherit it one by one
-            with suppress(OSError):
-                os.sched_setaffinity(int(thread.name), cores)
-
-
 class Placement:
     """Where a canvas lies in a window of another shape: scaled to fit, centred."""
 
@@ -187,20 +163,13 @@ class Window:
         self._placement = Placement(size, size)
         self._unzoom = WheelUnzoom()
         self._looked_s = 0.0
-        self._drawn_s = 0.0
-        with on_one_core():
-            self._open(title, size)
-
-    def _open(self, title: str, size: tuple[int, int]) -> None:
         flags = cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL
         cv2.namedWindow(_NAME, flags)
         cv2.setWindowTitle(_NAME, title)
         cv2.resizeWindow(_NAME, size[1], size[0])
         cv2.setMouseCallback(_NAME, self._on_mouse)
         self._draw()
-        until_s = time.monotonic() + SETTLE_S
-        while time.monotonic() < until_s:
-            cv2.waitKeyEx(WAIT_MS)
+        cv2.waitKeyEx(1)
 
     def run(self) -> str:
         """Serve until the user or the parent wants no more; returns the reason."""
@@ -219,8 +188,6 @@ class Window:
                     self._link.send(("free", *shown, 0))
                 shown = message[1:4]
                 self._take(message)
-            if shown is None and time.monotonic() - self._drawn_s > REDRAW_EVERY_S:
-                self._draw()
             if shown is not None:
                 self._draw()
                 self._listen(1)  # paints
@@ -240,7 +207,6 @@ class Window:
         self._placement = Placement((height, width), self._size)
 
     def _draw(self) -> None:
-        self._drawn_s = time.monotonic()
         cv2.imshow(_NAME, self._placement.draw(self._canvas))
 
     def _is_open(self) -> bool:
