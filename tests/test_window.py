@@ -101,9 +101,8 @@ def photo_of(
 
 
 def show_again_if_black(screen: Screen, photo: np.ndarray) -> None:
-    """Without a window manager about one Qt window in ten never learns that it is on screen, and
-    stays black until it is mapped again. A limit of these tests' bare X server, worked around here
-    and not in the program."""
+    """Under Xvfb some Qt windows stay black although the server shows them; why is not known yet.
+    Mapped again they are drawn. So these tests do not show that a window never stays black."""
     if not photo.any():
         time.sleep(0.3)
         window = screen.window()
