@@ -229,7 +229,6 @@ def test_first_use_under_inference_mode_leaves_no_inference_tensor_behind() -> N
 
 
 @pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
 @pytest.mark.parametrize("kind", ["bilinear", "bicubic"])
 def test_cuda_equals_cpu_and_never_waits(kind: Interpolation) -> None:
     prep = Preprocessing(interpolation=kind)

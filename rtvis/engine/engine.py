@@ -70,6 +70,7 @@ class Engine:
         self.batch_size = batch_size
         step = self._step_for(batch_size)
         self.layers: tuple[Layer, ...] = tuple(site.layer for site in step.pieces.sites)
+        self._index_of = {layer.name: layer.index for layer in self.layers}
         self.num_classes = step.pieces.num_classes
         self.default_cam_layer = step.pieces.cam_site.layer
         self._graph_step: GraphStep | None = None
@@ -151,7 +152,7 @@ class Engine:
         x_BCHW, crop = self._input(image)
         x_BCHW = x_BCHW.to(self.dtype).contiguous(memory_format=torch.channels_last)
         step = self._step_for(x_BCHW.shape[0])
-        route, click = self._split(selection, step)
+        route, click = self._split(selection)
         outcome = self._compute(step, x_BCHW, route, self._upload_click(click, x_BCHW.shape[0]))
         return Result(
             scores_BK=outcome.scores_BK,
@@ -221,15 +222,14 @@ class Engine:
             self._steps[batch] = Step(pieces, self.device)
         return self._steps[batch]
 
-    def _split(self, selection: Selection, step: Step) -> tuple[Route, Click]:
-        index_of = {site.layer.name: i for i, site in enumerate(step.pieces.sites)}
+    def _split(self, selection: Selection) -> tuple[Route, Click]:
         assert selection.layer is not None
         assert selection.cam_layer is not None
         assert selection.unit is not None
         assert selection.seed is not None
         route = Route(
-            site=index_of[selection.layer],
-            cam_site=index_of[selection.cam_layer],
+            site=self._index_of[selection.layer],
+            cam_site=self._index_of[selection.cam_layer],
             cam=selection.cam,
         )
         click = Click(

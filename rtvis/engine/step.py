@@ -4,6 +4,7 @@ Which pieces run depends on the selected layer, known on the host. Unit, positio
 rule are read from two small tensors, so that they can change between two replays of a CUDA graph.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from torch import Tensor
 from rtvis.data import Health, Rule, Seed
 from rtvis.engine.backward import RULE_THRESHOLDS
 from rtvis.engine.layers import Site
-from rtvis.engine.pieces import Piece, Pieces, Runner
+from rtvis.engine.pieces import Piece, Pieces, Runner, Segment
 from rtvis.registry import CamMethod
 from rtvis.threads import cpu_threads
 
@@ -207,10 +208,7 @@ class Step:
             "tg": scores_BK.new_full((), -torch.inf),
         }
         lowest = pieces.segment_of(site)
-        for segment in reversed(pieces.segments[lowest:]):
-            found = self._run_piece(segment.backward, {**values, **data, "g": grad})
-            grad = found[segment.backward.outputs[0]]
-        return found
+        return self._descend(pieces.segments[lowest:], grad, {**values, **data})
 
     def _backward(
         self,
@@ -230,11 +228,18 @@ class Step:
             "tx": amount_B5[0, 3].to(seed_BS.dtype),
             "tg": amount_B5[0, 4].to(seed_BS.dtype),
         }
-        grad = self._zeros[top]
-        for segment in reversed(pieces.segments[: top + 1]):
-            found = self._run_piece(segment.backward, {**values, **data, "g": grad})
+        found = self._descend(pieces.segments[: top + 1], self._zeros[top], {**values, **data})
+        return found[pieces.segments[0].backward.outputs[0]]
+
+    def _descend(
+        self, segments: Sequence[Segment], grad: Tensor, values: dict[str, Tensor]
+    ) -> dict[str, Tensor]:
+        """Pass `grad` from the top of the last segment down; what the first one hands out."""
+        found: dict[str, Tensor] = {}
+        for segment in reversed(segments):
+            found = self._run_piece(segment.backward, {**values, "g": grad})
             grad = found[segment.backward.outputs[0]]
-        return grad
+        return found
 
     def _seed(
         self, site: Site, map_BHW: Tensor, unit_B: Tensor, position_B2: Tensor, amount_B5: Tensor
