@@ -105,7 +105,7 @@ def eager_turn(engine: Engine, x_BCHW: Tensor, selection: Selection) -> Call:
     """The same turn operation by operation: the same graph, not compiled."""
     served = step_of(engine)
     step = Step(served.pieces, engine.device)
-    route, click = engine._split(engine.resolve(selection), served)
+    route, click = engine._split(engine.resolve(selection))
     tensors = pack_click(click, engine.batch_size)
     on_device = type(tensors)(*(each.to(engine.device) for each in tensors))
 
