@@ -17,11 +17,13 @@ from rtvis.engine.graphs import GraphStep
 from rtvis.engine.layers import Site, find_layers
 from rtvis.engine.memory import keep_freed_memory
 from rtvis.engine.models import Network
+from rtvis.engine.pieces import Pieces
 from rtvis.engine.resolve import resolve_selection
 from rtvis.engine.step import Click, ClickTensors, Outcome, Route, Step, pack_click
 from rtvis.engine.trace import flatten
 from rtvis.errors import DeviceError, NetworkError, RtvisError
 from rtvis.registry import CAM_METHODS
+from rtvis.threads import cpu_threads
 
 Image: TypeAlias = ImageU8 | Tensor
 """uint8 HW3 RGB in host or device memory, or a preprocessed float B3HW tensor."""
@@ -212,15 +214,19 @@ class Engine:
         if batch not in self._steps:
             channels = self._network.preprocessing.num_channels
             example = torch.empty(batch, channels, *self.input_size, dtype=self.dtype)
-            name = f"network '{self.network}'"
-            flat = flatten(self._network.model, example, name=name)
-            sites = find_layers(flat, batch)
-            cam_site = _last_convolution(sites)
-            if cam_site is None:
-                raise NetworkError(f"{name} has no convolution: there are no maps to look at")
-            pieces = build_pieces(flat, sites, cam_site, num_segments=NUM_SEGMENTS)
+            with cpu_threads(1):  # or this thread, too, would keep a team of OpenMP threads
+                pieces = self._build(example)
             self._steps[batch] = Step(pieces, self.device)
         return self._steps[batch]
+
+    def _build(self, example: Tensor) -> Pieces:
+        name = f"network '{self.network}'"
+        flat = flatten(self._network.model, example, name=name)
+        sites = find_layers(flat, example.shape[0])
+        cam_site = _last_convolution(sites)
+        if cam_site is None:
+            raise NetworkError(f"{name} has no convolution: there are no maps to look at")
+        return build_pieces(flat, sites, cam_site, num_segments=NUM_SEGMENTS)
 
     def _split(self, selection: Selection) -> tuple[Route, Click]:
         assert selection.layer is not None

@@ -23,6 +23,7 @@ from rtvis.engine.preprocess import Preprocessing
 from rtvis.engine.weights import Checkpoint, load_into, num_classes_in, read_checkpoint
 from rtvis.engine.zoo import names
 from rtvis.errors import NetworkError
+from rtvis.threads import cpu_threads
 
 __all__ = ["Network", "downloads_weights", "load_network", "names", "wrap"]
 
@@ -76,6 +77,19 @@ def load_network(
         size = (size, size)
     if size is not None and min(size) < 1:
         raise NetworkError(f"size {size[0]}x{size[1]}: an input has at least one row and column")
+    with cpu_threads(1):  # or this thread, too, would keep a team of OpenMP threads
+        return _load(name, weights, labels, size, mean, std, trust_pickle)
+
+
+def _load(
+    name: str,
+    weights: str | None,
+    labels: str | Sequence[str] | None,
+    size: tuple[int, int] | None,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    trust_pickle: bool,
+) -> Network:
     file = weights if weights not in {None, "random"} else None
     checkpoint = read_checkpoint(file, trust_pickle=trust_pickle) if file is not None else None
     if is_own(name):

@@ -92,17 +92,18 @@ class Step:
     def __init__(self, pieces: Pieces, device: torch.device) -> None:
         self.pieces = pieces
         self.device = device
+        self._num_threads = torch.get_num_threads()
         if device.type == "cuda":
             # cuDNN wants kernels in the order of their inputs; on a CPU oneDNN packs them anyway.
             for piece in pieces.all_pieces():
                 piece.module.to(device)
                 piece.module.to(memory_format=torch.channels_last)
         self._runners: dict[str, Runner] = {p.name: p.run_eager for p in pieces.all_pieces()}
-        self._zeros = [_no_gradient(s.backward, device) for s in pieces.segments]
-        self._num_threads = torch.get_num_threads()
         self._sites = pieces.sites
-        self._units_U = torch.arange(pieces.most_units, device=device)
-        self._affines = [_affine(s, s.node.meta["val"].dtype, device) for s in pieces.sites]
+        with cpu_threads(1):
+            self._zeros = [_no_gradient(s.backward, device) for s in pieces.segments]
+            self._units_U = torch.arange(pieces.most_units, device=device)
+            self._affines = [_affine(s, s.node.meta["val"].dtype, device) for s in pieces.sites]
 
     def replace_runner(self, piece: Piece, runner: Runner) -> None:
         """Run `piece` by `runner` from the next turn on. May be called from another thread."""
