@@ -32,7 +32,7 @@ from benchmarks.turns import (
     transfers,
     turn,
 )
-from rtvis.data import Layer, Selection
+from rtvis.data import Intervention, Layer, Selection
 from rtvis.engine.device import resolve_device
 from rtvis.engine.engine import Engine
 from rtvis.engine.models import Network, load_network
@@ -192,6 +192,13 @@ def _rows(
             what=f"frame to canvas, {at}",
             call=rendered_turn(engine, image_HW3, selection, CANVAS_SIZE),
         )
+    deepest = layers.get("deepest", list(layers.values())[-1])
+    changes = tuple(Intervention(layer=deepest.name, unit=unit, scale=0.0) for unit in range(3))
+    yield Row(
+        key="",
+        what=f"turn with 3 units knocked out, {deepest.name}",
+        call=turn(engine, x_BCHW, Selection(layer=deepest.name, interventions=changes)),
+    )
     for depth, layer in layers.items():
         yield Row(
             key=f"eager {depth}",

@@ -13,7 +13,7 @@ from benchmarks.common import Call
 from rtvis.data import ImageU8, Layer, Rates, Selection
 from rtvis.engine.engine import Engine
 from rtvis.engine.pieces import Piece, Runner
-from rtvis.engine.step import Step, pack_click
+from rtvis.engine.step import Step
 from rtvis.registry import CAM_METHODS
 from rtvis.render.compositor import Compositor
 from rtvis.render.download import Pending
@@ -106,12 +106,12 @@ def eager_turn(engine: Engine, x_BCHW: Tensor, selection: Selection) -> Call:
     served = step_of(engine)
     step = Step(served.pieces, engine.device)
     route, click = engine._split(engine.resolve(selection))
-    tensors = pack_click(click, engine.batch_size)
-    on_device = type(tensors)(*(each.to(engine.device) for each in tensors))
+    changes = engine._changes(served, selection.interventions)
+    tensors = engine._upload_click(click, changes)
 
     def call() -> object:
         with torch.inference_mode():
-            return step.run(x_BCHW, route, on_device, CAM_METHODS[route.cam])
+            return step.run(x_BCHW, route, tensors, CAM_METHODS[route.cam])
 
     return call
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rtvis.api import load as load
     from rtvis.data import Frame as Frame
     from rtvis.data import Health as Health
+    from rtvis.data import Intervention as Intervention
     from rtvis.data import Layer as Layer
     from rtvis.data import Result as Result
     from rtvis.data import Selection as Selection
@@ -28,13 +29,24 @@ _HOMES = {
     "Engine": "rtvis.engine.engine",
     "Frame": "rtvis.data",
     "Health": "rtvis.data",
+    "Intervention": "rtvis.data",
     "Layer": "rtvis.data",
     "Result": "rtvis.data",
     "RtvisError": "rtvis.errors",
     "Selection": "rtvis.data",
 }
 
-__all__ = ["Engine", "Frame", "Health", "Layer", "Result", "RtvisError", "Selection", "load"]
+__all__ = [
+    "Engine",
+    "Frame",
+    "Health",
+    "Intervention",
+    "Layer",
+    "Result",
+    "RtvisError",
+    "Selection",
+    "load",
+]
 
 
 def __getattr__(name: str) -> Any:

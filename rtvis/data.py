@@ -79,6 +79,23 @@ class Layer:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Intervention:
+    """A change to one unit of a layer, at every position: `value * scale + offset`.
+
+    What comes after the layer computes with the changed value, as after a forward hook on the
+    layer's module that returns it.
+    """
+
+    layer: str
+    """Name of the layer."""
+    unit: int
+    scale: float = 1.0
+    """0 knocks the unit out, 2 doubles it."""
+    offset: float = 0.0
+    """With a scale of 0 the value that the unit is held at."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
     """What is asked of the network for one frame. None means the default, named per field."""
 
@@ -97,6 +114,8 @@ class Selection:
     """Name of a registered CAM method."""
     cam_layer: str | None = None
     """Layer at which the CAM is taken; default: the last convolution."""
+    interventions: tuple[Intervention, ...] = ()
+    """Changes to units, made before anything is explained; of two for one unit the last counts."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -132,6 +151,8 @@ class Result:
     selection: Selection
     """The selection that was computed, with its defaults filled in."""
     form: Form
+    untouched_scores_BK: Tensor | None = None
+    """float32: the scores without the selection's interventions; None where it has none."""
     crop: Crop | None = None
     """Part of the picture that the network saw; None for preprocessed input."""
     revision: int = 0

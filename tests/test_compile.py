@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rtvis.data import Selection
+from rtvis.data import Intervention, Selection
 from rtvis.engine import build
 from rtvis.engine import compile as compiling
 from rtvis.engine import engine as engine_module
@@ -72,6 +72,20 @@ def test_the_compiled_form_computes_what_the_eager_form_does(
             assert not ours.backprop_B3HW.any()
 
 
+def test_changed_units_are_the_same_in_both_forms(
+    eager: Engine, compiled: Engine, x: torch.Tensor
+) -> None:
+    changes = tuple(
+        Intervention(layer=layer.name, unit=0, scale=0.5, offset=0.25) for layer in eager.layers
+    )
+    for layer in eager.layers:
+        selection = Selection(layer=layer.name, seed="map", interventions=changes)
+        ours, reference = compiled.run(x, selection), eager.run(x, selection)
+        assert relative_error(ours.scores_BK, reference.scores_BK) < 1e-5
+        assert relative_error(ours.maps_BCHW, reference.maps_BCHW) < 1e-5
+        assert relative_error(ours.backprop_B3HW, reference.backprop_B3HW) < 1e-4
+
+
 def test_a_cam_at_any_layer_is_the_same_in_both_forms(
     eager: Engine, compiled: Engine, x: torch.Tensor
 ) -> None:
@@ -96,6 +110,7 @@ def test_two_hundred_clicks_trace_and_compile_nothing(
     for _ in range(200):
         layer = chance.choice(compiled.layers)
         height, width = layer.map_size
+        changed = Intervention(layer=layer.name, unit=0, scale=chance.uniform(-2, 2))
         place = (chance.randrange(height), chance.randrange(width))
         result = compiled.run(
             x,
@@ -108,6 +123,7 @@ def test_two_hundred_clicks_trace_and_compile_nothing(
                 class_index=chance.choice([None, 0, 5]),
                 cam=chance.choice(["grad-cam", "hirescam", "eigen-cam"]),
                 cam_layer=chance.choice([None, *convolutions]),
+                interventions=chance.choice([(), (changed,)]),
             ),
         )
         assert result.form == "compiled"

@@ -49,6 +49,12 @@ class Seeds(NamedTuple):
     map_BS: Tensor
     """What to add to the unit's gradient, its rows laid end to end; S is the largest map's size.
     Counts at the node: already divided by a folded batch norm's scale."""
+    gain_BT: Tensor
+    """What interventions multiply each unit of each layer by; T counts all units."""
+
+
+NO_SEED = -1
+"""In `Seeds.site_B`: no layer."""
 
 
 def walk_down(
@@ -57,7 +63,7 @@ def walk_down(
     cotangents: dict[fx.Node, Tensor],
     live: set[fx.Node],
     sites: dict[fx.Node, Site],
-    seeds: Seeds | None,
+    seeds: Seeds | Tensor,
     thresholds: Thresholds,
     batch: int,
 ) -> dict[fx.Node, Tensor]:
@@ -69,23 +75,27 @@ def walk_down(
         cotangents: What arrives from above, by node.
         live: Nodes that depend on the input; others get no gradient.
         sites: Layers by node; those in `order` are seeded.
-        seeds: None for a pass that only starts from `cotangents`.
+        seeds: Only their `gain_BT` for a pass that only starts from `cotangents`.
         thresholds: The rule.
         batch: B.
 
     Returns:
         Cotangents of every node that got one, at and below the segment: what leaves it, and the
-        gradients at its layers.
+        gradients at its layers, as they are after an intervention.
     """
     cotangents = dict(cotangents)
+    gain_BT = seeds.gain_BT if isinstance(seeds, Seeds) else seeds
     for node in reversed(order):
-        if node in sites and seeds is not None:
+        if node in sites and isinstance(seeds, Seeds):
             seed = _seed_at(sites[node], env_shape(node), seeds, batch)
             arriving = cotangents.get(node)
             cotangents[node] = seed if arriving is None else arriving + seed
         arriving = cotangents.get(node)
         if arriving is None or node.op != "call_function":
             continue
+        if node in sites:
+            gain_BC = gain_BT[:, sites[node].units]
+            arriving = arriving * sites[node].per_unit(gain_BC, arriving.shape[0])
         vjp = VJPS.get(node.target, generic)
         for parent, grad in vjp(node, env, arriving, thresholds):
             if parent not in live:

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, fx
@@ -19,7 +20,7 @@ from rtvis.engine.vjps import Env, Thresholds
 
 aten = torch.ops.aten
 
-SEED_INPUTS = ("site_B", "unit_BU", "map_BS", "tx", "tg")
+SEED_INPUTS = ("site_B", "unit_BU", "map_BS", "gain_BT", "tx", "tg")
 
 
 def build_pieces(
@@ -49,13 +50,16 @@ def build_pieces(
     batch = int(x.meta["val"].shape[0])
     largest = max(site.layer.map_size[0] * site.layer.map_size[1] for site in sites)
     most_units = max(site.layer.num_units for site in sites)
-    builder = _Builder(flat, mode, live, by_node, batch, largest, most_units)
+    num_units = sum(site.layer.num_units for site in sites)
+    builder = _Builder(flat, mode, live, by_node, batch, largest, most_units, num_units)
     segments: list[Segment] = []
     for bottom, top in itertools.pairwise(cuts):
         stretch = order[order.index(bottom) + 1 : order.index(top) + 1]
+        tapped = builder.backward(f"backward_{len(segments)}", stretch, bottom, top)
         segments.append(
             Segment(
-                backward=builder.backward(f"backward_{len(segments)}", stretch, bottom, top),
+                backward=_first_output_only(tapped),
+                tapped=tapped,
                 sites=tuple(by_node[node] for node in stretch if node in by_node),
             )
         )
@@ -67,6 +71,7 @@ def build_pieces(
     wanted = [n for n in order if n is not x and (n.name in read or n is scores)]
     return Pieces(
         forward=builder.forward(wanted),
+        intervened=builder.intervened(wanted),
         cam=cam,
         segments=tuple(segments),
         sites=sites,
@@ -77,6 +82,7 @@ def build_pieces(
         num_classes=int(scores.meta["val"].shape[1]),
         largest_map=largest,
         most_units=most_units,
+        num_units=num_units,
     )
 
 
@@ -140,6 +146,7 @@ class _Builder:
         batch: int,
         largest_map: int,
         most_units: int,
+        num_units: int,
     ) -> None:
         self._flat = flat
         self._mode = mode
@@ -149,6 +156,7 @@ class _Builder:
         self._dtype = flat.module.graph.find_nodes(op="placeholder")[0].meta["val"].dtype
         self._largest_map = largest_map
         self._most_units = most_units
+        self._num_units = num_units
 
     def forward(self, wanted: list[fx.Node]) -> Piece:
         graph = fx.Graph()
@@ -166,12 +174,64 @@ class _Builder:
             examples=(x.meta["val"],),
         )
 
+    def intervened(self, wanted: list[fx.Node]) -> Piece:
+        """The forward piece with a gain and an offset for each unit of each layer."""
+        graph = fx.Graph()
+        copies: dict[fx.Node, fx.Node] = {}
+        graph.graph_copy(self._flat.module.graph, copies)
+        x = next(node for node in self._flat.module.graph.nodes if node.op == "placeholder")
+        with graph.inserting_after(copies[x]):
+            offset_BT = graph.placeholder("offset_BT")
+            gain_BT = graph.placeholder("gain_BT")
+        changed = {}
+        for node, site in self._sites.items():
+            changed[node] = self._changed(graph, copies[node], site, gain_BT, offset_BT)
+        graph.output([changed.get(node, copies[node]) for node in wanted])
+        graph.eliminate_dead_code()
+        graph.lint()
+        with self._mode:
+            gain, offset = self._per_unit(), self._per_unit()
+        return Piece(
+            name="intervened",
+            module=fx.GraphModule(self._flat.module, graph),
+            inputs=(x.name, "gain_BT", "offset_BT"),
+            outputs=tuple(node.name for node in wanted),
+            examples=(x.meta["val"], gain, offset),
+        )
+
+    def _changed(
+        self, graph: fx.Graph, node: fx.Node, site: Site, gain_BT: fx.Node, offset_BT: fx.Node
+    ) -> fx.Node:
+        """Insert the intervention behind a layer's node; everybody reads the changed value."""
+        readers = list(node.users)
+        units, rows = site.units, int(site.node.meta["val"].shape[0])
+
+        def shaped(vector_BT: fx.Node) -> fx.Node:
+            call = graph.call_function
+            part = call(aten.slice.Tensor, (vector_BT, 1, units.start, units.stop))
+            if site.layer.kind == "conv":
+                return call(aten.reshape.default, (part, [self._batch, -1, 1, 1]))
+            tokens = rows // self._batch
+            part = call(aten.reshape.default, (part, [self._batch, 1, -1]))
+            part = call(aten.expand.default, (part, [self._batch, tokens, -1]))
+            return call(aten.reshape.default, (part, [rows, -1]))
+
+        with graph.inserting_before(node.next):
+            gain, offset = shaped(gain_BT), shaped(offset_BT)
+            changed = graph.call_function(aten.addcmul.default, (offset, node, gain))
+        for reader in readers:
+            reader.replace_input_with(node, changed)
+        return changed
+
+    def _per_unit(self) -> Tensor:
+        return torch.empty(self._batch, self._num_units, dtype=self._dtype)
+
     def backward(self, name: str, stretch: list[fx.Node], bottom: fx.Node, top: fx.Node) -> Piece:
         """From the gradient at `top`, plus seeds, to the gradient at `bottom` and the layers."""
         nodes = [node for node in stretch if node in self._sites]
 
         def call(env: Env, g: Tensor, *data: Tensor) -> list[Tensor]:
-            seeds, thresholds = Seeds(*data[:3]), Thresholds(*data[3:])
+            seeds, thresholds = Seeds(*data[:4]), Thresholds(*data[4:])
             found = walk_down(
                 stretch, env, {top: g}, self._live, self._sites, seeds, thresholds, self._batch
             )
@@ -186,8 +246,9 @@ class _Builder:
             site_B = torch.empty(self._batch, dtype=torch.int64)
             unit_BU = torch.empty(self._batch, self._most_units, dtype=self._dtype)
             map_BS = torch.empty(self._batch, self._largest_map, dtype=self._dtype)
+            gain_BT = self._per_unit()
             tx, tg = (torch.empty((), dtype=self._dtype) for _ in range(2))
-        examples = (g, site_B, unit_BU, map_BS, tx, tg)
+        examples = (g, site_B, unit_BU, map_BS, gain_BT, tx, tg)
         outputs = (bottom.name, *(node.name for node in nodes))
         return self._trace(name, stretch, call, ("g", *SEED_INPUTS), examples, outputs)
 
@@ -197,18 +258,21 @@ class _Builder:
         num_classes = int(scores.meta["val"].shape[1])
         plain = Thresholds(0.0, -torch.inf)
 
-        def call(env: Env, class_B: Tensor) -> list[Tensor]:
+        def call(env: Env, class_B: Tensor, gain_BT: Tensor) -> list[Tensor]:
             classes_K = torch.arange(num_classes, device=class_B.device)
             g_BK = (classes_K == class_B[:, None]).to(self._dtype)
             start = {scores: g_BK}
-            found = walk_down(above, env, start, self._live, self._sites, None, plain, self._batch)
+            found = walk_down(
+                above, env, start, self._live, self._sites, gain_BT, plain, self._batch
+            )
             grad = found.get(cam_site.node)
             return [torch.zeros_like(env[cam_site.node]) if grad is None else grad]
 
         with self._mode:
-            class_B = torch.empty(self._batch, dtype=torch.int64)
+            data = torch.empty(self._batch, dtype=torch.int64), self._per_unit()
         nodes = [cam_site.node, *above]
-        return self._trace("cam", nodes, call, ("class_B",), (class_B,), (cam_site.node.name,))
+        names = ("class_B", "gain_BT")
+        return self._trace("cam", nodes, call, names, data, (cam_site.node.name,))
 
     def _trace(
         self,
@@ -261,6 +325,17 @@ class _Builder:
             outputs=outputs,
             examples=tuple(example for _, _, example in inputs),
         )
+
+
+def _first_output_only(piece: Piece) -> Piece:
+    """The piece without what only its other outputs need."""
+    graph = fx.Graph()
+    outputs = graph.graph_copy(piece.module.graph, {})
+    assert isinstance(outputs, list | tuple)
+    graph.output([outputs[0]])
+    graph.eliminate_dead_code()  # keeps the inputs
+    module = fx.GraphModule(piece.module, graph)
+    return replace(piece, module=module, outputs=piece.outputs[:1])
 
 
 def _strip_detach(graph: fx.Graph) -> None:

@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rtvis.data import Crop, Form, ImageU8, Layer, Result, Selection
+from rtvis.data import Crop, Form, ImageU8, Intervention, Layer, Result, Selection
 from rtvis.engine.artifacts import default_cache_dir
 from rtvis.engine.build import build_pieces
 from rtvis.engine.compile import Compiler
 from rtvis.engine.device import resolve_device, resolve_dtype
 from rtvis.engine.graphs import GraphStep
+from rtvis.engine.interventions import Changes, pack_interventions
 from rtvis.engine.layers import Site, find_layers
 from rtvis.engine.memory import keep_freed_memory
 from rtvis.engine.models import Network
@@ -75,6 +76,7 @@ class Engine:
         self._index_of = {layer.name: layer.index for layer in self.layers}
         self.num_classes = step.pieces.num_classes
         self.default_cam_layer = step.pieces.cam_site.layer
+        self._last_changes: tuple[object, Changes] | None = None
         self._graph_step: GraphStep | None = None
         self._compiler: Compiler | None = None
         if compile == "auto":
@@ -155,7 +157,8 @@ class Engine:
         x_BCHW = x_BCHW.to(self.dtype).contiguous(memory_format=torch.channels_last)
         step = self._step_for(x_BCHW.shape[0])
         route, click = self._split(selection)
-        outcome = self._compute(step, x_BCHW, route, self._upload_click(click, x_BCHW.shape[0]))
+        changes = self._changes(step, selection.interventions)
+        outcome = self._compute(step, x_BCHW, route, self._upload_click(click, changes))
         return Result(
             scores_BK=outcome.scores_BK,
             maps_BCHW=outcome.maps_BCHW,
@@ -167,6 +170,7 @@ class Engine:
             health_B=outcome.health_B,
             selection=selection,
             form=self.form,
+            untouched_scores_BK=outcome.untouched_scores_BK if route.intervened else None,
             crop=crop,
             revision=revision,
             seq=seq,
@@ -237,6 +241,7 @@ class Engine:
             site=self._index_of[selection.layer],
             cam_site=self._index_of[selection.cam_layer],
             cam=selection.cam,
+            intervened=bool(selection.interventions),
         )
         click = Click(
             unit=selection.unit,
@@ -264,13 +269,24 @@ class Engine:
         inputs = [self.preprocess(each) for each in image]
         return torch.cat(inputs), self._crop(image[0])
 
-    def _upload_click(self, click: Click, batch: int) -> ClickTensors:
-        tensors = pack_click(click, batch)
+    def _changes(self, step: Step, interventions: tuple[Intervention, ...]) -> Changes:
+        """The interventions on the device; they seldom change, so the last ones are kept."""
+        key = step.pieces.batch, interventions
+        if self._last_changes is None or self._last_changes[0] != key:
+            packed = pack_interventions(interventions, step.pieces, self._index_of)
+            on_device = Changes(*(each.to(self.device, self.dtype) for each in packed))
+            self._last_changes = key, on_device
+        return self._last_changes[1]
+
+    def _upload_click(self, click: Click, changes: Changes) -> ClickTensors:
+        packed = pack_click(click, changes.gain_BT.shape[0])
         if self.device.type != "cuda":
-            return tensors
+            return ClickTensors(*packed, *changes)
         # Pinned: a copy from pageable memory would wait for the device.
-        pinned = (each.pin_memory() for each in tensors)
-        return ClickTensors(*(each.to(self.device, non_blocking=True) for each in pinned))
+        index_B4, amount_B5 = (
+            each.pin_memory().to(self.device, non_blocking=True) for each in packed
+        )
+        return ClickTensors(index_B4, amount_B5, *changes)
 
     def _crop(self, image: Image) -> Crop:
         return self._network.preprocessing.crop_of(image.shape[0], image.shape[1])

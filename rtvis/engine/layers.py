@@ -21,9 +21,28 @@ class Site:
     layer: Layer
     node: fx.Node
     """Its value is the layer's output, times `scale_C` plus `shift_C` where those are set."""
+    first: int
+    """Where its units begin when those of all layers are laid end to end."""
     scale_C: Tensor | None
     """float64, of the batch norm folded into the node; None where there is none."""
     shift_C: Tensor | None
+
+    @property
+    def units(self) -> slice:
+        """Its part of a tensor that holds one value for each unit of each layer."""
+        return slice(self.first, self.first + self.layer.num_units)
+
+    def per_unit(self, vector_BC: Tensor, rows: int) -> Tensor:
+        """One value for each unit in a shape that goes with the node's value.
+
+        Args:
+            vector_BC: B pictures, the layer's units.
+            rows: Of the node's value: B, or B * T for a dense layer on T tokens.
+        """
+        if self.layer.kind == "conv":
+            return vector_BC[:, :, None, None]
+        batch, units = vector_BC.shape
+        return vector_BC[:, None, :].expand(batch, rows // batch, units).reshape(rows, units)
 
     def as_maps(self, value: Tensor, batch: int) -> Tensor:
         """A node's value (or gradient) as [B, C, H, W]; a dense layer on T tokens has H, W = 1, T.
@@ -44,6 +63,7 @@ def find_layers(flat: FlatModel, batch: int) -> tuple[Site, ...]:
     fields = _receptive_fields(graph, x)
     sites: list[Site] = []
     uses: dict[str, int] = {}
+    first = 0
     for node in graph.nodes:
         found = _layer_kind_and_weight(node)
         if found is None:
@@ -68,7 +88,8 @@ def find_layers(flat: FlatModel, batch: int) -> tuple[Site, ...]:
             receptive_field=(field.height, field.width),
         )
         scale_C, shift_C = flat.affines.get(node.name, (None, None))
-        sites.append(Site(layer=layer, node=node, scale_C=scale_C, shift_C=shift_C))
+        sites.append(Site(layer=layer, node=node, first=first, scale_C=scale_C, shift_C=shift_C))
+        first += layer.num_units
     return tuple(sites)
 
 

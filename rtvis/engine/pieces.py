@@ -56,6 +56,10 @@ class Segment:
     """A stretch of the network between two cuts."""
 
     backward: Piece
+    """(values ..., g, seeds ...) -> the gradient at the lower cut."""
+    tapped: Piece
+    """The same, and after it the gradient at each of `sites`. Runs operation by operation: handing
+    them all out would cost every turn 0.04 of the network's time, and few turns ask for one."""
     sites: tuple[Site, ...]
 
 
@@ -65,6 +69,8 @@ class Pieces:
 
     forward: Piece
     """(x) -> scores, every layer's value, and what the backward pieces read."""
+    intervened: Piece
+    """The same from (x, gain_BT, offset_BT): each unit's value times its gain plus its offset."""
     cam: Piece
     """(values ..., class_B) -> plain gradient of the class score at the default CAM layer."""
     segments: tuple[Segment, ...]
@@ -81,10 +87,13 @@ class Pieces:
     """S of `Seeds.map_BS`."""
     most_units: int
     """U of `Seeds.unit_BU`."""
+    num_units: int
+    """T of `Seeds.gain_BT`: all units of all layers."""
 
     def all_pieces(self) -> list[Piece]:
         """In the order in which compiling them helps most."""
-        return [self.forward, self.cam, *(s.backward for s in reversed(self.segments))]
+        backward = (segment.backward for segment in reversed(self.segments))
+        return [self.forward, self.cam, *backward, self.intervened]
 
     def segment_of(self, site: Site) -> int:
         """Index of the segment that holds a layer."""

@@ -1,10 +1,11 @@
 """Fill in what a Selection leaves open, and refuse what the network does not have."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import get_args
 
-from rtvis.data import Layer, Rule, Seed, Selection
+from rtvis.data import Intervention, Layer, Rule, Seed, Selection
 from rtvis.errors import SelectionError, did_you_mean
 from rtvis.registry import CAM_METHODS
 
@@ -37,10 +38,7 @@ def resolve_selection(
             f"such as '{default_layer.name}'"
         )
     unit = 0 if selection.unit is None else selection.unit
-    if not 0 <= unit < layer.num_units:
-        raise SelectionError(
-            f"layer '{layer.name}' has no unit {unit}; its units are 0 to {layer.num_units - 1}"
-        )
+    _check_unit(layer, unit)
     if selection.position is not None:
         row, column = selection.position
         height, width = layer.map_size
@@ -58,7 +56,38 @@ def resolve_selection(
     _check_choice("seed", seed, get_args(Seed))
     _check_choice("rule", selection.rule, get_args(Rule))
     CAM_METHODS[selection.cam]
-    return replace(selection, layer=layer.name, unit=unit, seed=seed, cam_layer=cam_layer.name)
+    return replace(
+        selection,
+        layer=layer.name,
+        unit=unit,
+        seed=seed,
+        cam_layer=cam_layer.name,
+        interventions=_resolve_interventions(selection.interventions, layers, default_layer),
+    )
+
+
+def _resolve_interventions(
+    interventions: Sequence[Intervention], layers: Sequence[Layer], default_layer: Layer
+) -> tuple[Intervention, ...]:
+    """The interventions that count: the last one of each unit."""
+    latest: dict[tuple[str, int], Intervention] = {}
+    for change in interventions:
+        layer = find_layer(change.layer, layers, default_layer)
+        _check_unit(layer, change.unit)
+        if not (math.isfinite(change.scale) and math.isfinite(change.offset)):
+            raise SelectionError(
+                f"the intervention on unit {change.unit} of layer '{layer.name}' has scale "
+                f"{change.scale} and offset {change.offset}; both must be finite"
+            )
+        latest[layer.name, change.unit] = change
+    return tuple(latest.values())
+
+
+def _check_unit(layer: Layer, unit: int) -> None:
+    if not 0 <= unit < layer.num_units:
+        raise SelectionError(
+            f"layer '{layer.name}' has no unit {unit}; its units are 0 to {layer.num_units - 1}"
+        )
 
 
 def find_layer(name: str | None, layers: Sequence[Layer], default: Layer) -> Layer:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rtvis.data import Health, Rule, Seed
-from rtvis.engine.backward import RULE_THRESHOLDS
+from rtvis.engine.backward import NO_SEED, RULE_THRESHOLDS
 from rtvis.engine.layers import Site
 from rtvis.engine.pieces import Piece, Pieces, Runner, Segment
 from rtvis.registry import CamMethod
@@ -35,6 +35,7 @@ class Route:
     site: int
     cam_site: int
     cam: str
+    intervened: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,15 +56,19 @@ class ClickTensors(NamedTuple):
     """int64: unit, row, column (-1 for the maximum), class (-1 for the top-scoring one)."""
     amount_B5: Tensor
     """float32: seed coefficients of neuron, map and activation, then tx and tg of the rule."""
+    gain_BT: Tensor
+    """What interventions multiply each unit of each layer by, at its node."""
+    offset_BT: Tensor
+    """What they add then."""
 
 
-def pack_click(click: Click, batch: int) -> ClickTensors:
-    """The tensors of a click, in host memory."""
+def pack_click(click: Click, batch: int) -> tuple[Tensor, Tensor]:
+    """`index_B4` and `amount_B5` of a click, in host memory."""
     row, column = click.position if click.position is not None else (-1, -1)
     class_index = -1 if click.class_index is None else click.class_index
     seed: Seed = "max" if click.position is not None else click.seed
     amounts = (*_SEED_COEFFICIENTS[seed], *RULE_THRESHOLDS[click.rule])
-    return ClickTensors(
+    return (
         torch.tensor([[click.unit, row, column, class_index]] * batch),
         torch.tensor([amounts] * batch),
     )
@@ -80,6 +85,8 @@ class Outcome(NamedTuple):
     position_B2: Tensor
     value_B: Tensor
     health_B: Tensor
+    untouched_scores_BK: Tensor
+    """Without the interventions; `scores_BK` itself where there are none."""
 
 
 class Step:
@@ -127,15 +134,26 @@ class Step:
         self, x_BCHW: Tensor, route: Route, click: ClickTensors, cam_method: CamMethod
     ) -> Outcome:
         pieces = self.pieces
-        values: dict[str, Tensor] = {pieces.forward.inputs[0]: x_BCHW}
+        values: dict[str, Tensor] = {
+            pieces.forward.inputs[0]: x_BCHW,
+            "gain_BT": click.gain_BT,
+            "offset_BT": click.offset_BT,
+        }
         values.update(self._run_piece(pieces.forward, values))
-        scores_BK = values[pieces.scores].float()
+        untouched_scores_BK = scores_BK = values[pieces.scores].float()
+        if route.intervened:
+            values.update(self._run_piece(pieces.intervened, values))
+            scores_BK = values[pieces.scores].float()
         unit_B, row_B, column_B, wanted_B = click.index_B4.unbind(1)
         class_B = torch.where(wanted_B >= 0, wanted_B, scores_BK.argmax(dim=1))
 
         site, cam_site = self._sites[route.site], self._sites[route.cam_site]
-        maps_BCHW = self._maps(site, values)
-        cam_maps_BCHW = maps_BCHW if cam_site is site else self._maps(cam_site, values)
+        maps_BCHW = self._maps(site, values, intervened=route.intervened)
+        cam_maps_BCHW = (
+            maps_BCHW
+            if cam_site is site
+            else self._maps(cam_site, values, intervened=route.intervened)
+        )
         cam_grads_BCHW = self._cam_gradient(values, cam_site, class_B)
         cam_BHW = cam_method(_at_least_float32(cam_maps_BCHW), _at_least_float32(cam_grads_BCHW))
 
@@ -152,17 +170,19 @@ class Step:
             position_B2=position_B2,
             value_B=value_B,
             health_B=_health(maps_BCHW, map_BHW, backprop_BCHW, cam_BHW),
+            untouched_scores_BK=untouched_scores_BK,
         )
 
-    def _maps(self, site: Site, values: dict[str, Tensor]) -> Tensor:
+    def _maps(self, site: Site, values: dict[str, Tensor], *, intervened: bool) -> Tensor:
         """The layer's own output, before any batch norm folded into it."""
-        maps_BCHW = site.as_maps(self._value_of(site, values), self.pieces.batch)
+        value = self._value_of(site, values, intervened=intervened)
+        maps_BCHW = site.as_maps(value, self.pieces.batch)
         affine = self._affines[site.layer.index]
         if affine is None:
             return maps_BCHW
         return torch.addcmul(affine.offset_1C11, maps_BCHW, affine.inverse_1C11)
 
-    def _value_of(self, site: Site, values: dict[str, Tensor]) -> Tensor:
+    def _value_of(self, site: Site, values: dict[str, Tensor], *, intervened: bool) -> Tensor:
         """The value of a layer's node, computed again where the forward piece keeps it fused."""
         probe = self.pieces.probes[site.node.name]
         if probe is None:
@@ -174,7 +194,13 @@ class Step:
             value: Tensor = aten.convolution.default(
                 values[probe.source], weight, bias, *probe.arguments
             )
-        return value
+        if not intervened:
+            return value
+        gain, offset = (
+            site.per_unit(values[name][:, site.units], value.shape[0])
+            for name in ("gain_BT", "offset_BT")
+        )
+        return torch.addcmul(offset, value, gain)
 
     def _run_piece(self, piece: Piece, values: dict[str, Tensor]) -> dict[str, Tensor]:
         with cpu_threads(self._num_threads):
@@ -200,16 +226,20 @@ class Step:
         scores_BK = values[pieces.scores]
         classes_K = torch.arange(scores_BK.shape[1], device=self.device)
         grad: Tensor = (classes_K == class_B[:, None]).to(scores_BK.dtype)
-        none_B = torch.full_like(class_B, -1)
         data = {
-            "site_B": none_B,
+            "site_B": torch.full_like(class_B, NO_SEED),
             "unit_BU": scores_BK.new_zeros(pieces.batch, pieces.most_units),
             "map_BS": scores_BK.new_zeros(pieces.batch, pieces.largest_map),
             "tx": scores_BK.new_zeros(()),
             "tg": scores_BK.new_full((), -torch.inf),
         }
         lowest = pieces.segment_of(site)
-        return self._descend(pieces.segments[lowest:], grad, {**values, **data})
+        given = {**values, **data}
+        given["g"] = self._descend(pieces.segments[lowest + 1 :], grad, given)
+        tapped = pieces.segments[lowest].tapped
+        with cpu_threads(self._num_threads):
+            found = tapped.run_eager([given[name] for name in tapped.inputs])
+        return dict(zip(tapped.outputs, found, strict=True))
 
     def _backward(
         self,
@@ -229,18 +259,16 @@ class Step:
             "tx": amount_B5[0, 3].to(seed_BS.dtype),
             "tg": amount_B5[0, 4].to(seed_BS.dtype),
         }
-        found = self._descend(pieces.segments[: top + 1], self._zeros[top], {**values, **data})
-        return found[pieces.segments[0].backward.outputs[0]]
+        return self._descend(pieces.segments[: top + 1], self._zeros[top], {**values, **data})
 
     def _descend(
         self, segments: Sequence[Segment], grad: Tensor, values: dict[str, Tensor]
-    ) -> dict[str, Tensor]:
-        """Pass `grad` from the top of the last segment down; what the first one hands out."""
-        found: dict[str, Tensor] = {}
+    ) -> Tensor:
+        """Pass `grad` from the top of the last segment to the bottom of the first one."""
         for segment in reversed(segments):
             found = self._run_piece(segment.backward, {**values, "g": grad})
             grad = found[segment.backward.outputs[0]]
-        return found
+        return grad
 
     def _seed(
         self, site: Site, map_BHW: Tensor, unit_B: Tensor, position_B2: Tensor, amount_B5: Tensor
