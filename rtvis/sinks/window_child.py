@@ -35,6 +35,27 @@ _NAME = "rtvis"
 BACKGROUND = (26, 22, 20)
 
 
+def let_qt_own_the_events() -> bool:
+    """Make Qt the only one that takes events off the X connection; to be called before a window.
+
+    The connection is shared by Qt, through xcb, and by libX11, which must be told to leave the
+    events alone: `XSetEventQueueOwner` of libX11-xcb writes that into a private struct of libX11.
+    opencv-python brings a libX11-xcb of its own (1.6.8) but takes libX11 from the system, where
+    the field lies 8 bytes further since a later version. So the word goes elsewhere, libX11 goes on
+    reading events, and those that it gets hold of first Qt never sees. Without its MapNotify a
+    window stays black for good (3 to 40 of 100, more on a busy machine). The system's own
+    libX11-xcb fits its libX11, and a library that is loaded globally is asked first.
+
+    Returns:
+        False where the system has none: nothing is changed then.
+    """
+    try:
+        ctypes.CDLL("libX11-xcb.so.1", mode=ctypes.RTLD_GLOBAL)
+    except OSError:
+        return False
+    return True
+
+
 class _Point(ctypes.Structure):
     _fields_ = (("x", ctypes.c_int), ("y", ctypes.c_int))
 
@@ -163,6 +184,7 @@ class Window:
         self._placement = Placement(size, size)
         self._unzoom = WheelUnzoom()
         self._looked_s = 0.0
+        let_qt_own_the_events()
         flags = cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL
         cv2.namedWindow(_NAME, flags)
         cv2.setWindowTitle(_NAME, title)
