@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import cv2
@@ -259,20 +259,42 @@ def test_logging_and_signals_are_as_before_afterwards(monkeypatch: pytest.Monkey
 # As a process of its own
 
 
-def start(here: Path, *argv: str, display: str = "") -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, str(ROOT / "main.py"), *argv],
-        cwd=here,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | ({"DISPLAY": display} if display else {}),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+Start = Callable[..., "subprocess.Popen[str]"]
 
 
-def test_help_comes_at_once(here: Path) -> None:
+@pytest.fixture
+def start(here: Path) -> Iterator[Start]:
+    """Starts the program; what is left of it after the test, its children too, is killed."""
+
+    def start(*argv: str, display: str = "") -> subprocess.Popen[str]:
+        process = processes.enter_context(
+            subprocess.Popen(
+                [sys.executable, str(ROOT / "main.py"), *argv],
+                cwd=here,
+                env=os.environ
+                | {"PYTHONPATH": str(ROOT)}
+                | ({"DISPLAY": display} if display else {}),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                start_new_session=True,
+            )
+        )
+        processes.callback(kill_group, process.pid)
+        return process
+
+    with contextlib.ExitStack() as processes:
+        yield start
+
+
+def kill_group(leader: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(leader, signal.SIGKILL)
+
+
+def test_help_comes_at_once(start: Start) -> None:
     started_s = time.monotonic()
-    process = start(here, "--help")
+    process = start("--help")
     out, err = process.communicate(timeout=20)
     # 0.25 s alone; the machine that tests run on may be busy.
     assert time.monotonic() - started_s < 3
@@ -281,9 +303,11 @@ def test_help_comes_at_once(here: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_ctrl_c_leaves_at_once_and_finishes_the_film(here: Path, number: signal.Signals) -> None:
+def test_ctrl_c_leaves_at_once_and_finishes_the_film(
+    here: Path, start: Start, number: signal.Signals
+) -> None:
     process = start(
-        here, *SMALL, "--view", "none", "--stream", "pictures", "--pace", "fast", "--loop",
+        *SMALL, "--view", "none", "--stream", "pictures", "--pace", "fast", "--loop",
         "--record", "out.mp4",
     )  # fmt: skip
     wait_for(lambda: any(here.glob(".out.part-*.mp4")) and size_of(here) > 0, process)
@@ -300,8 +324,8 @@ def test_ctrl_c_leaves_at_once_and_finishes_the_film(here: Path, number: signal.
 
 
 @pytest.mark.parametrize("delay_s", [0.05, 0.5, 1.5])
-def test_ctrl_c_leaves_without_a_word_while_it_still_starts(here: Path, delay_s: float) -> None:
-    process = start(here, "--view", "none", "--loop")
+def test_ctrl_c_leaves_without_a_word_while_it_still_starts(start: Start, delay_s: float) -> None:
+    process = start("--view", "none", "--loop")
     time.sleep(delay_s)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=20)
@@ -311,27 +335,21 @@ def test_ctrl_c_leaves_without_a_word_while_it_still_starts(here: Path, delay_s:
     assert out == ""
 
 
-# Now and then Xvfb never shows the window (see show_again_if_black in test_window.py): not among
-# the tests that CI runs until that is understood.
-@pytest.mark.slow
 @pytest.mark.window
-def test_with_a_display_there_is_a_window_which_q_closes(here: Path) -> None:
+def test_with_a_display_there_is_a_window_which_q_closes(start: Start) -> None:
     with Screen() as screen:
-        process = start(here, *SMALL, "--stream", "pictures", display=screen.name)
-        window = screen.window()
-        until_s = time.monotonic() + 30
-        # A window may miss a key while it still comes up, and is gone after the one it heeds.
-        while process.poll() is None and time.monotonic() < until_s:
-            with contextlib.suppress(subprocess.CalledProcessError):
-                screen.do("windowfocus", window, "key", "--window", window, "q")
-            time.sleep(0.2)
-        out, err = process.communicate(timeout=20)
+        process = start(*SMALL, "--stream", "pictures", display=screen.name)
+        wait_for(lambda: screen.has_window("rtvis"), process)
+        screen.do("key", "q")  # one is enough, however early it comes
+        out, err = process.communicate(timeout=60)
     assert (process.returncode, out, err) == (0, "", "")
 
 
 @pytest.mark.window
-def test_a_display_that_cannot_be_reached_is_told_and_recorded_instead(here: Path) -> None:
-    process = start(here, *SMALL, "--stream", "pictures", "--pace", "fast", display=":9999")
+def test_a_display_that_cannot_be_reached_is_told_and_recorded_instead(
+    here: Path, start: Start
+) -> None:
+    process = start(*SMALL, "--stream", "pictures", "--pace", "fast", display=":9999")
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert "rtvis: window: " in err

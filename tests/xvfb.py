@@ -66,12 +66,20 @@ class Screen:
     def window(self, title: str = "rtvis", timeout_s: float = 30.0) -> str:
         """The id of the window with this title, once it is there."""
         until_s = time.monotonic() + timeout_s
-        while time.monotonic() < until_s:
-            try:
-                return self.do("search", "--onlyvisible", "--name", f"^{title}").split()[-1]
-            except subprocess.CalledProcessError:
-                time.sleep(0.05)
-        raise AssertionError(f"no window '{title}' in {timeout_s} s")
+        while not (windows := self._windows(title)):
+            assert time.monotonic() < until_s, f"no window '{title}' in {timeout_s} s"
+            time.sleep(0.05)
+        return windows[-1]
+
+    def has_window(self, title: str) -> bool:
+        """Whether a window with this title is on the screen."""
+        return bool(self._windows(title))
+
+    def _windows(self, title: str) -> list[str]:
+        try:
+            return self.do("search", "--onlyvisible", "--name", f"^{title}").split()
+        except subprocess.CalledProcessError:  # none, or one went while it looked
+            return []
 
     def photograph(self, path: Path) -> np.ndarray:
         """All of the screen, uint8 BGR, also kept at `path`."""
