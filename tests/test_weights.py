@@ -120,9 +120,6 @@ def test_weights_of_another_network_are_refused_with_counts_and_examples(tmp_pat
         assert torch.equal(value, before[key]), "a refused file must leave nothing behind"
 
 
-# Passes alone; twice in a full run torch.load refused the file just saved, for a reason not found
-# yet, so it is not among the tests that CI runs.
-@pytest.mark.slow
 def test_a_deeper_relative_whose_names_and_shapes_all_fit_is_refused_too(tmp_path: Path) -> None:
     # resnet34 holds every tensor of resnet18 in the right shape, and more: a trap for strict=False.
     from torchvision.models import resnet34
@@ -211,8 +208,8 @@ def test_code_in_a_pickle_does_not_run_unless_it_is_trusted(tmp_path: Path) -> N
     torch.save({"state_dict": numbered(net()), "extra": Harmful()}, path)
     assert refused(path).startswith("holds pickled objects (")
     assert not Harmful.mark.exists()
-    path.write_bytes(pickle.dumps(Harmful()))
-    refused(path)
+    path.write_bytes(pickle.dumps(Harmful(), protocol=4))
+    assert refused(path).startswith("holds pickled objects (Unsupported operand 149)")
     assert not Harmful.mark.exists()
 
 

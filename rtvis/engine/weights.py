@@ -263,9 +263,9 @@ def _shape(tensor: Tensor) -> str:
 
 def _refused(fault: pickle.UnpicklingError) -> str:
     """What torch found in the file that is no plain data: " (GLOBAL models.Net)", or nothing."""
-    mark = "WeightsUnpickler error: "
-    found = next((line for line in str(fault).splitlines() if mark in line), "")
-    text = found.partition(mark)[2].split(" was not an allowed", 1)[0].strip()
+    # Some reasons follow on the same line, others after an empty one.
+    reason = str(fault).partition("WeightsUnpickler error: ")[2].strip()
+    text = reason.partition("\n")[0].split(" was not an allowed", 1)[0].strip()
     return f" ({text})" if text else ""
 
 
