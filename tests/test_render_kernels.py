@@ -164,14 +164,17 @@ def test_the_cuda_source_compiles(arch: str) -> None:
     options = [f"--gpu-architecture={arch}".encode(), b"--fmad=false"]
     (result,) = nvrtc.nvrtcCompileProgram(program, len(options), options)
     _, log_size = nvrtc.nvrtcGetProgramLogSize(program)
-    log = b" " * log_size
+    # NVRTC writes into this. An empty log is one byte long, and b" " * 1 is the object that Python
+    # hands out for every single space: writing there turned all later bytes 32 into 0.
+    log = bytes(log_size + 1)
     nvrtc.nvrtcGetProgramLog(program, log)
     assert result == nvrtc.nvrtcResult.NVRTC_SUCCESS, log.decode()
     assert b"warning" not in log, log.decode()
     _, size = nvrtc.nvrtcGetCUBINSize(program)
-    cubin = b" " * size
+    cubin = bytes(size + 1)
     nvrtc.nvrtcGetCUBIN(program, cubin)
     assert KERNEL_NAME.encode() in cubin
+    assert bytes([32])[0] == 32, "nothing wrote into Python's own space"
 
 
 def test_the_kernel_is_told_every_argument_that_it_declares() -> None:
