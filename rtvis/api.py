@@ -1,6 +1,6 @@
 """`rtvis.load`: from a network's name to an engine."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import rtvis.methods  # noqa: F401 - registers the CAM methods
 from rtvis.engine.engine import CompileMode, Engine
@@ -20,6 +20,7 @@ def load(
     trust_pickle: bool = False,
     compile: CompileMode = "auto",  # noqa: A002 - the flag's name everywhere
     batch_size: int = 1,
+    on_loaded: Callable[[str], None] | None = None,
 ) -> Engine:
     """An engine that serves from its first call on.
 
@@ -36,9 +37,11 @@ def load(
         trust_pickle: Load pickled whole models too, which runs code from their file.
         compile: "auto" compiles in the background while the eager form serves; "off" does not.
         batch_size: Pictures per call that the compiled form is made for.
+        on_loaded: Called with the network's name when weights are in place, before it is traced,
+            which takes longer. For whoever shows progress.
 
     Raises:
-        NetworkError: No such network, it cannot be traced, or it has no convolution.
+        NetworkError: No such network, it cannot be traced, or has no layer with a map.
         WeightsError: The weights cannot be read, had, or belong to another network.
         DeviceError: The device does not exist or has not enough memory.
     """
@@ -51,4 +54,6 @@ def load(
         std=std,
         trust_pickle=trust_pickle,
     )
+    if on_loaded is not None:
+        on_loaded(loaded.name)
     return Engine(loaded, device=device, dtype=dtype, compile=compile, batch_size=batch_size)

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtvis.errors import RtvisError
+from rtvis.leaving import DONE, FAILED, INTERRUPTED, called, leaving_at_once
 
 if TYPE_CHECKING:
     from rtvis.stills import Stills
     from rtvis.stills_requests import Outcome
 
-EXIT_ERROR = 1
-EXIT_INTERRUPTED = 130
 DEFAULT_NETWORK = "tf_efficientnet_lite0"
 
 _EPILOG = """\
@@ -26,7 +25,7 @@ Exit code: 0 done; 1 something could not be read, found or written; 2 wrong usag
 def gradcam_main(argv: Sequence[str] | None = None) -> int:
     """`gradcam.py`: class activation maps over pictures. Returns the exit code."""
     parser = _parser(
-        "gradcam.py",
+        called("gradcam.py", installed="rtvis-gradcam"),
         "Show where in a picture a network sees the evidence for its top classes.\n"
         "Writes OUTPUT_0.png for the first class, OUTPUT_1.png for the second ...",
     )
@@ -104,11 +103,11 @@ def gradcam_main(argv: Sequence[str] | None = None) -> int:
 def guided_backprop_main(argv: Sequence[str] | None = None) -> int:
     """`guided_backprop.py`: what in a picture excites a unit. Returns the exit code."""
     parser = _parser(
-        "guided_backprop.py",
+        called("guided_backprop.py", installed="rtvis-guided-backprop"),
         "Show what in a picture excites one unit of a network, or speaks for one class.",
     )
     what = parser.add_argument_group("what is explained")
-    what.add_argument("--layer", metavar="NAME", help="layer (default: the last convolution)")
+    what.add_argument("--layer", metavar="NAME", help="layer (default: the last one with a map)")
     unit = what.add_mutually_exclusive_group()
     unit.add_argument(
         "--unit",
@@ -241,10 +240,10 @@ def _guarded(
         if args.debug:
             raise
         print(f"{parser.prog}: {error}", file=sys.stderr)  # noqa: T201 - what a command line says
-        return EXIT_ERROR
+        return FAILED
     except KeyboardInterrupt:
         print(f"{parser.prog}: interrupted", file=sys.stderr)  # noqa: T201
-        return EXIT_INTERRUPTED
+        return INTERRUPTED
 
 
 def _run(
@@ -264,6 +263,9 @@ def _run(
         raw = plan_outputs(inputs, args.raw, suffixes=(".npz",))
     for folder in {path.parent for path in [*outputs, *(raw or [])]}:
         check_writable(folder)
+
+    with leaving_at_once():
+        import torch  # noqa: F401
 
     console = Console(stderr=True)
     num_failed = 0
@@ -290,7 +292,7 @@ def _run(
         console.print(
             f"{parser.prog}: {num_failed} of {len(inputs)} pictures could not be read", style="red"
         )
-    return EXIT_ERROR if num_failed else 0
+    return FAILED if num_failed else DONE
 
 
 def _load(args: argparse.Namespace, *, num_pictures: int) -> "Stills":

@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from rtvis import cli
+from rtvis.cli_live import class_index
 from rtvis.errors import SelectionError
 from tests.xvfb import Screen
 
@@ -143,13 +144,13 @@ def test_networks_and_methods_are_listed(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_a_class_is_named_in_any_case_or_numbered() -> None:
     labels = ("cat", "dog", "Egyptian cat")
-    assert cli.class_index(None, labels) is None
-    assert cli.class_index("2", labels) == 2
-    assert cli.class_index("egyptian CAT", labels) == 2
+    assert class_index(None, labels) is None
+    assert class_index("2", labels) == 2
+    assert class_index("egyptian CAT", labels) == 2
     with pytest.raises(SelectionError, match=r"no class 'dogg'; nearest is 'dog'"):
-        cli.class_index("dogg", labels)
+        class_index("dogg", labels)
     with pytest.raises(SelectionError, match="have no names; give a number"):
-        cli.class_index("dog", None)
+        class_index("dog", None)
 
 
 # What can go wrong

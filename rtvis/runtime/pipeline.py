@@ -78,6 +78,7 @@ class Pipeline:
         session: Session | None = None,
         window: Sink | None = None,
         num_frames: int | None = None,
+        loops: bool = False,
         folder: Path | None = None,
     ) -> None:
         """Put the parts together; nothing starts before `run`.
@@ -90,6 +91,7 @@ class Pipeline:
             window: Shows pictures and hands on what the user does. Without one the run ends with
                 the source; with one the last picture stays until the user leaves.
             num_frames: End after so many frames.
+            loops: The source begins again after its end: nobody knows how many frames will come.
             folder: Where films and saves that the user asks for go; default: the present one.
         """
         self.session = session if session is not None else Session()
@@ -97,6 +99,7 @@ class Pipeline:
         self._source = source
         self._window = window
         self._num_frames = num_frames
+        self._loops = loops
         folder = folder if folder is not None else Path()
         self.recordings = Recordings(folder, self._say)
         self._saver = Saver(folder, self._say)
@@ -210,13 +213,7 @@ class Pipeline:
     def _take(self, event: Event) -> None:
         match event:
             case ShownEvent():
-                self._shown.tick(event.shown_ns)
-                if event.captured_ns > self._shown_captured_ns:  # a frame's first picture
-                    self._shown_captured_ns = event.captured_ns
-                    latency_ms = (event.shown_ns - event.captured_ns) / 1e6
-                    self._latency_ms += (latency_ms - self._latency_ms) * (
-                        0.1 if self._latency_ms else 1.0
-                    )
+                self._note_shown(event.captured_ns, event.shown_ns)
             case ClosedEvent():
                 self._end("closed", event.reason)
             case _:
@@ -284,10 +281,20 @@ class Pipeline:
             self._pictures.put(composed)
             self._window.wake()
         else:
-            self._shown.tick()
+            self._note_shown(composed.picture.captured_ns, time.monotonic_ns())
             self._shown_fps = self._shown.rate()
 
     # Any thread
+
+    def _note_shown(self, captured_ns: int, shown_ns: int) -> None:
+        """Count a picture. Without a window on the engine thread: shown is then finished."""
+        self._shown.tick(shown_ns)
+        if captured_ns <= self._shown_captured_ns:
+            return  # no frame yet, or not its first picture
+        self._shown_captured_ns = captured_ns
+        latency_ms = (shown_ns - captured_ns) / 1e6
+        weight = 0.1 if self._latency_ms else 1.0
+        self._latency_ms += (latency_ms - self._latency_ms) * weight
 
     def _lay_out(self, view: View) -> Layout:
         return layout(view, self._engine.layers, labels=self._engine.labels)
@@ -307,7 +314,7 @@ class Pipeline:
         return self._last_rates
 
     def _progress(self) -> Progress:
-        total = self._source.num_frames
+        total = None if self._loops else self._source.num_frames
         if self._num_frames is not None:
             total = self._num_frames if total is None else min(total, self._num_frames)
         return Progress(

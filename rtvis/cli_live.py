@@ -1,0 +1,214 @@
+"""The live run: source, network, window and film put together, and what to say at the end."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, assert_never
+
+from rtvis.config import Config
+from rtvis.errors import SelectionError, SinkError, did_you_mean
+from rtvis.leaving import DONE, FAILED, INTERRUPTED
+
+if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
+    from rich.console import Console
+
+    from rtvis.data import Selection
+    from rtvis.engine.engine import Engine
+    from rtvis.runtime.pipeline import Pipeline, Progress, Summary
+    from rtvis.sinks.base import Sink
+
+
+@contextlib.contextmanager
+def opened_engine(config: Config, console: "Console", *, compiling: bool) -> "Iterator[Engine]":
+    """The engine that the config asks for; says what takes so long."""
+    wanted = config.network
+    with console.status(f"loading {wanted.network}") as status:
+        from rtvis.api import load
+        from rtvis.engine.models import downloads_weights
+
+        if downloads_weights(wanted.network, wanted.weights):
+            status.stop()  # the libraries draw bars of their own
+
+        def on_loaded(name: str) -> None:
+            status.start()
+            status.update(f"looking into {name}")
+
+        engine = load(
+            wanted.network,
+            weights=wanted.weights,
+            device=config.compute.device,
+            dtype=config.compute.dtype,
+            size=wanted.size,
+            labels=wanted.labels,
+            mean=wanted.mean,
+            std=wanted.std,
+            trust_pickle=wanted.trust_pickle,
+            compile=config.compute.compile if compiling else "off",
+            on_loaded=on_loaded,
+        )
+    with engine:
+        yield engine
+
+
+def run_live(config: Config, console: "Console") -> int:
+    """Watch until somebody or something ends it; returns the exit code."""
+    from rtvis.sinks.window import why_no_window
+    from rtvis.sources import open_source
+
+    # The bundled clip is over in 20 s, too soon to look around; a film of it shall end, though.
+    in_window = config.output.view == "window" and not why_no_window()
+    loop = config.input.loop or (config.input.stream == "demo" and in_window)
+    # Before the network, for it is quick to find out that a file is missing.
+    with (
+        open_source(config.input.stream, loop=loop, pace=config.input.pace) as source,
+        opened_engine(config, console, compiling=True) as engine,
+    ):
+        from rtvis.render.compositor import Compositor
+        from rtvis.runtime.pipeline import Pipeline
+        from rtvis.session import Session, View
+
+        selection = _selection(config, engine)
+        window, film = _outputs(config, console, source.name)
+        with contextlib.ExitStack() as stack:
+            if window is not None:
+                stack.enter_context(window)
+            view = View(selection=selection, canvas_size=config.output.canvas)
+            pipeline = stack.enter_context(
+                Pipeline(
+                    engine=engine,
+                    source=source,
+                    compositor=Compositor(engine.device),
+                    session=Session(view),
+                    window=window,
+                    num_frames=config.input.frames,
+                    loops=loop,
+                )
+            )
+            if film is not None:
+                pipeline.record(film, pace=config.input.pace)
+            summary = _watched(pipeline, console, showing=window is None)
+    return _conclude(summary, console, film=film)
+
+
+def _selection(config: Config, engine: "Engine") -> "Selection":
+    """The selection to start with, checked.
+
+    Raises:
+        SelectionError: The network does not have what the flags name.
+    """
+    from rtvis.data import Selection
+
+    wanted = config.selection
+    selection = Selection(
+        layer=wanted.layer,
+        unit=wanted.unit,
+        position=wanted.position,
+        seed=wanted.seed,
+        rule=wanted.rule,
+        class_index=class_index(wanted.class_, engine.labels),
+        cam=wanted.cam,
+        cam_layer=wanted.cam_layer,
+    )
+    engine.resolve(selection)
+    return selection
+
+
+def class_index(wanted: str | None, labels: Sequence[str] | None) -> int | None:
+    """The number of a class given by number or name, in any case.
+
+    Raises:
+        SelectionError: No class has that name; the text names the nearest.
+    """
+    if wanted is None:
+        return None
+    if wanted.lstrip("-").isdecimal():
+        return int(wanted)
+    if labels is None:
+        raise SelectionError(
+            f"class '{wanted}': this network's classes have no names; give a number, or --labels"
+        )
+    folded = [label.casefold() for label in labels]
+    if wanted.casefold() not in folded:
+        raise SelectionError(f"there is no class '{wanted}'{did_you_mean(wanted, labels)}")
+    return folded.index(wanted.casefold())
+
+
+def _outputs(
+    config: Config, console: "Console", source_name: str
+) -> "tuple[Sink | None, Path | None]":
+    """A window, a film, both or neither; a film in place of a window that cannot be had."""
+    film = Path(config.output.record) if config.output.record is not None else None
+    if config.output.view == "none":
+        return None, film
+    from rtvis.sinks.window import WindowSink
+
+    try:
+        title = f"rtvis · {config.network.network} · {source_name}"
+        return WindowSink(title=title, size=config.output.canvas), film
+    except SinkError as fault:
+        _say(console, str(fault))
+    if film is None:
+        film = Path(datetime.now().astimezone().strftime("rtvis-%Y-%m-%d-%H%M%S.mp4"))
+        _say(console, f"recording to {film} instead; Ctrl-C ends it")
+    return None, film
+
+
+def _watched(pipeline: "Pipeline", console: "Console", *, showing: bool) -> "Summary":
+    """Run; with a progress bar where no window shows what is going on."""
+    if not showing:
+        return pipeline.run()
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:5.1f} fps"),
+        TimeRemainingColumn(),
+    )
+    with Bar(*columns, console=console) as bar:
+        task = bar.add_task("frames", total=None, rate=0.0)
+
+        def show(progress: "Progress") -> None:
+            bar.update(
+                task,
+                completed=progress.num_processed,
+                total=progress.num_frames,
+                rate=progress.rates.processed_fps,
+            )
+
+        return pipeline.run(on_progress=show)
+
+
+def _say(console: "Console", text: str) -> None:
+    """One line beside the progress bar, however narrow the terminal is."""
+    console.print(f"rtvis: {text}", markup=False, soft_wrap=True)
+
+
+def _conclude(summary: "Summary", console: "Console", *, film: Path | None) -> int:
+    """Say what came out of it, and turn it into an exit code."""
+    for path in summary.films:
+        print(path)  # alone on standard output, for scripts
+    if summary.message:
+        _say(console, summary.message)
+    if summary.num_faults:
+        _say(console, f"{summary.num_faults} turns could not be computed or drawn")
+    if film is not None and not summary.films and not summary.message:
+        _say(console, f"{film}: nothing was recorded")
+        return INTERRUPTED if summary.reason == "interrupted" else FAILED
+    match summary.reason:
+        case "interrupted":
+            return INTERRUPTED
+        case "failed":
+            return FAILED
+        case "closed":
+            return FAILED if summary.message else DONE
+        case "ended" | "frames" | "left":
+            return DONE
+        case _:
+            assert_never(summary.reason)
+
+
+__all__ = ["class_index", "opened_engine", "run_live"]

@@ -1,0 +1,51 @@
+"""How the programs end: their exit codes, and Ctrl-C while they still start."""
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+DONE: Final = 0
+FAILED: Final = 1
+MISUSED: Final = 2
+"""A flag, a key, or a value that cannot be used."""
+INTERRUPTED: Final = 130
+"""What shells report for Ctrl-C."""
+
+
+def called(script: str, *, installed: str) -> str:
+    """What the user typed to start the program: the script, or the name that pip installs."""
+    return installed if Path(sys.argv[0]).stem == installed else script
+
+
+@contextlib.contextmanager
+def leaving_at_once() -> Iterator[None]:
+    """Within, Ctrl-C and SIGTERM end the process then and there. For importing torch.
+
+    Its C++ runs Python while it is initialised: a KeyboardInterrupt raised there cannot be passed
+    on, and the process aborts with C++'s words and a core dump. Nothing may be open within that
+    wants closing. Signals that somebody else takes care of (`nohup` ignores them) are left alone.
+    """
+
+    def leave(*_: object) -> None:
+        os._exit(INTERRUPTED)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    ours = [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if signal.getsignal(number) is signal.default_int_handler
+    ]
+    for number in ours:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, signal.default_int_handler)
