@@ -264,10 +264,10 @@ def test_without_a_name_the_last_convolution_is_shown() -> None:
 
 
 def test_short_names_drop_what_most_names_share_but_stay_different() -> None:
-    names = ["stem", "blocks.0.conv_dw", "blocks.0.conv_pw", "blocks.1.conv_dw", "head.fc"]
-    assert short_names(names) == ["stem", "0.dw", "0.pw", "1.dw", "head.fc"]
+    names = ("stem", "blocks.0.conv_dw", "blocks.0.conv_pw", "blocks.1.conv_dw", "head.fc")
+    assert short_names(names) == ("stem", "0.dw", "0.pw", "1.dw", "head.fc")
     # Both would be "c.x".
-    names = ["a.c.conv_x", "a.c.x", "b.y"]
+    names = ("a.c.conv_x", "a.c.x", "b.y")
     assert short_names(names) == names
 
 

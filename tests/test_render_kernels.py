@@ -9,14 +9,9 @@ import torch
 from rtvis.render import lut
 from rtvis.render.display import ColourRange
 from rtvis.render.grid import Grid, Rect, fit_grid
-from rtvis.render.kernels import (
-    CUDA_SOURCE,
-    KERNEL_NAME,
-    draw_tiles,
-    draw_tiles_torch,
-    grow,
-    shrink,
-)
+from rtvis.render.kernels import CUDA_SOURCE, KERNEL_NAME, launch
+from rtvis.render.resample import grow, shrink
+from rtvis.render.tiles import draw_tiles, draw_tiles_torch
 
 CPU = torch.device("cpu")
 
@@ -96,6 +91,36 @@ def test_tiles_equal_a_reference_that_works_pixel_by_pixel(case: str, channels_l
     assert different < 0.002
     assert (canvas_HW.numpy()[area.bottom :] == 7).all()
     assert (canvas_HW.numpy()[:, area.right :] == 7).all()
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize(("num_shown", "gap", "caption"), [(0, 1, 0), (1, 0, 0), (2, 3, 9)])
+def test_a_cpu_draws_what_the_torch_operations_draw(
+    case: str, channels_last: bool, num_shown: int, gap: int, caption: int
+) -> None:
+    """Also with a last row that is not full, scrolled, without gaps, and with captions."""
+    _, map_size, area, low = CASES[case]
+    num = 17 + num_shown
+    generator = torch.Generator().manual_seed(2)
+    maps_CHW = torch.rand(num, *map_size, generator=generator) * (2 - low) + low
+    maps_CHW[1, 0, 0] = float("nan")
+    maps_CHW[2, 0, 0] = float("inf")
+    if channels_last:
+        maps_CHW = maps_CHW[None].to(memory_format=torch.channels_last)[0]
+    for scroll in (0, 1):
+        grid = fit_grid(
+            num, map_size, area, min_tile=12, gap=gap, caption_height=caption, scroll=scroll
+        )
+        drawn, expected = (torch.zeros(80, 90, dtype=torch.int32) for _ in range(2))
+        ranges = {"range_low": torch.tensor(min(low, 0.0)), "range_high": torch.tensor(1.5)}
+        draw_tiles(drawn, maps_CHW, grid, palette="colour", **ranges)
+        draw_tiles_torch(expected, maps_CHW, grid, palette="colour", **ranges)
+        assert expected.unique().numel() > 4
+        # Averages are summed in another order when the channels lie elsewhere in memory.
+        assert (drawn != expected).float().mean().item() < 0.002
+        assert torch.equal(drawn == lut.HAIRLINE, expected == lut.HAIRLINE)
+        assert torch.equal(drawn == lut.PANEL, expected == lut.PANEL)
 
 
 def test_only_the_tiles_in_sight_are_drawn_from_the_top_of_the_area() -> None:
@@ -180,11 +205,11 @@ def test_the_cuda_source_compiles(arch: str) -> None:
 def test_the_kernel_is_told_every_argument_that_it_declares() -> None:
     """A launch with too few arguments reads past their end, and no compiler can see it."""
     declared = CUDA_SOURCE.split(f"void {KERNEL_NAME}(")[1].split(")")[0].split(",")
-    source = Path(draw_tiles.__code__.co_filename).read_text()
-    launch = source.split("arguments = (")[1].split("\n    )\n")[0]
+    source = Path(launch.__code__.co_filename).read_text()
+    told = source.split("arguments = (")[1].split("\n    )\n")[0]
     # Starred lines give 3 strides, 2 map sizes, 2 tile sizes, 2 pitches and 4 sides of the area.
-    starred = launch.count("*(")
-    plain = sum(line.startswith("        ") and "*(" not in line for line in launch.splitlines())
+    starred = told.count("*(")
+    plain = sum(line.startswith("        ") and "*(" not in line for line in told.splitlines())
     assert starred == 5
     assert len(declared) == plain + 3 + 2 + 2 + 2 + 4
 

@@ -25,7 +25,7 @@ class Bars(Region):
     def header(self) -> None:
         metrics, bar = self._metric, self.layout.panes["header"]
         height = bar.height - metrics.gap
-        first = min(b.rect.left for b in self.layout.buttons if b.rect.bottom <= bar.bottom)
+        first = min(b.rect.left for b in self.layout.buttons if b.pane == "header")
         rates = wording.rates(self.scene, metrics.text, short=True)
         state = wording.state(self.scene)
         recording = self.scene.view.recording
@@ -43,18 +43,15 @@ class Bars(Region):
 
     def _bar(self, pane: str, bar: Rect, *content: Hashable, ground: int) -> None:
         """Wipes a row of text whenever something in it has moved or gone."""
-        buttons = tuple(
-            b.rect for b in self.layout.buttons if bar.contains(b.rect.left, b.rect.top)
-        )
+        buttons = tuple(b.rect for b in self.layout.buttons if b.pane == pane)
         self.chrome.slot(
             f"bar {pane}", bar, (buttons, content), lambda _: None, ground=ground, beneath=True
         )
 
     def _buttons(self, pane: str, ground: int) -> None:
-        bar = self.layout.panes[pane]
         size = self._metric.text
         for button in self.layout.buttons:
-            if not (bar.contains(button.rect.left, button.rect.top)):
+            if button.pane != pane:
                 continue
             hovered = self.scene.view.hover.pane == f"button:{button.name}"
             colour = lut.TEXT if hovered or pane == "header" else lut.DIM
@@ -141,11 +138,7 @@ class Bars(Region):
             if pane not in layout.panes:
                 continue
             bar = layout.panes[pane]
-            lefts = [
-                button.rect.left
-                for button in layout.buttons
-                if bar.contains(button.rect.left, button.rect.top)
-            ]
+            lefts = [button.rect.left for button in layout.buttons if button.pane == pane]
             right = min([*lefts, bar.right - metrics.pad // 2]) - metrics.pad // 2
             if pane == "grid" and layout.grid is not None:
                 right -= self._scale_width + metrics.pad
@@ -178,7 +171,7 @@ class Bars(Region):
         left = Rect(bar.top, metrics.gap, bar.height, right.left - 3 * metrics.gap)
         runs: tuple[Run, ...] = ()
         if self.layout.layer is not None and scene.result is not None:
-            names = short_names([layer.name for layer in scene.layers])
+            names = short_names(tuple(layer.name for layer in scene.layers))
             name = names[self.layout.layer.index]
             runs = wording.status(scene, self.layout.layer, name, self.readout, metrics.text)
         self.chrome.text("status", left, runs, metrics.text, ground=lut.BACKGROUND)

@@ -37,6 +37,8 @@ class Button:
     """A word that can be clicked."""
 
     name: str
+    pane: str
+    """In whose title row it stands."""
     rect: Rect
     text: str
 
@@ -73,7 +75,7 @@ def lay_buttons(view: View, panes: dict[str, Rect], metrics: Metrics) -> tuple[B
             width = widest + 2 * (metrics.pad * 3 // 4)
             right -= width
             top = bar.top + (bar_height - height) // 2 + (gap_above if pane == "header" else 0)
-            buttons.append(Button(name, Rect(top, right, height, width), text))
+            buttons.append(Button(name, pane, Rect(top, right, height, width), text))
             right -= metrics.gap // 2
     # The name of the backward pane is its switch, at the left end.
     backprop = panes["backprop"]
@@ -81,5 +83,5 @@ def lay_buttons(view: View, panes: dict[str, Rect], metrics: Metrics) -> tuple[B
     height = metrics.row - metrics.gap // 2
     top = backprop.top + (metrics.title - height) // 2
     left = Rect(top, backprop.left + metrics.gap, height, width)
-    buttons.append(Button("backward", left, "backward"))
+    buttons.append(Button("backward", "backprop", left, "backward"))
     return tuple(reversed(buttons))

@@ -1,6 +1,7 @@
 """All that is not data: panels, text, bars. Drawn in host memory, and only where it changed."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from torch import Tensor
 from rtvis.data import ImageU8
 from rtvis.render import lut
 from rtvis.render.grid import Rect
-from rtvis.render.text import Run, baseline, draw_line, line_width
+from rtvis.render.text import Run, Word, baseline, draw_line, draw_word, line_width, place_line
 
 
 class Brush:
@@ -75,6 +76,11 @@ class Brush:
             right=rect.right,
         )
 
+    def word(self, rect: Rect, word: Word, size: int) -> None:
+        """One word of a line in `rect`."""
+        base = baseline(rect.top, rect.height, size)
+        draw_word(self._image_HW4, word, base=base, size=size)
+
     def paragraph(self, rect: Rect, text: str, colour: int, size: int) -> None:
         """Text broken at spaces, its lines centred, in the middle of `rect`."""
         lines: list[str] = []
@@ -113,7 +119,9 @@ class Chrome:
 
     def __init__(self, device: torch.device) -> None:
         self._device = device
-        self._shown: dict[str, tuple[Rect, Hashable]] = {}
+        self._shown: dict[str, tuple[Rect, Any]] = {}
+        self._words: dict[str, tuple[Word, ...]] = {}
+        """Of the slots that show a line of text."""
         self._geometry: Hashable = None
         self._dirty: list[Rect] = []
         self.brush = Brush(np.zeros((1, 1), np.int32))
@@ -140,18 +148,19 @@ class Chrome:
     ) -> None:
         """Show `content` in `rect`: clears it to `ground` and calls `draw` if it changed.
 
-        With `beneath`, other slots may lie on this one: they are drawn again after it.
+        With `beneath`, smaller slots may lie on this one: they are drawn again after it.
         """
         if self._shown.get(name) == (rect, content):
             return
         if beneath:
             self._shown = {
-                other: shown for other, shown in self._shown.items() if not rect.overlaps(shown[0])
+                other: shown
+                for other, shown in self._shown.items()
+                if shown[0].size > rect.size or not rect.overlaps(shown[0])
             }
         self._shown[name] = (rect, content)
-        self.brush.fill(rect, ground)
+        self._wipe(rect, ground)
         draw(self.brush)
-        self._dirty.append(rect)
 
     def text(
         self,
@@ -163,19 +172,41 @@ class Chrome:
         align: float = 0.0,
         ground: int = lut.PANEL,
     ) -> None:
-        """Show a line of text in a slot."""
+        """Show a line of text in a slot: words that stay where they are are not drawn again."""
         runs = tuple(runs)
-        self.slot(
-            name,
-            rect,
-            (runs, size, align, ground),
-            lambda brush: brush.line(rect, runs, size, align=align),
-            ground=ground,
-        )
+        content = (runs, size, align, ground)
+        shown = self._shown.get(name)
+        if shown == (rect, content):
+            return
+        spare = max(rect.width - line_width(runs, size), 0)
+        words, _ = place_line(runs, x=rect.left + round(spare * align), size=size, right=rect.right)
+        before: tuple[Word, ...] | None = None
+        if shown is not None and shown[0] == rect and shown[1][1:] == content[1:]:
+            before = self._words[name]
+        self._shown[name], self._words[name] = (rect, content), words
+        if before is None:
+            self._wipe(rect, ground)
+            changed: Iterable[Word] = words
+        else:
+            changed = set(words).difference(before)
+            for word in set(before).difference(words):
+                self._wipe(_box(word, rect), ground)
+            self._dirty += [_box(word, rect) for word in changed]
+        for word in changed:
+            self.brush.word(rect, word, size)
+
+    def _wipe(self, rect: Rect, ground: int) -> None:
+        self.brush.fill(rect, ground)
+        self._dirty.append(rect)
+
+    def dirty(self) -> list[Rect]:
+        """What changed since the last call."""
+        dirty, self._dirty = self._dirty, []
+        return dirty
 
     def upload(self) -> list[tuple[Rect, Tensor]]:
         """What changed since the last call, on the device: one transfer for all of it."""
-        dirty, self._dirty = self._dirty, []
+        dirty = self.dirty()
         if not dirty:
             return []
         whole = self.brush.words_HW
@@ -190,3 +221,8 @@ class Chrome:
             (rect, piece.view(rect.height, rect.width))
             for rect, piece in zip(dirty, pieces, strict=True)
         ]
+
+
+def _box(word: Word, rect: Rect) -> Rect:
+    """The room that a word of the line in `rect` takes."""
+    return Rect(rect.top, word.left, rect.height, word.x + word.width - word.left)

@@ -10,7 +10,6 @@ from rtvis.render import display, lut, panes
 from rtvis.render.chrome import Chrome
 from rtvis.render.download import Downloader, Pending
 from rtvis.render.grid import Rect
-from rtvis.render.kernels import draw_tiles
 from rtvis.render.layout import Layout, layout, shown_layer
 from rtvis.render.lut import Palette
 from rtvis.render.overlays import HINT, Overlays, beside
@@ -18,7 +17,10 @@ from rtvis.render.readout import Readout, pack_readout, subject_of, unpack_reado
 from rtvis.render.region import patches_shown, target_rect
 from rtvis.render.regions import draw_regions
 from rtvis.render.scene import Scene
+from rtvis.render.seen import draw_seen_gradient, draw_seen_picture
+from rtvis.render.surface import Surface
 from rtvis.render.text import Run
+from rtvis.render.tiles import draw_tiles
 from rtvis.render.wording import backward_message, class_name, hover_text
 from rtvis.threads import cpu_threads
 
@@ -44,9 +46,7 @@ class Compositor:
         self._chrome = Chrome(device)
         self._overlays = Overlays(device)
         self._downloader = Downloader(device)
-        self._base_HW = torch.zeros((1, 1), dtype=torch.int32, device=device)
-        self._canvas_HW = torch.zeros_like(self._base_HW)
-        self._damage: list[Rect] = []
+        self._surface = Surface(device)
         self._packed_N: Tensor | None = None
         self._subject: Readout | None = None
 
@@ -70,15 +70,17 @@ class Compositor:
         )
         fresh = self._chrome.begin(geometry, plan.size)
         draw_regions(self._chrome, scene, plan, readout, fresh=fresh)
-        self._apply_chrome(plan.size)
+        self._surface.begin(self._chrome)
         self._draw_panes(scene, plan, readout, ranges)
         self._draw_marks(scene, plan)
         self._draw_overlays(scene, plan)
-        return self._canvas_HW
+        return self._surface.words_HW
 
     def download(self) -> Pending:
         """Start the one download of the canvas composed last."""
-        return self._downloader.submit(self._canvas_HW, self._packed_N, subject=self._subject)
+        return self._downloader.submit(
+            self._surface.words_HW, self._packed_N, subject=self._subject
+        )
 
     def receive(self, readout: Readout | None) -> None:
         """Take over the numbers that a finished download brought (`Pending.readout`)."""
@@ -92,7 +94,7 @@ class Compositor:
         if result is None:
             return None
         maps_CHW = result.maps_BCHW[scene.batch_index]
-        low, high = torch.aminmax(maps_CHW)
+        low, high = display.extremes(maps_CHW)
         ranges = self._range.update(
             low, high, key=result.selection.layer, smoothed=scene.view.range_smoothed
         )
@@ -143,18 +145,6 @@ class Compositor:
             )
         return self.layout
 
-    def _apply_chrome(self, size: tuple[int, int]) -> None:
-        if self._base_HW.shape != size:
-            self._base_HW = torch.zeros(size, dtype=torch.int32, device=self.device)
-            self._canvas_HW = torch.zeros_like(self._base_HW)
-            self._damage = []
-        for rect, pixels_HW in self._chrome.upload():
-            self._base_HW[rect.rows, rect.columns] = pixels_HW
-            self._canvas_HW[rect.rows, rect.columns] = pixels_HW
-        for rect in self._damage:
-            self._canvas_HW[rect.rows, rect.columns] = self._base_HW[rect.rows, rect.columns]
-        self._damage = []
-
     def _draw_panes(
         self,
         scene: Scene,
@@ -162,7 +152,7 @@ class Compositor:
         readout: Readout,
         ranges: tuple[Tensor, Tensor] | None,
     ) -> None:
-        canvas_HW, view, result = self._canvas_HW, scene.view, scene.result
+        canvas_HW, view, result = self._surface.words_HW, scene.view, scene.result
         batch = scene.batch_index
         if scene.image_HW3 is not None:
             with_cam = result is not None and view.cam_shown
@@ -201,13 +191,13 @@ class Compositor:
     def _draw_unit(self, scene: Scene, plan: Layout, maps_CHW: Tensor, palette: Palette) -> None:
         assert scene.result is not None, "drawn with a result only"
         unit_1HW = maps_CHW[plan.unit : plan.unit + 1]
-        low, high = torch.aminmax(unit_1HW)
+        low, high = display.extremes(unit_1HW)
         rect = plan.images["unit"]
         # RT-14: the enlarged map uses its own full range, so that a weak unit can be seen.
         fresh = display.ColourRange(self.device)
         range_low, range_high = fresh.update(low, high, key=plan.unit, smoothed=False)
         draw_tiles(
-            self._canvas_HW,
+            self._surface.words_HW,
             unit_1HW,
             panes.single_tile(rect),
             range_low=range_low,
@@ -218,7 +208,7 @@ class Compositor:
         height, width = maps_CHW.shape[1:]
         if scene.view.backward_shown:
             panes.mark_neuron(
-                self._canvas_HW,
+                self._surface.words_HW,
                 rect,
                 (height, width),
                 scene.result.position_B2[scene.batch_index],
@@ -238,53 +228,42 @@ class Compositor:
             assert tile is not None, "rows in sight begin with a tile in sight"
             row_HW = self._overlays.captions(f"row {first}", names, plan.metrics, grid)
             rect = Rect(tile.bottom, tile.left, row_HW.shape[0], row_HW.shape[1])
-            self._canvas_HW[rect.rows, rect.columns] = row_HW
+            self._surface.words_HW[rect.rows, rect.columns] = row_HW
 
     def _draw_patches(self, scene: Scene, plan: Layout) -> None:
         """What the neuron sees, and the backward picture there, below the unit's numbers."""
         result, layer = scene.result, plan.layer
         if not plan.patches or layer is None or result is None:
             return
-        batch = scene.batch_index
-        gradient_3HW = result.backprop_B3HW[batch]
-        input_size = gradient_3HW.shape[1], gradient_3HW.shape[2]
+        position_2 = result.position_B2[scene.batch_index]
+        gradient_3HW = result.backprop_B3HW[scene.batch_index]
         picture_shown, gradient_shown = patches_shown(scene)
         if picture_shown and scene.image_HW3 is not None:
-            rect = plan.patches[0]
-            image_HW3 = scene.image_HW3
-            index_Y, index_X = panes.seen_pixels(
-                result.position_B2[batch],
+            draw_seen_picture(
+                self._surface.words_HW,
+                plan.patches[0],
+                scene.image_HW3,
+                position_2,
                 layer=layer,
-                input_size=input_size,
+                input_size=(gradient_3HW.shape[1], gradient_3HW.shape[2]),
                 crop=result.crop,
-                picture_size=(image_HW3.shape[0], image_HW3.shape[1]),
-                size=(rect.height, rect.width),
             )
-            self._draw_patch(
-                scene, rect, image_HW3.index_select(0, index_Y).index_select(1, index_X)
-            )
+            self._fade_if_stale(scene, plan.patches[0])
         if gradient_shown:
-            rect = plan.patches[1]
-            index_Y, index_X = panes.seen_pixels(
-                result.position_B2[batch],
+            how = scene.view.backprop_display
+            draw_seen_gradient(
+                self._surface.words_HW,
+                plan.patches[1],
+                gradient_3HW,
+                position_2,
                 layer=layer,
-                input_size=input_size,
-                crop=None,
-                picture_size=input_size,
-                size=(rect.height, rect.width),
+                how=how,
             )
-            patch_3HW = gradient_3HW.index_select(1, index_Y).index_select(2, index_X)
-            shown = display.BACKPROP_DISPLAYS[scene.view.backprop_display](patch_3HW.float())
-            bytes_CHW = display.to_bytes(shown)
-            self._draw_patch(scene, rect, bytes_CHW.permute(1, 2, 0).expand(-1, -1, 3))
-
-    def _draw_patch(self, scene: Scene, rect: Rect, bytes_HW3: Tensor) -> None:
-        self._canvas_HW[rect.rows, rect.columns] = display.pack_bytes(bytes_HW3)
-        self._fade_if_stale(scene, rect)
+            self._fade_if_stale(scene, plan.patches[1])
 
     def _fade_if_stale(self, scene: Scene, rect: Rect) -> None:
         if scene.stale_since_ns:
-            panes.fade(self._canvas_HW, rect)
+            self._surface.fade(rect)
 
     def _draw_marks(self, scene: Scene, plan: Layout) -> None:
         """Outlines of the selected tile and of what is under the pointer."""
@@ -294,33 +273,30 @@ class Compositor:
         if plan.grid is not None:
             tile = plan.grid.tile(plan.unit) if plan.unit < plan.grid.num else None
             if tile is not None:
-                self._outline(tile, lut.SELECTED, line)
+                self._surface.outline(tile, lut.SELECTED, line)
         hover = scene.view.hover
         rect = target_rect(plan, hover) if hover.kind in {"unit", "position"} else None
         if rect is not None and hover.layer == scene.result.selection.layer:
-            self._outline(rect, lut.TEXT, max(line // 2, 1))
-
-    def _outline(self, rect: Rect, colour: int, thickness: int) -> None:
-        panes.outline(self._canvas_HW, rect, colour, thickness)
-        self._damage.append(rect.inset(-thickness))
+            self._surface.outline(rect, lut.TEXT, max(line // 2, 1))
 
     def _draw_overlays(self, scene: Scene, plan: Layout) -> None:
         view, metrics = scene.view, plan.metrics
         height, width = plan.size
         if view.help_shown:
-            self._damage = [Rect(0, 0, height, width)]
-            panes.fade(self._canvas_HW, self._damage[0])
+            self._surface.fade_all()
             size = (height - 4 * metrics.gap, width - 4 * metrics.gap)
             table_HW = self._overlays.help(scene.bindings, metrics, size)
             rows, columns = table_HW.shape
-            self._float(Rect((height - rows) // 2, (width - columns) // 2, rows, columns), table_HW)
+            self._surface.float(
+                Rect((height - rows) // 2, (width - columns) // 2, rows, columns), table_HW
+            )
             return
         anchor = target_rect(plan, view.hover)
         runs = hover_text(scene, self._readout_for(scene), view.hover)
         if anchor is not None and runs:
             chip_HW = self._overlays.chip("hover", runs, metrics, max_width=width)
             size = (chip_HW.shape[0], chip_HW.shape[1])
-            self._float(beside(anchor, size, plan.size, metrics.gap // 2), chip_HW)
+            self._surface.float(beside(anchor, size, plan.size, metrics.gap // 2), chip_HW)
         if view.notice:
             colour = lut.WARNING if view.notice_is_warning else lut.TEXT
             self._bottom_line(plan, "notice", (Run(view.notice, colour),))
@@ -334,11 +310,9 @@ class Compositor:
         )
         height, width = chip_HW.shape
         top = pane.bottom - height - plan.metrics.gap
-        self._float(Rect(top, pane.left + (pane.width - width) // 2, height, width), chip_HW)
-
-    def _float(self, rect: Rect, pixels_HW: Tensor) -> None:
-        self._canvas_HW[rect.rows, rect.columns] = pixels_HW[: rect.height, : rect.width]
-        self._damage.append(rect)
+        self._surface.float(
+            Rect(top, pane.left + (pane.width - width) // 2, height, width), chip_HW
+        )
 
 
 def _layer_of(scene: Scene) -> Layer | None:

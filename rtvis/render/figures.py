@@ -70,63 +70,59 @@ class Figures(Region):
         ramp = self._ramp(signed=readout.range_low < 0)
         if layout.grid is not None:
             bar = layout.panes["grid"]
-            first = min(
-                b.rect.left for b in layout.buttons if bar.contains(b.rect.left, b.rect.top)
-            )
+            first = min(b.rect.left for b in layout.buttons if b.pane == "grid")
             rect = Rect(
                 bar.top, first - metrics.pad - self._scale_width, metrics.title, self._scale_width
             )
             low, high = wording.number(readout.range_low), wording.number(readout.range_high)
 
-            def draw(brush: Brush) -> None:
-                room = measure("−00.00", metrics.text) + metrics.pad // 2
-                thick = round(8 * metrics.scale)
-                strip = Rect(
-                    rect.top + (rect.height - thick) // 2,
-                    rect.left + room,
-                    thick,
-                    rect.width - 2 * room,
-                )
-                brush.picture(strip, ramp[None, :])
-                ends = Rect(rect.top, rect.left, rect.height, room - metrics.pad // 2)
-                brush.line(ends, (wording.dim(low),), metrics.text, align=1.0)
-                ends = Rect(rect.top, strip.right + metrics.pad // 2, rect.height, ends.width)
-                brush.line(ends, (wording.dim(high),), metrics.text)
-
-            content = (low, high, readout.range_low < 0, self.scene.view.coloured)
-            self.chrome.slot("scale grid", rect, content, draw)
+            room = measure("−00.00", metrics.text) + metrics.pad // 2
+            thick = round(8 * metrics.scale)
+            top = rect.top + (rect.height - thick) // 2
+            strip = Rect(top, rect.left + room, thick, rect.width - 2 * room)
+            content = (readout.range_low < 0, self.scene.view.coloured)
+            self.chrome.slot(
+                "scale grid",
+                rect,
+                content,
+                lambda brush: brush.picture(strip, ramp[None, :]),
+                beneath=True,
+            )
+            ends = Rect(rect.top, rect.left, rect.height, room - metrics.pad // 2)
+            self.chrome.text("scale grid low", ends, (wording.dim(low),), metrics.text, align=1.0)
+            ends = Rect(rect.top, strip.right + metrics.pad // 2, rect.height, ends.width)
+            self.chrome.text("scale grid high", ends, (wording.dim(high),), metrics.text)
         self._unit_scale()
 
     def _unit_scale(self) -> None:
         layout, readout, metrics = self.layout, self.readout, self._metric
         image = layout.images["unit"]
+        if layout.layer is None or layout.layer.map_size == (1, 1):
+            return
+        if image.height <= 3 * metrics.text:
+            return
         signed = readout.unit_low < 0
         ramp = self._ramp(signed=signed)
         high = max(readout.unit_high, -readout.unit_low, 0.0)
         left = image.right + metrics.pad * 3 // 4
         room = metrics.scale_width - metrics.pad * 3 // 4
         rect = Rect(image.top, left, image.height, room)
+        bar = Rect(rect.top, rect.left, rect.height, round(8 * metrics.scale))
+        self.chrome.slot(
+            "scale unit",
+            rect,
+            (signed, self.scene.view.coloured),
+            lambda brush: brush.picture(bar, ramp[::-1, None]),
+            beneath=True,
+        )
         marks = [(0.0, high), (1.0, -high if signed else 0.0)]
         if signed:
-            marks.insert(1, (0.5, 0.0))
-        texts = tuple((share, wording.number(value)) for share, value in marks)
-
-        def draw(brush: Brush) -> None:
-            thick = round(8 * metrics.scale)
-            bar = Rect(rect.top, rect.left, rect.height, thick)
-            brush.picture(bar, ramp[::-1, None])
-            for share, text in texts:
-                height = metrics.text
-                top = rect.top + round(share * (rect.height - height))
-                row = Rect(top, bar.right + 4, height, rect.right - bar.right - 4)
-                brush.line(row, (wording.dim(text),), metrics.text)
-
-        if (
-            layout.layer is not None
-            and layout.layer.map_size != (1, 1)
-            and image.height > 3 * metrics.text
-        ):
-            self.chrome.slot("scale unit", rect, (texts, self.scene.view.coloured), draw)
+            marks.append((0.5, 0.0))
+        for share, value in marks:
+            top = rect.top + round(share * (rect.height - metrics.text))
+            row = Rect(top, bar.right + 4, metrics.text, rect.right - bar.right - 4)
+            words = (wording.dim(wording.number(value)),)
+            self.chrome.text(f"scale unit {share}", row, words, metrics.text)
 
     def grid_scrollbar(self) -> None:
         """The scroll bar of the grid."""
@@ -151,36 +147,33 @@ class Figures(Region):
             hover = scene.view.hover
             lit = shown is not None and hover.kind == "class" and hover.class_index == shown[0]
             strong = shown is not None and shown[0] == chosen
-            bar_width = round(share * rect.width)
             text = f"{share:.2f}".removeprefix("0") if shown is not None else ""
+            room = measure("1.00", metrics.text)
+            weight = SEMIBOLD if strong and pinned else 400
+            colour = lut.TEXT if strong or lit else lut.DIM
+            left = Rect(rect.top, rect.left, metrics.row, rect.width - room - metrics.pad)
+            self.chrome.text(f"class {place}", left, (Run(name, colour, weight),), metrics.text)
+            right = Rect(rect.top, rect.right - room, metrics.row, room)
+            words = (Run(text, colour, weight),)
+            self.chrome.text(f"class share {place}", right, words, metrics.text, align=1.0)
+            thick = round(4 * metrics.scale)
+            track = Rect(left.bottom, rect.left, thick, rect.width)
+            bar = Rect(track.top, track.left, thick, round(share * rect.width))
 
             def draw(
                 brush: Brush,
-                rect: Rect = rect,
-                name: str = name,
-                text: str = text,
+                track: Rect = track,
+                bar: Rect = bar,
+                shown: bool = shown is not None,
                 lit: bool = lit,
                 strong: bool = strong,
-                bar_width: int = bar_width,
             ) -> None:
-                words = Rect(rect.top, rect.left, metrics.row, rect.width)
-                room = measure("1.00", metrics.text)
-                weight = SEMIBOLD if strong and pinned else 400
-                colour = lut.TEXT if strong or lit else lut.DIM
-                left = Rect(words.top, words.left, words.height, words.width - room - metrics.pad)
-                brush.line(left, (Run(name, colour, weight),), metrics.text)
-                right = Rect(words.top, words.right - room, words.height, room)
-                brush.line(right, (Run(text, colour, weight),), metrics.text, align=1.0)
-                thick = round(4 * metrics.scale)
-                track = Rect(words.bottom, rect.left, thick, rect.width)
-                bar = Rect(track.top, track.left, thick, bar_width)
-                if not name:
-                    return
-                brush.fill(track, lut.RAISED if not lit else 0x3A404C)
-                brush.fill(bar, lut.TEXT if strong else lut.FAINT)
+                if shown:
+                    brush.fill(track, lut.RAISED if not lit else 0x3A404C)
+                    brush.fill(bar, lut.TEXT if strong else lut.FAINT)
 
-            content = (name, text, lit, strong, pinned, bar_width)
-            self.chrome.slot(f"class {place}", rect, content, draw)
+            content = (shown is not None, lit, strong, bar.width)
+            self.chrome.slot(f"class bar {place}", track, content, draw)
 
     def details(self) -> None:
         layout, metrics, layer = self.layout, self._metric, self.layout.layer
@@ -192,16 +185,19 @@ class Figures(Region):
             rows = tuple(wording.details(scene, layer, self.readout))
         rect = Rect(area.top, area.left, min(DETAIL_ROWS * metrics.row, area.height), area.width)
 
-        def draw(brush: Brush) -> None:
-            for index, (label, value) in enumerate(rows):
-                row = Rect(rect.top + index * metrics.row, rect.left, metrics.row, rect.width)
-                if row.bottom > rect.bottom:
-                    break
-                end = brush.line(row, (wording.dim(label),), metrics.text)
-                room = Rect(row.top, end + metrics.pad, row.height, row.right - end - metrics.pad)
-                brush.line(room, (wording.bright(value),), metrics.text, align=1.0)
-
-        self.chrome.slot("details", rect, rows, draw)
+        labels = tuple(label for label, _ in rows)
+        # Wiped when there are other rows; then each shows its words by itself.
+        self.chrome.slot("details", rect, labels, lambda _: None, beneath=True)
+        for index, (label, value) in enumerate(rows):
+            row = Rect(rect.top + index * metrics.row, rect.left, metrics.row, rect.width)
+            if row.bottom > rect.bottom:
+                break
+            end = row.left + measure(label, metrics.text)
+            left = Rect(row.top, row.left, row.height, end - row.left)
+            self.chrome.text(f"label {index}", left, (wording.dim(label),), metrics.text)
+            right = Rect(row.top, end + metrics.pad, row.height, row.right - end - metrics.pad)
+            words = (wording.bright(value),)
+            self.chrome.text(f"detail {index}", right, words, metrics.text, align=1.0)
         shown = patches_shown(scene)
         captions = ("what it sees", "backward")
         for index, patch in enumerate(layout.patches):

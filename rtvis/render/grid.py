@@ -24,6 +24,11 @@ class Rect:
         return self.left + self.width
 
     @property
+    def size(self) -> int:
+        """Number of pixels."""
+        return self.height * self.width
+
+    @property
     def rows(self) -> slice:
         """For indexing a canvas."""
         return slice(self.top, self.bottom)

@@ -1,8 +1,5 @@
-"""Maps to tiles on the canvas: scale, colour and place in one go.
-
-On a CPU, and wherever CuPy is missing, a few torch operations do it; on CUDA one kernel does, whose
-shapes are arguments, so that no layer has to be compiled for.
-"""
+"""Maps to tiles on CUDA: one kernel, whose shapes are arguments, so that no layer has to be
+compiled for."""
 
 import logging
 from functools import lru_cache
@@ -11,7 +8,6 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
-from rtvis.render import display
 from rtvis.render.grid import Grid
 from rtvis.render.lut import (
     DIVERGING_ZERO,
@@ -117,132 +113,12 @@ extern "C" __global__ void draw_tiles(
 """
 )
 
-_TYPE_CODES: Final = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
+TYPE_CODES: Final = {torch.float32: 0, torch.float16: 1, torch.bfloat16: 2}
 _BLOCK: Final = (32, 8)
 
 
-def draw_tiles(
-    canvas_HW: Tensor,
-    maps_CHW: Tensor,
-    grid: Grid,
-    *,
-    range_low: Tensor,
-    range_high: Tensor,
-    palette: Palette,
-) -> None:
-    """Draw the tiles in sight over the whole area of `grid`, nearest growing, area shrinking.
-
-    Args:
-        canvas_HW: int32 packed pixels, written in place.
-        maps_CHW: One map for each tile of the grid, any float type and strides.
-        grid: Where the tiles go; lines run between them unless they have captions.
-        range_low: Lower end of the colour range, a float32 scalar on the device (0, or -high).
-        range_high: Upper end.
-        palette: Colour table to use.
-    """
-    assert maps_CHW.shape[0] == grid.num, "one tile for each map"
-    kernel = _cuda_kernel(canvas_HW.device.index or 0) if canvas_HW.is_cuda else None
-    if kernel is not None and maps_CHW.dtype in _TYPE_CODES:
-        _launch(kernel, canvas_HW, maps_CHW, grid, range_low, range_high, palette)
-    else:
-        draw_tiles_torch(
-            canvas_HW,
-            maps_CHW,
-            grid,
-            range_low=range_low,
-            range_high=range_high,
-            palette=palette,
-        )
-
-
-def draw_tiles_torch(
-    canvas_HW: Tensor,
-    maps_CHW: Tensor,
-    grid: Grid,
-    *,
-    range_low: Tensor,
-    range_high: Tensor,
-    palette: Palette,
-) -> None:
-    """`draw_tiles` with torch operations: colour at the smaller resolution, then one gather."""
-    device = canvas_HW.device
-    shown_NHW = shrink(maps_CHW[grid.first : grid.last], grid.tile_height, grid.tile_width)
-    num, height, width = shown_NHW.shape
-    index = display.table_index(shown_NHW, range_low, range_high)
-    words = table(palette, device).index_select(0, index.to(torch.int32).reshape(-1))
-    words = torch.cat([words, table(palette, device)[GAP_INDEX:]])
-    places = _places(grid, num, height, width, device)
-    area = grid.area
-    pixels = words.index_select(0, places).view(area.height, area.width)
-    canvas_HW[area.rows, area.columns] = pixels
-
-
-def shrink(maps_NHW: Tensor, height: int, width: int) -> Tensor:
-    """Maps averaged down to at most (height, width); a side that is not larger stays as it is."""
-    if maps_NHW.shape[2] > width:
-        across = _area_weights(maps_NHW.shape[2], width, maps_NHW.device)
-        maps_NHW = maps_NHW.float() @ across.T
-    if maps_NHW.shape[1] > height:
-        down = _area_weights(maps_NHW.shape[1], height, maps_NHW.device)
-        maps_NHW = down @ maps_NHW.float()
-    return maps_NHW
-
-
-def grow(image_CHW: Tensor, height: int, width: int) -> Tensor:
-    """A picture enlarged to at least (height, width) by repeating its nearest pixels."""
-    rows, columns = image_CHW.shape[-2:]
-    if height > rows:
-        image_CHW = image_CHW.index_select(-2, _nearest(rows, height, image_CHW.device))
-    if width > columns:
-        image_CHW = image_CHW.index_select(-1, _nearest(columns, width, image_CHW.device))
-    return image_CHW
-
-
-@lru_cache(maxsize=64)
-def _nearest(size: int, new_size: int, device: torch.device) -> Tensor:
-    return torch.arange(new_size, device=device) * size // new_size
-
-
-@lru_cache(maxsize=64)
-def _area_weights(size: int, new_size: int, device: torch.device) -> Tensor:
-    """float32 [new_size, size]: the share of each old cell in each new one; rows sum to 1.
-
-    Two small matrix products are 40 times faster on a CPU than torch's own area interpolation.
-    """
-    edges = torch.arange(new_size + 1, dtype=torch.float64) * size / new_size
-    cells = torch.arange(size, dtype=torch.float64)
-    overlap = torch.minimum(edges[1:, None], cells + 1) - torch.maximum(edges[:-1, None], cells)
-    weights = overlap.clamp(min=0) * new_size / size
-    return weights.float().to(device)
-
-
-@lru_cache(maxsize=32)
-def _places(grid: Grid, num: int, height: int, width: int, device: torch.device) -> Tensor:
-    """int32: for each pixel of the area its place among num * height * width cells; the next one
-    stands for the lines between tiles, and the one after that for the panel.
-
-    Cached: it depends on the layer's shape and the pane only.
-    """
-    area = grid.area
-    y, x = torch.arange(area.height)[:, None], torch.arange(area.width)[None, :]
-    row, col = y // grid.pitch_y, x // grid.pitch_x
-    inner_y, inner_x = y % grid.pitch_y, x % grid.pitch_x
-    tile = row * grid.num_cols + col
-    right_of, below = inner_x >= grid.tile_width, inner_y >= grid.tile_height
-    taken = (col < grid.num_cols) & (tile < num)
-    line = taken & (grid.caption_height == 0)
-    line = line & ~(right_of & ((col + 1 >= grid.num_cols) | (tile + 1 >= num)))
-    line = line & ~(below & (tile + grid.num_cols >= num))
-    cells = num * height * width
-    place = (tile * height + inner_y * height // grid.tile_height) * width
-    place = place + inner_x * width // grid.tile_width
-    elsewhere = torch.where(line, cells, cells + 1)
-    place = torch.where(taken & ~right_of & ~below, place, elsewhere)
-    return place.to(torch.int32).reshape(-1).to(device)
-
-
 @lru_cache(maxsize=16)
-def _cuda_kernel(device_index: int) -> Any | None:
+def cuda_kernel(device_index: int) -> Any | None:
     """The compiled kernel, or None (said once in the log) where there is no CuPy to run it."""
     try:
         import cupy
@@ -259,7 +135,7 @@ def _cuda_kernel(device_index: int) -> Any | None:
         return None
 
 
-def _launch(
+def launch(
     kernel: Any,
     canvas_HW: Tensor,
     maps_CHW: Tensor,
@@ -268,6 +144,7 @@ def _launch(
     range_high: Tensor,
     palette: Palette,
 ) -> None:
+    """Queue the kernel on torch's present stream; arguments as of `tiles.draw_tiles`."""
     import cupy
     import numpy as np
 
@@ -276,7 +153,7 @@ def _launch(
     pointer = np.uintp
     arguments = (
         pointer(maps_CHW.data_ptr()),
-        np.int32(_TYPE_CODES[maps_CHW.dtype]),
+        np.int32(TYPE_CODES[maps_CHW.dtype]),
         *(np.int64(stride) for stride in maps_CHW.stride()),
         *(np.int32(size) for size in maps_CHW.shape[1:]),
         np.int32(grid.first),

@@ -66,11 +66,19 @@ def table(palette: Palette, device: torch.device) -> Tensor:
     return torch.tensor(table_words(palette), device=device)
 
 
+ColorMap = Literal["turbo", "jet"]
+
+
+@lru_cache(maxsize=2)
+def colormap_bytes(name: ColorMap) -> ImageU8:
+    """uint8 [256, 3] RGB."""
+    return _cv2_map(cv2.COLORMAP_TURBO if name == "turbo" else cv2.COLORMAP_JET)
+
+
 @lru_cache(maxsize=8)
-def colormap(name: Literal["turbo", "jet"], device: torch.device) -> Tensor:
+def colormap(name: ColorMap, device: torch.device) -> Tensor:
     """float32 [256, 3] RGB, 0..1, on a device."""
-    code = cv2.COLORMAP_TURBO if name == "turbo" else cv2.COLORMAP_JET
-    return torch.from_numpy(_cv2_map(code).astype(np.float32) / 255).to(device)
+    return torch.from_numpy(colormap_bytes(name).astype(np.float32) / 255).to(device)
 
 
 def pack_host(rgb_K3: ImageU8) -> npt.NDArray[np.int32]:

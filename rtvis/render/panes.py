@@ -2,16 +2,14 @@
 
 from functools import lru_cache
 
-import cv2
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rtvis.data import Crop, ImageU8, Layer
-from rtvis.render import display
-from rtvis.render.chrome import edges
+from rtvis.data import Crop
+from rtvis.render import display, host
 from rtvis.render.grid import Grid, Rect
-from rtvis.render.kernels import grow, shrink
+from rtvis.render.resample import grow, shrink
 from rtvis.render.scene import CamStyle
 from rtvis.session import BackpropDisplay
 
@@ -21,9 +19,6 @@ def resize_picture(image_HW3: Tensor, size: tuple[int, int]) -> Tensor:
 
     Photographs grow smoothly; only data grows by nearest pixels (DVT-46).
     """
-    height, width = size
-    if image_HW3.device.type == "cpu":
-        return torch.from_numpy(_resize_host(image_HW3.numpy(), height, width))
     image_13HW = image_HW3.permute(2, 0, 1)[None].float()
     sized_13HW = F.interpolate(
         image_13HW, size=size, mode="bilinear", align_corners=False, antialias=True
@@ -31,36 +26,23 @@ def resize_picture(image_HW3: Tensor, size: tuple[int, int]) -> Tensor:
     return display.to_bytes(sized_13HW[0].permute(1, 2, 0) / 255)
 
 
-def resize_data(image_CHW: Tensor, size: tuple[int, int]) -> Tensor:
-    """Data in 0..1 as packed pixels at (height, width): nearest growing, area shrinking.
+def draw_data(canvas_HW: Tensor, rect: Rect, image_CHW: Tensor) -> None:
+    """Draw data in 0..1, nearest pixels when growing, area when shrinking.
 
     Args:
+        canvas_HW: Packed pixels, written in place.
+        rect: Where.
         image_CHW: float32, one channel (grey) or three.
-        size: (height, width) wanted.
     """
-    height, width = size
-    if image_CHW.device.type == "cpu":
-        planes = display.to_bytes(image_CHW).numpy()
-        bytes_HW3 = cv2.merge([planes[0], planes[len(planes) // 2], planes[-1]])
+    height, width = rect.height, rect.width
+    if canvas_HW.device.type == "cpu":
+        bytes_HW3 = host.to_bytes(image_CHW)
         smaller = min(height, bytes_HW3.shape[0]), min(width, bytes_HW3.shape[1])
-        words_HW = display.pack_bytes(torch.from_numpy(_resize_host(bytes_HW3, *smaller)))
+        words_HW = host.packed(host.resize(bytes_HW3, *smaller))
     else:
         bytes_CHW = display.to_bytes(shrink(image_CHW, height, width))
         words_HW = display.pack_bytes(bytes_CHW.permute(1, 2, 0).expand(-1, -1, 3))
-    return grow(words_HW, height, width)
-
-
-def _resize_host(image_HW3: ImageU8, height: int, width: int) -> ImageU8:
-    """Halved by averaging as often as it goes, then bilinear, which below 2 : 1 still touches
-    every pixel. Five times faster than averaging over cells of odd sizes."""
-    while image_HW3.shape[0] >= 2 * height and image_HW3.shape[1] >= 2 * width:
-        half = image_HW3.shape[0] // 2, image_HW3.shape[1] // 2
-        even = image_HW3[: 2 * half[0], : 2 * half[1]]
-        image_HW3 = cv2.resize(even, half[::-1], interpolation=cv2.INTER_AREA)
-    if image_HW3.shape[:2] == (height, width):
-        return image_HW3.copy()  # what this returns is drawn over
-    sized: ImageU8 = cv2.resize(image_HW3, (width, height), interpolation=cv2.INTER_LINEAR)
-    return sized
+    canvas_HW[rect.rows, rect.columns] = grow(words_HW, height, width)
 
 
 def draw_input(
@@ -82,15 +64,20 @@ def draw_input(
         crop: Part of the picture that the CAM covers; None is all of it.
         style: How the CAM lies over the picture.
     """
-    shown_HW3 = resize_picture(image_HW3, (rect.height, rect.width))
     seen = crop_slices(crop, (image_HW3.shape[0], image_HW3.shape[1]), rect)
+    if canvas_HW.device.type == "cpu":
+        bytes_HW3 = host.resize(image_HW3.numpy(), rect.height, rect.width)
+        if crop is not None:
+            bytes_HW3 = host.dim_outside(bytes_HW3, seen)
+        if cam_HW is not None:
+            bytes_HW3[seen] = host.cam_over(bytes_HW3[seen], cam_HW, style)
+        host.paint(canvas_HW, rect, bytes_HW3)
+        return
+    shown_HW3 = resize_picture(image_HW3, (rect.height, rect.width))
     if crop is not None:
         shown_HW3 = display.dim_outside(shown_HW3, seen)
     if cam_HW is not None:
-        part_HW3 = shown_HW3[seen[0], seen[1]].float() / 255
-        share_HW = display.cam_share(cam_HW, (part_HW3.shape[0], part_HW3.shape[1]))
-        lay_over = display.overlay_alpha if style == "alpha" else display.overlay_blend
-        shown_HW3[seen[0], seen[1]] = display.to_bytes(lay_over(part_HW3, share_HW))
+        shown_HW3[seen] = display.cam_over(shown_HW3[seen], cam_HW, style)
     canvas_HW[rect.rows, rect.columns] = display.pack_bytes(shown_HW3)
 
 
@@ -115,7 +102,7 @@ def draw_backprop(
 ) -> None:
     """The backward picture, nearest pixels when growing, area when shrinking."""
     image_CHW = display.BACKPROP_DISPLAYS[how](gradient_3HW.float())
-    canvas_HW[rect.rows, rect.columns] = resize_data(image_CHW, (rect.height, rect.width))
+    draw_data(canvas_HW, rect, image_CHW)
 
 
 def single_tile(rect: Rect) -> Grid:
@@ -152,14 +139,42 @@ def mark_neuron(
         max(drawn // (2 * size), 2 * thickness) + thickness
         for drawn, size in zip((rect.height, rect.width), map_size, strict=True)
     ]
-    offsets_2N = _frame_offsets(reach[0], reach[1], thickness, canvas_HW.device)
-    at = [
+    if canvas_HW.device.type == "cpu":
+        at = [
+            (2 * place + 1) * drawn // (2 * size)
+            for place, drawn, size in zip(
+                position_2.tolist(), (rect.height, rect.width), map_size, strict=True
+            )
+        ]
+        host.fill_frame(
+            canvas_HW,
+            rect,
+            (at[0], at[1]),
+            (reach[0], reach[1]),
+            colour=colour,
+            thickness=thickness,
+        )
+    else:
+        frame = _frame_places(position_2, rect, map_size, (reach[0], reach[1]), thickness)
+        canvas_HW[rect.rows, rect.columns][frame] = colour
+
+
+def _frame_places(
+    position_2: Tensor,
+    rect: Rect,
+    map_size: tuple[int, int],
+    reach: tuple[int, int],
+    thickness: int,
+) -> tuple[Tensor, Tensor]:
+    """int64: rows and columns within `rect` of the pixels of the frame."""
+    offsets_2N = _frame_offsets(reach[0], reach[1], thickness, position_2.device)
+    places = [
         ((2 * position_2[axis] + 1) * drawn // (2 * map_size[axis]) + offsets_2N[axis]).clamp(
             0, drawn - 1
         )
         for axis, drawn in enumerate((rect.height, rect.width))
     ]
-    canvas_HW[rect.rows, rect.columns][at[0], at[1]] = colour
+    return places[0], places[1]
 
 
 @lru_cache(maxsize=32)
@@ -170,54 +185,3 @@ def _frame_offsets(reach_y: int, reach_x: int, thickness: int, device: torch.dev
     )
     on_frame = (y.abs() > reach_y - thickness) | (x.abs() > reach_x - thickness)
     return torch.stack([y[on_frame], x[on_frame]]).to(device)
-
-
-def seen_pixels(
-    position_2: Tensor,
-    *,
-    layer: Layer,
-    input_size: tuple[int, int],
-    picture_size: tuple[int, int],
-    crop: Crop | None,
-    size: tuple[int, int],
-) -> tuple[Tensor, Tensor]:
-    """Which pixels of a picture lie in one neuron's receptive field.
-
-    The field's centre is taken to lie at (position + 1/2) strides, exact for symmetric padding.
-    A field that reaches beyond the input is moved inside, so that the window is always full.
-
-    Args:
-        position_2: int64 (row, column) on the device.
-        layer: The neuron's layer.
-        input_size: (height, width) of the network's input.
-        picture_size: (height, width) of the picture.
-        crop: The part of the picture that the network sees; None is all of it.
-        size: (height, width) wanted.
-
-    Returns:
-        index_Y and index_X, int64: rows and columns of the picture.
-    """
-    crop = crop or Crop(top=0, left=0, height=picture_size[0], width=picture_size[1])
-    starts, lengths = (crop.top, crop.left), (crop.height, crop.width)
-    index: list[Tensor] = []
-    for axis in (0, 1):
-        zoom = lengths[axis] / input_size[axis]
-        field = min(layer.receptive_field[axis], input_size[axis])
-        share = (torch.arange(size[axis], device=position_2.device) + 0.5) / size[axis] - 0.5
-        centre = (position_2[axis] + 0.5) * layer.stride[axis]
-        centre = centre.clamp(field / 2, input_size[axis] - field / 2)
-        at = (starts[axis] + (centre + share * field) * zoom).floor()
-        index.append(at.clamp(0, picture_size[axis] - 1).to(torch.int64))
-    return index[0], index[1]
-
-
-def outline(canvas_HW: Tensor, rect: Rect, colour: int, thickness: int) -> None:
-    """The border of a rectangle, just outside it."""
-    for edge in edges(rect.inset(-thickness), thickness):
-        canvas_HW[edge.rows, edge.columns] = colour
-
-
-def fade(canvas_HW: Tensor, rect: Rect) -> None:
-    """Half the brightness of every pixel in a rectangle."""
-    part_HW = canvas_HW[rect.rows, rect.columns]
-    part_HW.bitwise_right_shift_(1).bitwise_and_(0x7F7F7F)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import groupby
 
 from rtvis.data import Layer
@@ -63,7 +64,8 @@ class Strip:
         return self.first_row
 
 
-def short_names(names: Sequence[str]) -> list[str]:
+@lru_cache(maxsize=8)
+def short_names(names: tuple[str, ...]) -> tuple[str, ...]:
     """Names without the words that most of them share, still different from each other.
 
     `blocks.2.0.conv_dw` becomes `2.0.dw` where most layers live in `blocks`; a name whose short
@@ -82,10 +84,10 @@ def short_names(names: Sequence[str]) -> list[str]:
 
     shorts = [shorten(name) for name in names]
     uses = Counter(shorts) + Counter(names)
-    return [
+    return tuple(
         short if short == name or uses[short] == 1 else name
         for short, name in zip(shorts, names, strict=True)
-    ]
+    )
 
 
 def group_title(layers: Sequence[Layer]) -> str:
@@ -123,7 +125,7 @@ def lay_strip(
         group_rows: Give each group rows of its own, with the headings in a column at the left.
             Takes more rows, and shows the stages of the network at a glance.
     """
-    names = short_names([layer.name for layer in layers])
+    names = short_names(tuple(layer.name for layer in layers))
     groups = [
         list(group)
         for _, group in groupby(

@@ -4,8 +4,8 @@ OpenCV 5 carries a variable-weight sans serif with tabular digits, so nothing is
 numbers of equal length have equal width.
 """
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 import cv2
 
@@ -16,8 +16,7 @@ REGULAR = 400
 SEMIBOLD = 560
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """A piece of a line in one colour and weight."""
 
     text: str
@@ -31,6 +30,22 @@ class Run:
     def advance(self, size: int) -> int:
         """Pixels from the beginning of the run to that of the next."""
         return max(measure(self.text, size, self.weight), self.width)
+
+
+class Word(NamedTuple):
+    """A run, or as much of it as fits, in its place."""
+
+    text: str
+    x: int
+    """Column at which it begins."""
+    width: int
+    colour: int
+    weight: int
+
+    @property
+    def left(self) -> int:
+        """First column with ink; "j" alone begins before its place."""
+        return self.x - (self.text[0] == "j")
 
 
 @lru_cache(maxsize=1)
@@ -91,16 +106,35 @@ def draw_line(
         size: Height of the font in pixels.
         right: First column that must stay untouched.
     """
+    words, end = place_line(runs, x=x, size=size, right=right)
+    for word in words:
+        draw_word(image_HW4, word, base=base, size=size)
+    return end
+
+
+def place_line(
+    runs: tuple[Run, ...], *, x: int, size: int, right: int
+) -> tuple[tuple[Word, ...], int]:
+    """What `draw_line` draws and where, without blanks, and where the line ends."""
+    words: list[Word] = []
     for run in runs:
-        advance = run.advance(size)
-        if run.width:
-            x += advance - measure(run.text, size, run.weight)
-        text = shorten(run.text, size, right - x, run.weight)
-        if text.strip():
-            colour = [(run.colour >> shift) & 0xFF for shift in (0, 8, 16)]
-            # The alpha byte of the canvas is never read, so it may be overwritten with anything.
-            cv2.putText(image_HW4, text, (x, base), (*colour, 255), _font(), size, run.weight)
-        x += measure(text, size, run.weight)
+        width = measure(run.text, size, run.weight)
+        x += max(run.width - width, 0)
+        text = run.text
+        if x + width > right:
+            text = shorten(text, size, right - x, run.weight)
+            width = measure(text, size, run.weight)
+        if text and not text.isspace():
+            words.append(Word(text, x, width, run.colour, run.weight))
+        x += width
         if text != run.text:
             break
-    return x
+    return tuple(words), x
+
+
+def draw_word(image_HW4: ImageU8, word: Word, *, base: int, size: int) -> None:
+    """Draw on a BGRA canvas."""
+    colour = word.colour
+    # The alpha byte of the canvas is never read, so it may be overwritten with anything.
+    bgra = (colour & 0xFF, colour >> 8 & 0xFF, colour >> 16 & 0xFF, 255)
+    cv2.putText(image_HW4, word.text, (word.x, base), bgra, _font(), size, word.weight)

@@ -1,0 +1,124 @@
+"""Pictures on a CPU: what `panes` and `display` do, in a few calls of NumPy and OpenCV.
+
+A torch operation on a small tensor costs several microseconds before it begins, and lets other
+threads take the interpreter. Each function here equals its torch twin up to one grey level.
+"""
+
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from rtvis.data import ImageU8
+from rtvis.render import lut
+from rtvis.render.grid import Rect
+from rtvis.render.scene import CamStyle
+
+
+def floats(x: Tensor) -> npt.NDArray[np.float32]:
+    """The values of a CPU tensor as float32, in the same memory where they are that."""
+    values: npt.NDArray[np.float32] = x.float().numpy()
+    return values
+
+
+def paint(canvas_HW: Tensor, rect: Rect, bytes_HW3: ImageU8) -> None:
+    """Draw an RGB picture of the size of `rect` on a packed canvas."""
+    words_HW = canvas_HW.numpy()
+    height, width = words_HW.shape
+    image_HW4 = words_HW.view(np.uint8).reshape(height, width, 4)[rect.rows, rect.columns]
+    cv2.cvtColor(np.ascontiguousarray(bytes_HW3), cv2.COLOR_RGB2BGRA, dst=image_HW4)
+
+
+def packed(bytes_HW3: ImageU8) -> Tensor:
+    """As `display.pack_bytes`."""
+    words_HW4 = cv2.cvtColor(bytes_HW3, cv2.COLOR_RGB2BGRA)
+    return torch.from_numpy(words_HW4.view(np.int32)[..., 0])
+
+
+def resize(image_HW3: ImageU8, height: int, width: int) -> ImageU8:
+    """Halved by averaging as often as it goes, then bilinear, which below 2 : 1 still touches
+    every pixel. Five times faster than averaging over cells of odd sizes."""
+    while image_HW3.shape[0] >= 2 * height and image_HW3.shape[1] >= 2 * width:
+        half = image_HW3.shape[0] // 2, image_HW3.shape[1] // 2
+        even = image_HW3[: 2 * half[0], : 2 * half[1]]
+        image_HW3 = cv2.resize(even, half[::-1], interpolation=cv2.INTER_AREA)
+    if image_HW3.shape[:2] == (height, width):
+        return image_HW3.copy()  # what this returns is drawn over
+    sized: ImageU8 = cv2.resize(image_HW3, (width, height), interpolation=cv2.INTER_LINEAR)
+    return sized
+
+
+def dim_outside(bytes_HW3: ImageU8, seen: tuple[slice, slice]) -> ImageU8:
+    """As `display.dim_outside`."""
+    dimmed = bytes_HW3 >> 1
+    dimmed[seen] = bytes_HW3[seen]
+    return dimmed
+
+
+def cam_over(bytes_HW3: ImageU8, cam_HW: Tensor, style: CamStyle) -> ImageU8:
+    """As `display.cam_over`."""
+    height, width = bytes_HW3.shape[:2]
+    cam = np.nan_to_num(floats(cam_HW))
+    share_HW = cv2.resize(cam, (width, height), interpolation=cv2.INTER_LINEAR)
+    share_HW /= share_HW.max() + np.float32(1e-12)
+    np.clip(share_HW, 0, 1, out=share_HW)
+    # Rounded down, as a table is read.
+    index_HW = (share_HW * 255).astype(np.uint8)
+    name = "turbo" if style == "alpha" else "jet"
+    colours_HW3 = cv2.applyColorMap(index_HW, lut.colormap_bytes(name)[:, None])
+    if style == "blend":
+        blended: ImageU8 = cv2.addWeighted(bytes_HW3, 0.7, colours_HW3, 0.3, 0)
+        return blended
+    alpha_HW1 = (np.float32(0.85) * share_HW * np.sqrt(share_HW))[..., None]
+    picture_HW3 = bytes_HW3.astype(np.float32)
+    mixed_HW3 = colours_HW3.astype(np.float32)
+    mixed_HW3 -= picture_HW3
+    mixed_HW3 *= alpha_HW1
+    mixed_HW3 += picture_HW3
+    mixed_HW3 += 0.5
+    return mixed_HW3.astype(np.uint8)
+
+
+def to_bytes(image_CHW: Tensor) -> ImageU8:
+    """As `display.to_bytes`, of values that lie in 0..1 or are NaN: RGB, uint8 [H, W, 3].
+
+    Args:
+        image_CHW: float32, one channel (grey) or three.
+    """
+    image_HWC = np.ascontiguousarray(floats(image_CHW).transpose(1, 2, 0))
+    bytes_HWC: ImageU8 = cv2.convertScaleAbs(image_HWC, alpha=255.0)
+    return bytes_HWC if bytes_HWC.ndim == 3 else cv2.cvtColor(bytes_HWC, cv2.COLOR_GRAY2RGB)
+
+
+def fill_frame(
+    canvas_HW: Tensor,
+    rect: Rect,
+    centre: tuple[int, int],
+    reach: tuple[int, int],
+    *,
+    colour: int,
+    thickness: int,
+) -> None:
+    """A frame that reaches so far from its centre; what lies outside `rect` goes to its border."""
+    part_HW = canvas_HW.numpy()[rect.rows, rect.columns]
+    (y, x), (dy, dx) = centre, reach
+
+    def span(first: int, last: int, size: int) -> slice:
+        return slice(min(max(first, 0), size - 1), min(max(last, 0), size - 1) + 1)
+
+    across, down = span(x - dx, x + dx, rect.width), span(y - dy, y + dy, rect.height)
+    inner = thickness - 1
+    part_HW[span(y - dy, y - dy + inner, rect.height), across] = colour
+    part_HW[span(y + dy - inner, y + dy, rect.height), across] = colour
+    part_HW[down, span(x - dx, x - dx + inner, rect.width)] = colour
+    part_HW[down, span(x + dx - inner, x + dx, rect.width)] = colour
+
+
+def pick(image_HWC: Tensor, index_Y: Tensor, index_X: Tensor) -> npt.NDArray[Any]:
+    """The pixels at some rows and, in ascending order, some columns."""
+    at_Y, at_X = index_Y.numpy(), index_X.numpy()
+    rows_HWC = image_HWC.numpy()[at_Y, at_X[0] : at_X[-1] + 1]
+    return np.take(rows_HWC, at_X - at_X[0], axis=1)
