@@ -93,36 +93,6 @@ def test_tiles_equal_a_reference_that_works_pixel_by_pixel(case: str, channels_l
     assert (canvas_HW.numpy()[:, area.right :] == 7).all()
 
 
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("channels_last", [False, True])
-@pytest.mark.parametrize(("num_shown", "gap", "caption"), [(0, 1, 0), (1, 0, 0), (2, 3, 9)])
-def test_a_cpu_draws_what_the_torch_operations_draw(
-    case: str, channels_last: bool, num_shown: int, gap: int, caption: int
-) -> None:
-    """Also with a last row that is not full, scrolled, without gaps, and with captions."""
-    _, map_size, area, low = CASES[case]
-    num = 17 + num_shown
-    generator = torch.Generator().manual_seed(2)
-    maps_CHW = torch.rand(num, *map_size, generator=generator) * (2 - low) + low
-    maps_CHW[1, 0, 0] = float("nan")
-    maps_CHW[2, 0, 0] = float("inf")
-    if channels_last:
-        maps_CHW = maps_CHW[None].to(memory_format=torch.channels_last)[0]
-    for scroll in (0, 1):
-        grid = fit_grid(
-            num, map_size, area, min_tile=12, gap=gap, caption_height=caption, scroll=scroll
-        )
-        drawn, expected = (torch.zeros(80, 90, dtype=torch.int32) for _ in range(2))
-        ranges = {"range_low": torch.tensor(min(low, 0.0)), "range_high": torch.tensor(1.5)}
-        draw_tiles(drawn, maps_CHW, grid, palette="colour", **ranges)
-        draw_tiles_torch(expected, maps_CHW, grid, palette="colour", **ranges)
-        assert expected.unique().numel() > 4
-        # Averages are summed in another order when the channels lie elsewhere in memory.
-        assert (drawn != expected).float().mean().item() < 0.002
-        assert torch.equal(drawn == lut.HAIRLINE, expected == lut.HAIRLINE)
-        assert torch.equal(drawn == lut.PANEL, expected == lut.PANEL)
-
-
 def test_only_the_tiles_in_sight_are_drawn_from_the_top_of_the_area() -> None:
     maps_CHW = torch.arange(20.0).view(20, 1, 1)
     grid = Grid(

@@ -1,6 +1,6 @@
 """All that is not data: panels, text, bars. Drawn in host memory, and only where it changed."""
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Sequence
 from typing import Any
 
 import cv2
@@ -178,7 +178,7 @@ class Chrome:
         shown = self._shown.get(name)
         if shown == (rect, content):
             return
-        spare = max(rect.width - line_width(runs, size), 0)
+        spare = max(rect.width - line_width(runs, size), 0) if align else 0
         words, _ = place_line(runs, x=rect.left + round(spare * align), size=size, right=rect.right)
         before: tuple[Word, ...] | None = None
         if shown is not None and shown[0] == rect and shown[1][1:] == content[1:]:
@@ -186,13 +186,16 @@ class Chrome:
         self._shown[name], self._words[name] = (rect, content), words
         if before is None:
             self._wipe(rect, ground)
-            changed: Iterable[Word] = words
+            come: Collection[Word] = words
         else:
-            changed = set(words).difference(before)
-            for word in set(before).difference(words):
-                self._wipe(_box(word, rect), ground)
-            self._dirty += [_box(word, rect) for word in changed]
-        for word in changed:
+            come, gone = set(words).difference(before), set(before).difference(words)
+            for word in gone:
+                width = word.right - word.left
+                self.brush.fill(Rect(rect.top, word.left, rect.height, width), ground)
+            left = min((word.left for word in (*come, *gone)), default=rect.left)
+            right = max((word.right for word in (*come, *gone)), default=left)
+            self._dirty.append(Rect(rect.top, left, rect.height, right - left))
+        for word in come:
             self.brush.word(rect, word, size)
 
     def _wipe(self, rect: Rect, ground: int) -> None:
@@ -221,8 +224,3 @@ class Chrome:
             (rect, piece.view(rect.height, rect.width))
             for rect, piece in zip(dirty, pieces, strict=True)
         ]
-
-
-def _box(word: Word, rect: Rect) -> Rect:
-    """The room that a word of the line in `rect` takes."""
-    return Rect(rect.top, word.left, rect.height, word.x + word.width - word.left)

@@ -1,5 +1,6 @@
 """Numbers to colours. The only place where values are scaled, and zero stays zero."""
 
+import math
 from collections.abc import Callable
 
 import torch
@@ -55,16 +56,49 @@ class ColourRange:
         fresh = key != self._key or not smoothed
         if key != self._key:
             self._low, self._high = low.new_zeros(()).float(), high.new_ones(()).float()
-        low = torch.where(low.isfinite(), low.float().clamp(max=0), self._low)
-        high = torch.where(high.isfinite(), high.float().clamp(min=0), self._high)
-        if not fresh:
-            low = self._low + (low - self._low) * torch.where(low < self._low, 0.5, 1 / 12)
-            high = self._high + (high - self._high) * torch.where(high > self._high, 0.5, 1 / 12)
-        self._key, self._low, self._high = key, low, high
-        # A running mean comes near zero but never reaches it: a thousandth counts as not negative.
-        signed = low < -1e-3 * high
-        largest = torch.maximum(high, -low)
-        return torch.where(signed, -largest, 0.0), torch.where(signed, largest, high)
+        self._key = key
+        follow = follow_range_host if self._device.type == "cpu" else follow_range
+        self._low, self._high, *drawn = follow(low, high, self._low, self._high, fresh=fresh)
+        return drawn[0], drawn[1]
+
+
+def follow_range(
+    low: Tensor, high: Tensor, old_low: Tensor, old_high: Tensor, *, fresh: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """A step of `ColourRange`: the range to go on from, and the one to draw with; all scalars.
+
+    Args:
+        low: Smallest value.
+        high: Largest value.
+        old_low: Lower end that the last step gave.
+        old_high: Upper end.
+        fresh: True uses the values as they are.
+    """
+    low = torch.where(low.isfinite(), low.float().clamp(max=0), old_low)
+    high = torch.where(high.isfinite(), high.float().clamp(min=0), old_high)
+    if not fresh:
+        low = old_low + (low - old_low) * torch.where(low < old_low, 0.5, 1 / 12)
+        high = old_high + (high - old_high) * torch.where(high > old_high, 0.5, 1 / 12)
+    # A running mean comes near zero but never reaches it: a thousandth counts as not negative.
+    signed = low < -1e-3 * high
+    largest = torch.maximum(high, -low)
+    return low, high, torch.where(signed, -largest, 0.0), torch.where(signed, largest, high)
+
+
+def follow_range_host(
+    low: Tensor, high: Tensor, old_low: Tensor, old_high: Tensor, *, fresh: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """`follow_range` on a CPU, in Python's numbers: 10 microseconds instead of 50 to 100."""
+    low_, high_, old_low_, old_high_ = (float(x) for x in (low, high, old_low, old_high))
+    low_ = min(low_, 0.0) if math.isfinite(low_) else old_low_
+    high_ = max(high_, 0.0) if math.isfinite(high_) else old_high_
+    if not fresh:
+        low_ = old_low_ + (low_ - old_low_) * (0.5 if low_ < old_low_ else 1 / 12)
+        high_ = old_high_ + (high_ - old_high_) * (0.5 if high_ > old_high_ else 1 / 12)
+    largest = max(high_, -low_)
+    drawn = (-largest, largest) if low_ < -1e-3 * high_ else (0.0, high_)
+    ends = torch.tensor((low_, high_, *drawn), dtype=torch.float32).unbind()
+    return ends[0], ends[1], ends[2], ends[3]
 
 
 def table_index(values: Tensor, range_low: Tensor, range_high: Tensor) -> Tensor:
@@ -74,8 +108,14 @@ def table_index(values: Tensor, range_low: Tensor, range_high: Tensor) -> Tensor
     and zero the middle of the ramp for signed or for non-negative values. NaN has an index of its
     own.
     """
-    gain = STEPS / range_high.clamp(min=TINY)
-    zero = torch.where(range_low < 0, float(DIVERGING_ZERO), float(SEQUENTIAL_ZERO)) + 0.5
+    gain: Tensor | float
+    zero: Tensor | float
+    if values.device.type == "cpu":
+        gain = STEPS / max(float(range_high), TINY)
+        zero = (DIVERGING_ZERO if float(range_low) < 0 else SEQUENTIAL_ZERO) + 0.5
+    else:
+        gain = STEPS / range_high.clamp(min=TINY)
+        zero = torch.where(range_low < 0, float(DIVERGING_ZERO), float(SEQUENTIAL_ZERO)) + 0.5
     index = values.float() * gain
     return index.clamp_(-STEPS, STEPS).add_(zero).nan_to_num_(nan=NAN_INDEX)
 

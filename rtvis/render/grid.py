@@ -2,11 +2,14 @@
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Rect:
-    """A rectangle of canvas pixels; `bottom` and `right` are the first ones outside."""
+class Rect(NamedTuple):
+    """A rectangle of canvas pixels; `bottom` and `right` are the first ones outside.
+
+    A tuple, because a canvas makes and compares hundreds of them.
+    """
 
     top: int
     left: int

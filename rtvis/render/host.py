@@ -53,7 +53,7 @@ def resize(image_HW3: ImageU8, height: int, width: int) -> ImageU8:
 
 def dim_outside(bytes_HW3: ImageU8, seen: tuple[slice, slice]) -> ImageU8:
     """As `display.dim_outside`."""
-    dimmed = bytes_HW3 >> 1
+    dimmed: ImageU8 = np.right_shift(bytes_HW3, 1)
     dimmed[seen] = bytes_HW3[seen]
     return dimmed
 
@@ -61,25 +61,24 @@ def dim_outside(bytes_HW3: ImageU8, seen: tuple[slice, slice]) -> ImageU8:
 def cam_over(bytes_HW3: ImageU8, cam_HW: Tensor, style: CamStyle) -> ImageU8:
     """As `display.cam_over`."""
     height, width = bytes_HW3.shape[:2]
-    cam = np.nan_to_num(floats(cam_HW))
+    cam = floats(cam_HW)
+    if not np.isfinite(cam).all():
+        cam = np.nan_to_num(cam)
     share_HW = cv2.resize(cam, (width, height), interpolation=cv2.INTER_LINEAR)
-    share_HW /= share_HW.max() + np.float32(1e-12)
+    share_HW *= np.float32(1) / (share_HW.max() + np.float32(1e-12))
     np.clip(share_HW, 0, 1, out=share_HW)
     # Rounded down, as a table is read.
-    index_HW = (share_HW * 255).astype(np.uint8)
-    name = "turbo" if style == "alpha" else "jet"
-    colours_HW3 = cv2.applyColorMap(index_HW, lut.colormap_bytes(name)[:, None])
+    index_HW = (share_HW * np.float32(255)).astype(np.uint8)
+    colours = lut.colormap_bytes("turbo" if style == "alpha" else "jet")
+    colours_HW3 = cv2.applyColorMap(index_HW, colours[:, None])
     if style == "blend":
         blended: ImageU8 = cv2.addWeighted(bytes_HW3, 0.7, colours_HW3, 0.3, 0)
         return blended
-    alpha_HW1 = (np.float32(0.85) * share_HW * np.sqrt(share_HW))[..., None]
-    picture_HW3 = bytes_HW3.astype(np.float32)
-    mixed_HW3 = colours_HW3.astype(np.float32)
-    mixed_HW3 -= picture_HW3
-    mixed_HW3 *= alpha_HW1
-    mixed_HW3 += picture_HW3
-    mixed_HW3 += 0.5
-    return mixed_HW3.astype(np.uint8)
+    alpha_HW = np.sqrt(share_HW)
+    alpha_HW *= share_HW
+    alpha_HW *= np.float32(0.85)
+    mixed: ImageU8 = cv2.blendLinear(bytes_HW3, colours_HW3, 1 - alpha_HW, alpha_HW)
+    return mixed
 
 
 def to_bytes(image_CHW: Tensor) -> ImageU8:
@@ -90,7 +89,9 @@ def to_bytes(image_CHW: Tensor) -> ImageU8:
     """
     image_HWC = np.ascontiguousarray(floats(image_CHW).transpose(1, 2, 0))
     bytes_HWC: ImageU8 = cv2.convertScaleAbs(image_HWC, alpha=255.0)
-    return bytes_HWC if bytes_HWC.ndim == 3 else cv2.cvtColor(bytes_HWC, cv2.COLOR_GRAY2RGB)
+    if bytes_HWC.ndim == 2:
+        bytes_HWC = cv2.merge([bytes_HWC] * 3)
+    return bytes_HWC
 
 
 def fill_frame(
@@ -121,4 +122,5 @@ def pick(image_HWC: Tensor, index_Y: Tensor, index_X: Tensor) -> npt.NDArray[Any
     """The pixels at some rows and, in ascending order, some columns."""
     at_Y, at_X = index_Y.numpy(), index_X.numpy()
     rows_HWC = image_HWC.numpy()[at_Y, at_X[0] : at_X[-1] + 1]
-    return np.take(rows_HWC, at_X - at_X[0], axis=1)
+    picked: npt.NDArray[Any] = np.take(rows_HWC, at_X - at_X[0], axis=1)
+    return picked

@@ -38,7 +38,11 @@ def draw_data(canvas_HW: Tensor, rect: Rect, image_CHW: Tensor) -> None:
     if canvas_HW.device.type == "cpu":
         bytes_HW3 = host.to_bytes(image_CHW)
         smaller = min(height, bytes_HW3.shape[0]), min(width, bytes_HW3.shape[1])
-        words_HW = host.packed(host.resize(bytes_HW3, *smaller))
+        bytes_HW3 = host.resize(bytes_HW3, *smaller)
+        if smaller == (height, width):
+            host.paint(canvas_HW, rect, bytes_HW3)
+            return
+        words_HW = host.packed(bytes_HW3)
     else:
         bytes_CHW = display.to_bytes(shrink(image_CHW, height, width))
         words_HW = display.pack_bytes(bytes_CHW.permute(1, 2, 0).expand(-1, -1, 3))

@@ -47,6 +47,11 @@ class Word(NamedTuple):
         """First column with ink; "j" alone begins before its place."""
         return self.x - (self.text[0] == "j")
 
+    @property
+    def right(self) -> int:
+        """First column after it."""
+        return self.x + self.width
+
 
 @lru_cache(maxsize=1)
 def _font() -> "cv2.FontFace":
