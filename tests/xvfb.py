@@ -20,9 +20,12 @@ class Screen:
     def __init__(self, size: tuple[int, int] = (1000, 1600)) -> None:
         reader, writer = os.pipe()
         height, width = size
-        # The server chooses a free number and writes it: tests in parallel do not meet.
+        # The server chooses a free number and writes it: tests in parallel do not meet. Without
+        # -noreset it starts anew whenever its last client leaves, which each xdotool is until there
+        # is a window, and a program that connects just then is told that there is no display.
+        screen = f"{width}x{height}x24"
         self.server = subprocess.Popen(
-            ["Xvfb", "-displayfd", str(writer), "-screen", "0", f"{width}x{height}x24"],
+            ["Xvfb", "-noreset", "-displayfd", str(writer), "-screen", "0", screen],
             pass_fds=[writer],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -66,20 +69,12 @@ class Screen:
     def window(self, title: str = "rtvis", timeout_s: float = 30.0) -> str:
         """The id of the window with this title, once it is there."""
         until_s = time.monotonic() + timeout_s
-        while not (windows := self._windows(title)):
-            assert time.monotonic() < until_s, f"no window '{title}' in {timeout_s} s"
-            time.sleep(0.05)
-        return windows[-1]
-
-    def has_window(self, title: str) -> bool:
-        """Whether a window with this title is on the screen."""
-        return bool(self._windows(title))
-
-    def _windows(self, title: str) -> list[str]:
-        try:
-            return self.do("search", "--onlyvisible", "--name", f"^{title}").split()
-        except subprocess.CalledProcessError:  # none, or one went while it looked
-            return []
+        while time.monotonic() < until_s:
+            try:
+                return self.do("search", "--onlyvisible", "--name", f"^{title}").split()[-1]
+            except subprocess.CalledProcessError:
+                time.sleep(0.05)
+        raise AssertionError(f"no window '{title}' in {timeout_s} s")
 
     def photograph(self, path: Path) -> np.ndarray:
         """All of the screen, uint8 BGR, also kept at `path`."""

@@ -190,8 +190,7 @@ class Window:
         cv2.setWindowTitle(_NAME, title)
         cv2.resizeWindow(_NAME, size[1], size[0])
         cv2.setMouseCallback(_NAME, self._on_mouse)
-        self._draw()
-        cv2.waitKeyEx(1)
+        self._draw()  # on screen with the first turn of `run`, which also loses no key
 
     def run(self) -> str:
         """Serve until the user or the parent wants no more; returns the reason."""
