@@ -193,7 +193,7 @@ class SelectionConfig:
     """What to ask of the network at the start; a click asks for something else."""
 
     layer: str | None = option(
-        "the selected layer (--list layers); default: the last convolution",
+        "the selected layer (--list layers); default: the last one with a map",
         metavar="NAME",
         parse=text,
         expects="a layer's name",
@@ -229,7 +229,7 @@ class SelectionConfig:
         expects="a method's name",
     )
     cam_layer: str | None = option(
-        "the layer at which the CAM is taken; default: the last convolution",
+        "the layer at which the CAM is taken; default: the last one with a map",
         metavar="NAME",
         parse=text,
         expects="a layer's name",

@@ -100,7 +100,7 @@ class Selection:
     """What is asked of the network for one frame. None means the default, named per field."""
 
     layer: str | None = None
-    """Name of the selected layer; default: the last convolution."""
+    """Name of the selected layer; default: the last one with a map."""
     unit: int | None = None
     """Unit of that layer; default: 0."""
     position: tuple[int, int] | None = None
@@ -113,7 +113,7 @@ class Selection:
     cam: str = "grad-cam"
     """Name of a registered CAM method."""
     cam_layer: str | None = None
-    """Layer at which the CAM is taken; default: the last convolution."""
+    """Layer at which the CAM is taken; default: the last one with a map."""
     interventions: tuple[Intervention, ...] = ()
     """Changes to units, made before anything is explained; of two for one unit the last counts."""
 

@@ -20,7 +20,7 @@ to its switches.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -62,7 +62,7 @@ def walk_down(
     env: Env,
     cotangents: dict[fx.Node, Tensor],
     live: set[fx.Node],
-    sites: dict[fx.Node, Site],
+    sites: Mapping[fx.Node, Sequence[Site]],
     seeds: Seeds | Tensor,
     thresholds: Thresholds,
     batch: int,
@@ -74,7 +74,7 @@ def walk_down(
         env: Values of the nodes that the backward pass reads.
         cotangents: What arrives from above, by node.
         live: Nodes that depend on the input; others get no gradient.
-        sites: Layers by node; those in `order` are seeded.
+        sites: Layers by node, the first of each owning its units; those in `order` are seeded.
         seeds: Only their `gain_BT` for a pass that only starts from `cotangents`.
         thresholds: The rule.
         batch: B.
@@ -87,15 +87,16 @@ def walk_down(
     gain_BT = seeds.gain_BT if isinstance(seeds, Seeds) else seeds
     for node in reversed(order):
         if node in sites and isinstance(seeds, Seeds):
-            seed = _seed_at(sites[node], env_shape(node), seeds, batch)
-            arriving = cotangents.get(node)
-            cotangents[node] = seed if arriving is None else arriving + seed
+            for site in sites[node]:
+                seed = _seed_at(site, env_shape(node), seeds, batch)
+                arriving = cotangents.get(node)
+                cotangents[node] = seed if arriving is None else arriving + seed
         arriving = cotangents.get(node)
         if arriving is None or node.op != "call_function":
             continue
         if node in sites:
-            gain_BC = gain_BT[:, sites[node].units]
-            arriving = arriving * sites[node].per_unit(gain_BC, arriving.shape[0])
+            site = sites[node][0]
+            arriving = arriving * site.per_unit(gain_BT[:, site.units], arriving.shape[0])
         vjp = VJPS.get(node.target, generic)
         for parent, grad in vjp(node, env, arriving, thresholds):
             if parent not in live:
@@ -118,7 +119,8 @@ def _seed_at(site: Site, shape: tuple[int, ...], seeds: Seeds, batch: int) -> Te
     if site.layer.kind == "conv":
         map_B1HW = map_BS.reshape(batch, 1, height, width)
         return torch.where(chosen_BC[:, :, None, None], map_B1HW, 0.0)
-    return torch.where(chosen_BC[:, None, :], map_BS[:, :, None], 0.0).reshape(shape)
+    by_token_BT = site.by_token(map_BS)
+    return torch.where(chosen_BC[:, None, :], by_token_BT[:, :, None], 0.0).reshape(shape)
 
 
 def _add_to_list(cotangents: dict[fx.Node, Any], getitem: fx.Node, grad: Tensor) -> None:

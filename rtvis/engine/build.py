@@ -11,6 +11,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from rtvis.engine import fold
 from rtvis.engine.backward import Seeds, walk_down
+from rtvis.engine.cam_site import choose_cam_site
 from rtvis.engine.cuts import arithmetic, choose_cuts
 from rtvis.engine.graph import depends_on
 from rtvis.engine.layers import Site
@@ -23,17 +24,17 @@ aten = torch.ops.aten
 SEED_INPUTS = ("site_B", "unit_BU", "map_BS", "gain_BT", "tx", "tg")
 
 
-def build_pieces(
-    flat: FlatModel, sites: tuple[Site, ...], cam_site: Site, *, num_segments: int
-) -> Pieces:
+def build_pieces(flat: FlatModel, sites: tuple[Site, ...], *, num_segments: int) -> Pieces | None:
     """Cut the step of a flat model into pieces.
 
     Args:
         flat: The traced model.
         sites: Its layers.
-        cam_site: The layer whose CAM gradient gets a piece of its own.
         num_segments: How many backward pieces to aim at; fewer where the network has no place
             at which one activation alone is live.
+
+    Returns:
+        None if the network has no layer with a map.
     """
     graph = flat.module.graph
     x = next(node for node in graph.nodes if node.op == "placeholder")
@@ -46,11 +47,13 @@ def build_pieces(
     live.discard(output)
     order = [node for node in graph.nodes if node in live]
     cuts = [x, *choose_cuts(order, x, scores, num_segments), scores]
-    by_node = {site.node: site for site in sites}
+    by_node: dict[fx.Node, list[Site]] = {}
+    for site in sites:
+        by_node.setdefault(site.node, []).append(site)
     batch = int(x.meta["val"].shape[0])
     largest = max(site.layer.map_size[0] * site.layer.map_size[1] for site in sites)
     most_units = max(site.layer.num_units for site in sites)
-    num_units = sum(site.layer.num_units for site in sites)
+    num_units = sum(site.layer.num_units for site in sites if not site.is_rest)
     builder = _Builder(flat, mode, live, by_node, batch, largest, most_units, num_units)
     segments: list[Segment] = []
     for bottom, top in itertools.pairwise(cuts):
@@ -60,9 +63,12 @@ def build_pieces(
             Segment(
                 backward=_first_output_only(tapped),
                 tapped=tapped,
-                sites=tuple(by_node[node] for node in stretch if node in by_node),
+                sites=tuple(site for node in stretch for site in by_node.get(node, ())),
             )
         )
+    cam_site = choose_cam_site(flat, sites, segments, batch)
+    if cam_site is None:
+        return None
     cam = builder.cam(order, scores, cam_site)
     read = {name for s in segments for name in s.backward.inputs} | set(cam.inputs)
     probes = {site.node.name: _probe(site, cam_site, order) for site in sites}
@@ -142,7 +148,7 @@ class _Builder:
         flat: FlatModel,
         mode: FakeTensorMode,
         live: set[fx.Node],
-        sites: dict[fx.Node, Site],
+        sites: dict[fx.Node, list[Site]],
         batch: int,
         largest_map: int,
         most_units: int,
@@ -184,7 +190,7 @@ class _Builder:
             offset_BT = graph.placeholder("offset_BT")
             gain_BT = graph.placeholder("gain_BT")
         changed = {}
-        for node, site in self._sites.items():
+        for node, (site, *_) in self._sites.items():
             changed[node] = self._changed(graph, copies[node], site, gain_BT, offset_BT)
         graph.output([changed.get(node, copies[node]) for node in wanted])
         graph.eliminate_dead_code()

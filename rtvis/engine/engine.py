@@ -15,7 +15,7 @@ from rtvis.engine.compile import Compiler
 from rtvis.engine.device import resolve_device, resolve_dtype
 from rtvis.engine.graphs import GraphStep
 from rtvis.engine.interventions import Changes, pack_interventions
-from rtvis.engine.layers import Site, find_layers
+from rtvis.engine.layers import find_layers
 from rtvis.engine.memory import keep_freed_memory
 from rtvis.engine.models import Network
 from rtvis.engine.pieces import Pieces
@@ -50,7 +50,7 @@ class Engine:
         cache_dir: Where compiled artifacts are kept; default: the user's cache folder.
 
     Raises:
-        NetworkError: The network cannot be traced, or has no convolution.
+        NetworkError: The network cannot be traced, or has no layer with a map.
         DeviceError: The device or number format does not exist.
     """
 
@@ -227,10 +227,12 @@ class Engine:
         name = f"network '{self.network}'"
         flat = flatten(self._network.model, example, name=name)
         sites = find_layers(flat, example.shape[0])
-        cam_site = _last_convolution(sites)
-        if cam_site is None:
-            raise NetworkError(f"{name} has no convolution: there are no maps to look at")
-        return build_pieces(flat, sites, cam_site, num_segments=NUM_SEGMENTS)
+        pieces = build_pieces(flat, sites, num_segments=NUM_SEGMENTS) if sites else None
+        if pieces is None:
+            raise NetworkError(
+                f"{name} has no convolution and no map of tokens: there is nothing to look at"
+            )
+        return pieces
 
     def _split(self, selection: Selection) -> tuple[Route, Click]:
         assert selection.layer is not None
@@ -301,8 +303,3 @@ class Engine:
             )
         uploaded: Tensor = image.to(self.device, non_blocking=True)
         return uploaded
-
-
-def _last_convolution(sites: Sequence[Site]) -> Site | None:
-    convolutions = [site for site in sites if site.layer.kind == "conv"]
-    return convolutions[-1] if convolutions else None

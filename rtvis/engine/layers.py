@@ -1,7 +1,8 @@
 """What can be looked at in a flat graph: its convolutions and dense layers."""
 
+import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor, fx
 
 from rtvis.data import Layer, LayerKind
 from rtvis.engine.graph import depends_on, is_getitem
+from rtvis.engine.places import Grid, find_grids
 from rtvis.engine.trace import FlatModel
 
 aten = torch.ops.aten
@@ -23,6 +25,11 @@ class Site:
     """Its value is the layer's output, times `scale_C` plus `shift_C` where those are set."""
     first: int
     """Where its units begin when those of all layers are laid end to end."""
+    rows: tuple[int, ...] | None = None
+    """The tokens that are its places, row by row; None: all of them, in their order."""
+    is_rest: bool = False
+    """The class and register tokens of a layer whose other tokens form a map. Its units are those
+    of that layer."""
     scale_C: Tensor | None
     """float64, of the batch norm folded into the node; None where there is none."""
     shift_C: Tensor | None
@@ -45,7 +52,7 @@ class Site:
         return vector_BC[:, None, :].expand(batch, rows // batch, units).reshape(rows, units)
 
     def as_maps(self, value: Tensor, batch: int) -> Tensor:
-        """A node's value (or gradient) as [B, C, H, W]; a dense layer on T tokens has H, W = 1, T.
+        """A node's value (or gradient) as [B, C, H, W]; T tokens without a grid are one row.
 
         Args:
             value: [B, C, H, W] of a convolution, [B * T, C] of a dense layer.
@@ -53,44 +60,103 @@ class Site:
         """
         if self.layer.kind == "conv":
             return value
-        return value.reshape(batch, -1, 1, value.shape[-1]).permute(0, 3, 2, 1)
+        tokens_BTC = value.reshape(batch, -1, value.shape[-1])
+        if self.rows is not None:
+            tokens_BTC = tokens_BTC.index_select(1, _index(value.device, self.rows))
+        return tokens_BTC.reshape(batch, *self.layer.map_size, -1).permute(0, 3, 1, 2)
+
+    def by_token(self, map_BS: Tensor) -> Tensor:
+        """[B, T]: a map of the unit, its places end to end, in the order of the layer's tokens.
+
+        Tokens that are not in the map get zero.
+        """
+        if self.rows is None:
+            return map_BS
+        tokens = int(self.node.meta["val"].shape[0]) // map_BS.shape[0]
+        place_of = {token: place for place, token in enumerate(self.rows)}
+        # One more place, which holds zero, for the other tokens.
+        places = tuple(place_of.get(token, len(self.rows)) for token in range(tokens))
+        padded = torch.nn.functional.pad(map_BS, (0, 1))
+        # Not the kept index: under tracing this becomes a constant of the graph.
+        return padded.index_select(1, torch.tensor(places, device=map_BS.device))
+
+
+@functools.lru_cache(maxsize=1024)
+def _index(device: torch.device, index: tuple[int, ...]) -> Tensor:
+    """Kept: a new tensor on a GPU would wait for it."""
+    with torch.inference_mode(mode=False):
+        return torch.tensor(index, device=device)
 
 
 def find_layers(flat: FlatModel, batch: int) -> tuple[Site, ...]:
-    """Every convolution and dense layer of the graph, in order of execution."""
+    """Every convolution and dense layer of the graph, in order of execution.
+
+    The class and register tokens of a layer whose other tokens form a map are a layer of their
+    own, `NAME:tokens`, behind it.
+    """
     graph = flat.module.graph
     x = next(node for node in graph.nodes if node.op == "placeholder")
     fields = _receptive_fields(graph, x)
+    named = _named_nodes(flat)
+    dense = [node for node, (_, kind) in named.items() if kind == "dense"]
+    grids = find_grids(flat.module, dense, batch)
     sites: list[Site] = []
-    uses: dict[str, int] = {}
     first = 0
-    for node in graph.nodes:
-        found = _layer_kind_and_weight(node)
-        if found is None:
-            continue
-        kind, weight = found
-        parameter = flat.weight_names.get(str(weight.target))
-        if parameter is None:
-            continue
-        module = parameter.rpartition(".")[0] or parameter
-        uses[module] = uses.get(module, 0) + 1
-        name = module if uses[module] == 1 else f"{module}#{uses[module]}"
+    for node, (name, kind) in named.items():
         shape = node.meta["val"].shape
         map_size = (shape[2], shape[3]) if kind == "conv" else (1, shape[0] // batch)
+        grid = grids.get(node)
         field = fields[node]
         layer = Layer(
             index=len(sites),
             name=name,
             kind=kind,
             num_units=shape[1],
-            map_size=(int(map_size[0]), int(map_size[1])),
-            stride=(field.stride_h, field.stride_w),
+            map_size=grid.map_size if grid else (int(map_size[0]), int(map_size[1])),
+            stride=grid.stride if grid else (field.stride_h, field.stride_w),
             receptive_field=(field.height, field.width),
         )
         scale_C, shift_C = flat.affines.get(node.name, (None, None))
-        sites.append(Site(layer=layer, node=node, first=first, scale_C=scale_C, shift_C=shift_C))
+        site = Site(
+            layer=layer,
+            node=node,
+            first=first,
+            rows=grid.rows if grid else None,
+            scale_C=scale_C,
+            shift_C=shift_C,
+        )
+        sites.append(site)
+        if grid and grid.others:
+            sites.append(_rest(site, grid, len(sites)))
         first += layer.num_units
     return tuple(sites)
+
+
+def _named_nodes(flat: FlatModel) -> dict[fx.Node, tuple[str, LayerKind]]:
+    """Name and kind of each node that is a layer."""
+    named: dict[fx.Node, tuple[str, LayerKind]] = {}
+    uses: dict[str, int] = {}
+    for node in flat.module.graph.nodes:
+        found = _layer_kind_and_weight(node)
+        parameter = None if found is None else flat.weight_names.get(str(found[1].target))
+        if found is None or parameter is None:
+            continue
+        module = parameter.rpartition(".")[0] or parameter
+        uses[module] = uses.get(module, 0) + 1
+        named[node] = module if uses[module] == 1 else f"{module}#{uses[module]}", found[0]
+    return named
+
+
+def _rest(site: Site, grid: Grid, index: int) -> Site:
+    size = site.layer.receptive_field
+    layer = replace(
+        site.layer,
+        index=index,
+        name=f"{site.layer.name}:tokens",
+        map_size=(1, len(grid.others)),
+        stride=(float(size[0]), float(size[1])),
+    )
+    return replace(site, layer=layer, rows=grid.others, is_rest=True)
 
 
 def _layer_kind_and_weight(node: fx.Node) -> tuple[LayerKind, fx.Node] | None:

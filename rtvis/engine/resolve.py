@@ -22,7 +22,7 @@ def resolve_selection(
     Args:
         selection: As the user gave it.
         layers: All layers of the network.
-        default_layer: The last convolution.
+        default_layer: The last one with a map.
         num_classes: K.
         labels: Names of the classes, for messages.
 
@@ -32,10 +32,10 @@ def resolve_selection(
     """
     layer = find_layer(selection.layer, layers, default_layer)
     cam_layer = find_layer(selection.cam_layer, layers, default_layer)
-    if cam_layer.kind != "conv":
+    if cam_layer.kind != "conv" and cam_layer.map_size[0] == 1:
         raise SelectionError(
-            f"layer '{cam_layer.name}' is dense and has no map for a CAM; choose a convolution "
-            f"such as '{default_layer.name}'"
+            f"layer '{cam_layer.name}' is dense and has no map for a CAM; choose a layer such as "
+            f"'{default_layer.name}'"
         )
     unit = 0 if selection.unit is None else selection.unit
     _check_unit(layer, unit)

@@ -4,6 +4,8 @@ The user's model is only read: it is called functionally on copies of its tensor
 tensors, so that no hook is set, no buffer written and no arithmetic done.
 """
 
+import copy
+import logging
 import operator
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ from rtvis.engine import fold
 from rtvis.errors import NetworkError
 
 aten = torch.ops.aten
+
+log = logging.getLogger(__name__)
 
 NodeOp: TypeAlias = Callable[..., Any]
 
@@ -74,10 +78,8 @@ def flatten(model: nn.Module, example_BCHW: Tensor, *, name: str = "the model") 
         NetworkError: The model's control flow depends on the values in its tensors, it returns
             something other than one [B, K] tensor, or it fails on inputs of this shape.
     """
-    named = (
-        *model.named_parameters(remove_duplicate=False),
-        *model.named_buffers(remove_duplicate=False),
-    )
+    # Tensors that several modules share once: functional_call ties them.
+    named = (*model.named_parameters(), *model.named_buffers())
     masters: dict[str, Tensor] = {key: value.detach() for key, value in named}
     dtype = example_BCHW.dtype
     tensors = {key: _cast(value, dtype).cpu() for key, value in masters.items()}
@@ -90,7 +92,7 @@ def flatten(model: nn.Module, example_BCHW: Tensor, *, name: str = "the model") 
     graph.set_codegen(fx.graph.CodeGen())  # plain positional arguments, no pytrees
     names = list(tensors)
     placeholders = [node for node in graph.nodes if node.op == "placeholder"]
-    assert len(placeholders) == len(names) + 1, "tied parameters are listed once per name"
+    assert len(placeholders) == len(names) + 1, "one input for each tensor, and x"
     parameter_of = dict(zip(placeholders[:-1], names, strict=True))
     x = placeholders[-1]
     _remove_mutations(graph)
@@ -115,8 +117,10 @@ def _cast(value: Tensor, dtype: torch.dtype) -> Tensor:
 def _trace(
     model: nn.Module, tensors: dict[str, Tensor], example: Tensor, name: str
 ) -> fx.GraphModule:
+    private = _private_copy(model)
+
     def call(tensors: dict[str, Tensor], x: Tensor) -> Tensor:
-        result: Tensor = torch.func.functional_call(model, tensors, (x,))
+        result: Tensor = torch.func.functional_call(private, tensors, (x,))
         return result
 
     pure = torch.func.functionalize(call, remove="mutations_and_views")
@@ -130,6 +134,16 @@ def _trace(
             text = "its control flow depends on the values in a tensor (.item(), if tensor: ...)"
         shape = "x".join(str(size) for size in example.shape)
         raise NetworkError(f"{name} cannot be traced on a {shape} input: {text}") from fault
+
+
+def _private_copy(model: nn.Module) -> nn.Module:
+    """The model's objects without its tensors: some keep what they computed, here fake tensors."""
+    shared = {id(each): each for each in (*model.parameters(), *model.buffers())}
+    try:
+        return copy.deepcopy(model, shared)
+    except Exception as fault:  # noqa: BLE001 - whatever an object of the user's refuses
+        log.debug("traced without a copy: %s", fault)
+        return model
 
 
 def _check_output(graph_module: fx.GraphModule, example: Tensor, name: str) -> None:

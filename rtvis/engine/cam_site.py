@@ -1,0 +1,94 @@
+"""Which layer a CAM is taken at unless the user chooses: the last map that the scores depend on."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx
+
+from rtvis.engine.backward import NO_SEED
+from rtvis.engine.layers import Site
+from rtvis.engine.pieces import Piece, Segment
+from rtvis.engine.trace import FlatModel
+
+
+def choose_cam_site(
+    flat: FlatModel, sites: Sequence[Site], segments: Sequence[Segment], batch: int
+) -> Site | None:
+    """The last convolution, or the last token map behind it that has a gradient; None: no map.
+
+    Behind the last attention of a transformer with a class token, only that token's gradient is
+    not zero: a map of the others says nothing. That is found by trying, on noise.
+    """
+    maps = [site for site in sites if _is_map(site)]
+    if not maps or maps[-1].layer.kind == "conv":
+        return maps[-1] if maps else None
+    convolutions = [site for site in maps if site.layer.kind == "conv"]
+    behind = maps[maps.index(convolutions[-1]) + 1 :] if convolutions else maps
+    gradients = _gradients(flat, segments, batch)
+    for site in reversed(behind):
+        found = gradients.get(site.node.name)
+        if found is not None and bool(site.as_maps(found, batch).abs().amax() > 0):
+            return site
+    return convolutions[-1] if convolutions else None
+
+
+def _is_map(site: Site) -> bool:
+    return site.layer.kind == "conv" or (site.rows is not None and not site.is_rest)
+
+
+def _gradients(flat: FlatModel, segments: Sequence[Segment], batch: int) -> dict[str, Tensor]:
+    """Plain gradients of some mix of scores at the layers' nodes, for noise as input."""
+    with torch.no_grad():
+        values = _Values(flat.module, {name for s in segments for name in s.tapped.inputs}).all()
+        values |= _no_seed(segments[-1].tapped, batch)
+        values["g"] = _noise(segments[-1].tapped.examples[segments[-1].tapped.inputs.index("g")])
+        found: dict[str, Tensor] = {}
+        for segment in reversed(segments):
+            outputs = segment.tapped.run_eager([values[name] for name in segment.tapped.inputs])
+            values["g"] = outputs[0]
+            found.update(zip(segment.tapped.outputs[1:], outputs[1:], strict=True))
+            maps = [site for site in segment.sites if _is_map(site)]
+            if any(bool(s.as_maps(found[s.node.name], batch).any()) for s in maps):
+                break
+    return found
+
+
+def _noise(like: Tensor) -> Tensor:
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(like.shape, generator=generator).to(like.dtype)
+
+
+def _no_seed(tapped: Piece, batch: int) -> dict[str, Tensor]:
+    example = dict(zip(tapped.inputs, tapped.examples, strict=True))
+    dtype = example["gain_BT"].dtype
+    return {
+        "site_B": torch.full((batch,), NO_SEED),
+        "unit_BU": torch.zeros(example["unit_BU"].shape, dtype=dtype),
+        "map_BS": torch.zeros(example["map_BS"].shape, dtype=dtype),
+        "gain_BT": torch.ones(example["gain_BT"].shape, dtype=dtype),
+        "tx": torch.zeros((), dtype=dtype),
+        "tg": torch.full((), -torch.inf, dtype=dtype),
+    }
+
+
+class _Values(fx.Interpreter):
+    """Runs the flat graph on noise and keeps the values of some nodes."""
+
+    def __init__(self, module: fx.GraphModule, names: set[str]) -> None:
+        super().__init__(module)
+        self._x = next(node for node in module.graph.nodes if node.op == "placeholder")
+        self._names = names
+        self._kept: dict[str, Tensor] = {}
+
+    def all(self) -> dict[str, Tensor]:
+        noise = _noise(self._x.meta["val"]).contiguous(memory_format=torch.channels_last)
+        self._kept[self._x.name] = noise
+        self.run(noise)
+        return self._kept
+
+    def run_node(self, n: fx.Node) -> Any:
+        value = super().run_node(n)
+        if n.name in self._names:
+            self._kept[n.name] = value
+        return value
