@@ -65,14 +65,15 @@ def cam_over(bytes_HW3: ImageU8, cam_HW: Tensor, style: CamStyle) -> ImageU8:
     if not np.isfinite(cam).all():
         cam = np.nan_to_num(cam)
     share_HW = cv2.resize(cam, (width, height), interpolation=cv2.INTER_LINEAR)
-    share_HW *= np.float32(1) / (share_HW.max() + np.float32(1e-12))
+    share_HW /= share_HW.max() + np.float32(1e-12)  # a product with 1 / max would miss 1
     np.clip(share_HW, 0, 1, out=share_HW)
     # Rounded down, as a table is read.
     index_HW = (share_HW * np.float32(255)).astype(np.uint8)
     colours = lut.colormap_bytes("turbo" if style == "alpha" else "jet")
     colours_HW3 = cv2.applyColorMap(index_HW, colours[:, None])
     if style == "blend":
-        blended: ImageU8 = cv2.addWeighted(bytes_HW3, 0.7, colours_HW3, 0.3, 0)
+        # The last number rounds halves up: every tenth sum is one.
+        blended: ImageU8 = cv2.addWeighted(bytes_HW3, 0.7, colours_HW3, 0.3, 1e-3)
         return blended
     alpha_HW = np.sqrt(share_HW)
     alpha_HW *= share_HW
