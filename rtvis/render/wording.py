@@ -211,7 +211,8 @@ def rates(scene: Scene, size: int, *, short: bool = False) -> tuple[Run, ...]:
         runs += [dim("captured"), rate(now.captured_fps), dim("  processed")]
         runs += [rate(now.processed_fps), dim("  shown")]
     runs += [rate(now.shown_fps), dim(" fps   ·")]
-    runs += [figure(f"{now.latency_ms:.0f}", "0000", size), dim(" ms")]
+    latency = f"{now.latency_ms:.0f}" if now.latency_ms else "–"
+    runs += [figure(latency, "0000", size), dim(" ms")]
     if not short:
         colour = lut.TEXT if now.num_dropped else lut.DIM
         dropped = f"{now.num_dropped}"
