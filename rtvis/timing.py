@@ -42,6 +42,7 @@ class StageClock:
         self._cuda = device.type == "cuda"
         self._smoothing = smoothing
         self._means_ms: dict[str, float] = {}
+        self._counts: dict[str, int] = {}
         self._pending: dict[str, tuple[torch.cuda.Event, torch.cuda.Event]] = {}
 
     @contextmanager
@@ -69,5 +70,8 @@ class StageClock:
         return dict(self._means_ms)
 
     def _add(self, name: str, value_ms: float) -> None:
-        mean = self._means_ms.get(name, value_ms)
-        self._means_ms[name] = self._smoothing * mean + (1 - self._smoothing) * value_ms
+        # The plain mean of the first samples: the very first one is slow and would linger.
+        count = self._counts[name] = self._counts.get(name, 0) + 1
+        share = max(1 / count, 1 - self._smoothing)
+        mean = self._means_ms.get(name, 0.0)
+        self._means_ms[name] = mean + share * (value_ms - mean)

@@ -50,11 +50,18 @@ def test_a_stage_lasts_as_long_as_its_block() -> None:
     assert means["nothing"] < 5
 
 
-def test_the_mean_of_a_stage_moves_a_tenth_of_the_way(monkeypatch: pytest.MonkeyPatch) -> None:
-    instants = iter((0.0, 0.010, 1.0, 1.020))
+def test_a_stage_has_the_mean_of_its_first_samples_and_then_follows_by_tenths(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lasting_s = [0.030, 0.010, *[0.020] * 8, 0.120]
+    instants = iter([each for i, s in enumerate(lasting_s) for each in (float(i), i + s)])
     monkeypatch.setattr("rtvis.timing.time.perf_counter", lambda: next(instants))
     clock = StageClock(torch.device("cpu"))
-    for _ in range(2):
+    seen = []
+    for _ in lasting_s:
         with clock.stage("turn"):
             pass
-    assert clock.means_ms()["turn"] == pytest.approx(0.9 * 10 + 0.1 * 20)
+        seen.append(clock.means_ms()["turn"])
+    assert seen[:2] == pytest.approx([30, (30 + 10) / 2])
+    assert seen[9] == pytest.approx(20)
+    assert seen[10] == pytest.approx(0.9 * 20 + 0.1 * 120)
