@@ -179,14 +179,24 @@ def _canonicalise(graph: fx.Graph) -> None:
         if node.op != "call_function":
             continue
         node.target = _VIEW_OPS.get(node.target, node.target)
-        if node.target in _IDENTITIES:
-            node.replace_all_uses_with(node.args[0])
+        if node.target in _IDENTITIES or _is_plain_copy(node):
+            node.replace_all_uses_with(node.args[-1])
             graph.erase_node(node)
             continue
         rectifier = _rectifier(node)
         if rectifier is not None:
             node.target, node.args = rectifier
             node.kwargs = {}
+
+
+def _is_plain_copy(node: fx.Node) -> bool:
+    """Whether a node writes all of one value over another of the same shape and dtype."""
+    if node.target is not aten.copy.default:
+        return False
+    over, value = (argument.meta.get("val") for argument in node.all_input_nodes[-2:])
+    return bool(
+        len(node.all_input_nodes) == 2 and over.shape == value.shape and over.dtype == value.dtype
+    )
 
 
 def _name_switches(graph: fx.Graph) -> None:
