@@ -27,6 +27,9 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
         job: "network", "weights", "device", "dtype", "compile", "stream", "pace", "view"
             ("window" or "memory"), "until" ("compiled" or "seconds"), "seconds".
     """
+    from rtvis.threads import spin_briefly
+
+    spin_briefly()
     import torch  # noqa: F401 - the time of the import is measured
 
     import rtvis.methods  # noqa: F401 - registers the CAM methods

@@ -16,6 +16,7 @@ from rtvis.config import Config
 from rtvis.errors import ConfigError, RtvisError, SelectionError
 from rtvis.flags import parse_config
 from rtvis.leaving import DONE, FAILED, INTERRUPTED, MISUSED, called, leaving_at_once
+from rtvis.threads import spin_briefly
 
 _DESCRIPTION = (
     "Look inside a neural network while it watches a stream: its activation maps, what it thinks "
@@ -43,6 +44,7 @@ def program() -> NoReturn:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run and return the exit code: 0, 1 (failed), 2 (misused), 130 (Ctrl-C)."""
+    spin_briefly()
     words = list(sys.argv[1:] if argv is None else argv)
     is_debugging = "--debug" in words
     try:

@@ -2,8 +2,23 @@
 
 import ctypes
 import functools
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+_SPIN_COUNT = "4000"
+"""Turns of libgomp's waiting loop, about a tenth of a millisecond. Measured with the default
+network on two cores, frames per second alone and beside a program that keeps one core busy: 29.7
+and 1.0 with libgomp's own 300,000 turns, 26.7 and 12.8 with these, 24.7 and 16.7 with 1,000."""
+
+
+def spin_briefly() -> None:
+    """Let OpenMP threads sleep soon at a barrier when the thread they wait for has no core.
+
+    Has an effect before torch is imported only; what the user's environment says goes before.
+    """
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_COUNT)
 
 
 @functools.cache

@@ -193,10 +193,11 @@ def _is_plain_copy(node: fx.Node) -> bool:
     """Whether a node writes all of one value over another of the same shape and dtype."""
     if node.target is not aten.copy.default:
         return False
-    over, value = (argument.meta.get("val") for argument in node.all_input_nodes[-2:])
-    return bool(
-        len(node.all_input_nodes) == 2 and over.shape == value.shape and over.dtype == value.dtype
-    )
+    inputs = node.all_input_nodes
+    if len(inputs) != 2:
+        return False
+    over, value = (argument.meta["val"] for argument in inputs)
+    return bool(over.shape == value.shape and over.dtype == value.dtype)
 
 
 def _name_switches(graph: fx.Graph) -> None:

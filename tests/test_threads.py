@@ -1,0 +1,53 @@
+"""How many CPU threads an operation runs on, and how long they wait for one another."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from rtvis.threads import cpu_threads, spin_briefly
+
+SETTINGS = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+
+
+@pytest.fixture
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in SETTINGS:
+        monkeypatch.setenv(name, "")  # so that what the test sets is taken back
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.usefixtures("no_settings")
+def test_waiting_is_bounded_unless_the_user_says_how_to_wait() -> None:
+    os.environ["OMP_WAIT_POLICY"] = "active"
+    spin_briefly()
+    assert "GOMP_SPINCOUNT" not in os.environ
+    del os.environ["OMP_WAIT_POLICY"]
+    spin_briefly()
+    assert 0 < int(os.environ["GOMP_SPINCOUNT"]) < 100_000
+    os.environ["GOMP_SPINCOUNT"] = "7"
+    spin_briefly()
+    assert os.environ["GOMP_SPINCOUNT"] == "7"
+
+
+@pytest.mark.usefixtures("no_settings")
+def test_the_program_says_how_to_wait_before_torch_reads_it() -> None:
+    code = (
+        "import os, sys, rtvis.cli, rtvis.threads\n"
+        "assert 'torch' not in sys.modules\n"
+        "try:\n    rtvis.cli.main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "print(os.environ['GOMP_SPINCOUNT'], file=sys.stderr)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert int(found.stderr.split()[-1]) > 0
+
+
+def test_within_the_block_operations_run_on_that_many_threads() -> None:
+    before = torch.get_num_threads()
+    with cpu_threads(1):
+        assert torch.get_num_threads() == 1
+    assert torch.get_num_threads() == before
