@@ -71,7 +71,8 @@ def build_pieces(flat: FlatModel, sites: tuple[Site, ...], *, num_segments: int)
         return None
     cam = builder.cam(order, scores, cam_site)
     read = {name for s in segments for name in s.backward.inputs} | set(cam.inputs)
-    probes = {site.node.name: _probe(site, cam_site, order) for site in sites}
+    costly = _COSTLY_SHARE * sum(arithmetic(node) for node in order)
+    probes = {site.node.name: _probe(site, cam_site, costly) for site in sites}
     read |= {name for name, probe in probes.items() if probe is None}
     read |= {probe.source for probe in probes.values() if probe is not None}
     wanted = [n for n in order if n is not x and (n.name in read or n is scores)]
@@ -96,7 +97,7 @@ def build_pieces(flat: FlatModel, sites: tuple[Site, ...], *, num_segments: int)
 _COSTLY_SHARE = 0.05
 
 
-def _probe(site: Site, cam_site: Site, order: list[fx.Node]) -> Probe | None:
+def _probe(site: Site, cam_site: Site, costly: float) -> Probe | None:
     node = site.node
     source, weight, bias, *arguments = (*node.args, *(None,) * 3)[: max(3, len(node.args))]
     recomputable = (
@@ -106,7 +107,7 @@ def _probe(site: Site, cam_site: Site, order: list[fx.Node]) -> Probe | None:
         and isinstance(weight, fx.Node)
         and weight.op == "get_attr"
         and (bias is None or (isinstance(bias, fx.Node) and bias.op == "get_attr"))
-        and arithmetic(node) < _COSTLY_SHARE * sum(arithmetic(each) for each in order)
+        and arithmetic(node) < costly
     )
     if not recomputable:
         return None
