@@ -179,7 +179,11 @@ def _watched(pipeline: "Pipeline", console: "Console", *, showing: bool) -> "Sum
                 rate=progress.rates.processed_fps,
             )
 
-        return pipeline.run(on_progress=show)
+        summary = pipeline.run(on_progress=show)
+        if summary.reason == "ended":  # frames that were dropped will not come any more
+            done = summary.num_processed
+            bar.update(task, completed=done, total=done, rate=summary.rates.processed_fps)
+        return summary
 
 
 def _say(console: "Console", text: str) -> None:
