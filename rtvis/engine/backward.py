@@ -49,12 +49,25 @@ class Seeds(NamedTuple):
     map_BS: Tensor
     """What to add to the unit's gradient, its rows laid end to end; S is the largest map's size.
     Counts at the node: already divided by a folded batch norm's scale."""
-    gain_BT: Tensor
-    """What interventions multiply each unit of each layer by; T counts all units."""
 
 
-NO_SEED = -1
-"""In `Seeds.site_B`: no layer."""
+def plain_pass(batch: int, most_units: int, largest_map: int, like: Tensor) -> dict[str, Tensor]:
+    """The data of a pass without a seed and by the true derivative, by name of the input.
+
+    Args:
+        batch: B.
+        most_units: U of `Seeds.unit_BU`.
+        largest_map: S of `Seeds.map_BS`.
+        like: Its dtype and device are those of the data.
+    """
+    tx, tg = RULE_THRESHOLDS["gradient"]
+    return {
+        "site_B": torch.full((batch,), -1, device=like.device),
+        "unit_BU": like.new_zeros(batch, most_units),
+        "map_BS": like.new_zeros(batch, largest_map),
+        "tx": like.new_full((), tx),
+        "tg": like.new_full((), tg),
+    }
 
 
 def walk_down(
@@ -63,7 +76,8 @@ def walk_down(
     cotangents: dict[fx.Node, Tensor],
     live: set[fx.Node],
     sites: Mapping[fx.Node, Sequence[Site]],
-    seeds: Seeds | Tensor,
+    seeds: Seeds | None,
+    gain_BT: Tensor,
     thresholds: Thresholds,
     batch: int,
 ) -> dict[fx.Node, Tensor]:
@@ -75,7 +89,8 @@ def walk_down(
         cotangents: What arrives from above, by node.
         live: Nodes that depend on the input; others get no gradient.
         sites: Layers by node, the first of each owning its units; those in `order` are seeded.
-        seeds: Only their `gain_BT` for a pass that only starts from `cotangents`.
+        seeds: None for a pass that only starts from `cotangents`.
+        gain_BT: What interventions multiply each unit of each layer by; T counts all units.
         thresholds: The rule.
         batch: B.
 
@@ -84,9 +99,8 @@ def walk_down(
         gradients at its layers, as they are after an intervention.
     """
     cotangents = dict(cotangents)
-    gain_BT = seeds.gain_BT if isinstance(seeds, Seeds) else seeds
     for node in reversed(order):
-        if node in sites and isinstance(seeds, Seeds):
+        if node in sites and seeds is not None:
             for site in sites[node]:
                 seed = _seed_at(site, env_shape(node), seeds, batch)
                 arriving = cotangents.get(node)
@@ -95,8 +109,7 @@ def walk_down(
         if arriving is None or node.op != "call_function":
             continue
         if node in sites:
-            site = sites[node][0]
-            arriving = arriving * site.per_unit(gain_BT[:, site.units], arriving.shape[0])
+            arriving = arriving * sites[node][0].per_unit(gain_BT, batch)
         vjp = VJPS.get(node.target, generic)
         for parent, grad in vjp(node, env, arriving, thresholds):
             if parent not in live:

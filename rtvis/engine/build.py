@@ -13,7 +13,7 @@ from rtvis.engine import fold
 from rtvis.engine.backward import Seeds, walk_down
 from rtvis.engine.cam_site import choose_cam_site
 from rtvis.engine.cuts import arithmetic, choose_cuts
-from rtvis.engine.graph import depends_on
+from rtvis.engine.graph import depends_on, input_of
 from rtvis.engine.layers import Site
 from rtvis.engine.pieces import Piece, Pieces, Probe, Segment
 from rtvis.engine.trace import FlatModel
@@ -37,7 +37,7 @@ def build_pieces(flat: FlatModel, sites: tuple[Site, ...], *, num_segments: int)
         None if the network has no layer with a map.
     """
     graph = flat.module.graph
-    x = next(node for node in graph.nodes if node.op == "placeholder")
+    x = input_of(graph)
     output = next(node for node in graph.nodes if node.op == "output")
     scores = output.args[0]
     assert isinstance(scores, fx.Node)
@@ -172,7 +172,7 @@ class _Builder:
         graph.output([copies[node] for node in wanted])
         graph.eliminate_dead_code()
         module = fx.GraphModule(self._flat.module, graph)
-        x = next(node for node in self._flat.module.graph.nodes if node.op == "placeholder")
+        x = input_of(self._flat.module.graph)
         return Piece(
             name="forward",
             module=module,
@@ -186,7 +186,7 @@ class _Builder:
         graph = fx.Graph()
         copies: dict[fx.Node, fx.Node] = {}
         graph.graph_copy(self._flat.module.graph, copies)
-        x = next(node for node in self._flat.module.graph.nodes if node.op == "placeholder")
+        x = input_of(self._flat.module.graph)
         with graph.inserting_after(copies[x]):
             offset_BT = graph.placeholder("offset_BT")
             gain_BT = graph.placeholder("gain_BT")
@@ -211,24 +211,26 @@ class _Builder:
     ) -> fx.Node:
         """Insert the intervention behind a layer's node; everybody reads the changed value."""
         readers = list(node.users)
-        units, rows = site.units, int(site.node.meta["val"].shape[0])
-
-        def shaped(vector_BT: fx.Node) -> fx.Node:
-            call = graph.call_function
-            part = call(aten.slice.Tensor, (vector_BT, 1, units.start, units.stop))
-            if site.layer.kind == "conv":
-                return call(aten.reshape.default, (part, [self._batch, -1, 1, 1]))
-            tokens = rows // self._batch
-            part = call(aten.reshape.default, (part, [self._batch, 1, -1]))
-            part = call(aten.expand.default, (part, [self._batch, tokens, -1]))
-            return call(aten.reshape.default, (part, [rows, -1]))
-
         with graph.inserting_before(node.next):
-            gain, offset = shaped(gain_BT), shaped(offset_BT)
+            gain, offset = (
+                site.per_unit(fx.Proxy(each), self._batch).node for each in (gain_BT, offset_BT)
+            )
             changed = graph.call_function(aten.addcmul.default, (offset, node, gain))
         for reader in readers:
             reader.replace_input_with(node, changed)
         return changed
+
+    def _walk(
+        self,
+        order: list[fx.Node],
+        env: Env,
+        start: dict[fx.Node, Tensor],
+        seeds: Seeds | None,
+        gain_BT: Tensor,
+        thresholds: Thresholds,
+    ) -> dict[fx.Node, Tensor]:
+        live, sites, batch = self._live, self._sites, self._batch
+        return walk_down(order, env, start, live, sites, seeds, gain_BT, thresholds, batch)
 
     def _per_unit(self) -> Tensor:
         return torch.empty(self._batch, self._num_units, dtype=self._dtype)
@@ -238,10 +240,8 @@ class _Builder:
         nodes = [node for node in stretch if node in self._sites]
 
         def call(env: Env, g: Tensor, *data: Tensor) -> list[Tensor]:
-            seeds, thresholds = Seeds(*data[:4]), Thresholds(*data[4:])
-            found = walk_down(
-                stretch, env, {top: g}, self._live, self._sites, seeds, thresholds, self._batch
-            )
+            seeds, gain_BT, thresholds = Seeds(*data[:3]), data[3], Thresholds(*data[4:])
+            found = self._walk(stretch, env, {top: g}, seeds, gain_BT, thresholds)
             return [
                 found[node] if node in found else torch.zeros_like(env[node])
                 for node in (bottom, *nodes)
@@ -269,9 +269,7 @@ class _Builder:
             classes_K = torch.arange(num_classes, device=class_B.device)
             g_BK = (classes_K == class_B[:, None]).to(self._dtype)
             start = {scores: g_BK}
-            found = walk_down(
-                above, env, start, self._live, self._sites, gain_BT, plain, self._batch
-            )
+            found = self._walk(above, env, start, None, gain_BT, plain)
             grad = found.get(cam_site.node)
             return [torch.zeros_like(env[cam_site.node]) if grad is None else grad]
 

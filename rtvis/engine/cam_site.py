@@ -6,9 +6,10 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from rtvis.engine.backward import NO_SEED
+from rtvis.engine.backward import plain_pass
+from rtvis.engine.graph import input_of
 from rtvis.engine.layers import Site
-from rtvis.engine.pieces import Piece, Segment
+from rtvis.engine.pieces import Segment
 from rtvis.engine.trace import FlatModel
 
 
@@ -41,8 +42,12 @@ def _gradients(flat: FlatModel, segments: Sequence[Segment], batch: int) -> dict
     """Plain gradients of some mix of scores at the layers' nodes, for noise as input."""
     with torch.no_grad():
         values = _Values(flat.module, {name for s in segments for name in s.tapped.inputs}).all()
-        values |= _no_seed(segments[-1].tapped, batch)
-        values["g"] = _noise(segments[-1].tapped.examples[segments[-1].tapped.inputs.index("g")])
+        top = segments[-1].tapped
+        example = dict(zip(top.inputs, top.examples, strict=True))
+        values["g"] = _noise(example["g"])
+        values["gain_BT"] = torch.ones(example["gain_BT"].shape, dtype=example["gain_BT"].dtype)
+        sizes = example["unit_BU"].shape[1], example["map_BS"].shape[1]
+        values |= plain_pass(batch, *sizes, like=values["g"])
         found: dict[str, Tensor] = {}
         for segment in reversed(segments):
             outputs = segment.tapped.run_eager([values[name] for name in segment.tapped.inputs])
@@ -59,25 +64,12 @@ def _noise(like: Tensor) -> Tensor:
     return torch.randn(like.shape, generator=generator).to(like.dtype)
 
 
-def _no_seed(tapped: Piece, batch: int) -> dict[str, Tensor]:
-    example = dict(zip(tapped.inputs, tapped.examples, strict=True))
-    dtype = example["gain_BT"].dtype
-    return {
-        "site_B": torch.full((batch,), NO_SEED),
-        "unit_BU": torch.zeros(example["unit_BU"].shape, dtype=dtype),
-        "map_BS": torch.zeros(example["map_BS"].shape, dtype=dtype),
-        "gain_BT": torch.ones(example["gain_BT"].shape, dtype=dtype),
-        "tx": torch.zeros((), dtype=dtype),
-        "tg": torch.full((), -torch.inf, dtype=dtype),
-    }
-
-
 class _Values(fx.Interpreter):
     """Runs the flat graph on noise and keeps the values of some nodes."""
 
     def __init__(self, module: fx.GraphModule, names: set[str]) -> None:
         super().__init__(module)
-        self._x = next(node for node in module.graph.nodes if node.op == "placeholder")
+        self._x = input_of(module.graph)
         self._names = names
         self._kept: dict[str, Tensor] = {}
 

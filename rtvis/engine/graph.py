@@ -2,8 +2,15 @@
 
 import operator
 from collections.abc import Iterable
+from typing import Any
 
 from torch import fx
+
+
+def input_of(graph: fx.Graph) -> fx.Node:
+    """The graph's first input."""
+    x: fx.Node = next(node for node in graph.nodes if node.op == "placeholder")
+    return x
 
 
 def depends_on(graph: fx.Graph, roots: Iterable[fx.Node]) -> set[fx.Node]:
@@ -13,6 +20,13 @@ def depends_on(graph: fx.Graph, roots: Iterable[fx.Node]) -> set[fx.Node]:
         if any(parent in reached for parent in node.all_input_nodes):
             reached.add(node)
     return reached
+
+
+def pair(value: Any) -> tuple[int, int]:
+    """(rows, columns) of an argument that counts pixels: one number, or one for each axis."""
+    if isinstance(value, int):
+        return value, value
+    return int(value[0]), int(value[-1])
 
 
 def is_getitem(node: fx.Node) -> bool:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, fx
 
 from rtvis.data import Layer, LayerKind
-from rtvis.engine.graph import depends_on, is_getitem
+from rtvis.engine.graph import depends_on, input_of, is_getitem, pair
 from rtvis.engine.places import Grid, find_grids
 from rtvis.engine.trace import FlatModel
 
@@ -39,17 +39,19 @@ class Site:
         """Its part of a tensor that holds one value for each unit of each layer."""
         return slice(self.first, self.first + self.layer.num_units)
 
-    def per_unit(self, vector_BC: Tensor, rows: int) -> Tensor:
-        """One value for each unit in a shape that goes with the node's value.
+    def per_unit(self, vector_BT: Any, batch: int) -> Any:
+        """Its units' part of a vector in a shape that goes with the node's value.
 
         Args:
-            vector_BC: B pictures, the layer's units.
-            rows: Of the node's value: B, or B * T for a dense layer on T tokens.
+            vector_BT: One value for each unit of each layer: a tensor, or an `fx.Proxy` of one,
+                and the same comes back.
+            batch: B.
         """
+        vector_BC = vector_BT[:, self.units]
         if self.layer.kind == "conv":
             return vector_BC[:, :, None, None]
-        batch, units = vector_BC.shape
-        return vector_BC[:, None, :].expand(batch, rows // batch, units).reshape(rows, units)
+        rows = int(self.node.meta["val"].shape[0])
+        return vector_BC[:, None, :].expand(-1, rows // batch, -1).reshape(rows, -1)
 
     def as_maps(self, value: Tensor, batch: int) -> Tensor:
         """A node's value (or gradient) as [B, C, H, W]; T tokens without a grid are one row.
@@ -95,7 +97,7 @@ def find_layers(flat: FlatModel, batch: int) -> tuple[Site, ...]:
     own, `NAME:tokens`, behind it.
     """
     graph = flat.module.graph
-    x = next(node for node in graph.nodes if node.op == "placeholder")
+    x = input_of(graph)
     fields = _receptive_fields(graph, x)
     named = _named_nodes(flat)
     dense = [node for node, (_, kind) in named.items() if kind == "dense"]
@@ -245,20 +247,14 @@ def _window_of(node: fx.Node) -> tuple[tuple[int, int], tuple[int, int]] | None:
     if node.target is aten.convolution.default and node.meta["val"].ndim == 4:
         weight: Any = node.args[1]
         kernel_h, kernel_w = weight.meta["val"].shape[-2:]
-        return (int(kernel_h), int(kernel_w)), _pair(node.args[5])
+        return (int(kernel_h), int(kernel_w)), pair(node.args[5])
     if node.target in _WINDOWED:
         kernel_at, _, dilation_at = _WINDOWED[node.target]
         dilation: Any = 1
         if dilation_at is not None and len(node.args) > dilation_at:
             dilation = node.args[dilation_at]
-        return _pair(node.args[kernel_at]), _pair(dilation)
+        return pair(node.args[kernel_at]), pair(dilation)
     return None
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    if isinstance(value, int):
-        return value, value
-    return int(value[0]), int(value[-1])
 
 
 def _through_window(
@@ -278,14 +274,14 @@ def _through_window(
 
 def _strides(node: fx.Node) -> tuple[float, float]:
     if node.target is aten.convolution.default:
-        stride_h, stride_w = _pair(node.args[3])
+        stride_h, stride_w = pair(node.args[3])
         if node.args[6]:  # transposed: the map grows
             return 1 / stride_h, 1 / stride_w
         return stride_h, stride_w
     target: Any = node.target
     kernel_at, stride_at, _ = _WINDOWED[target]
     stride: Any = node.args[stride_at] if len(node.args) > stride_at else None
-    return _pair(stride or node.args[kernel_at])
+    return pair(stride or node.args[kernel_at])
 
 
 def _keeps_positions(node: fx.Node, sources: Sequence[fx.Node]) -> bool:

@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, fx
 
-from rtvis.engine.graph import depends_on
+from rtvis.engine.graph import depends_on, input_of, pair
 
 aten = torch.ops.aten
 
@@ -94,7 +94,7 @@ class _Tracker(fx.Interpreter):
 
     def __init__(self, module: fx.GraphModule, wanted: set[fx.Node]) -> None:
         super().__init__(module)
-        self._x = next(node for node in module.graph.nodes if node.op == "placeholder")
+        self._x = input_of(module.graph)
         self._live = depends_on(module.graph, [self._x])
         self._wanted = wanted
         self.found: dict[fx.Node, Tensor] = {}
@@ -112,9 +112,7 @@ class _Tracker(fx.Interpreter):
             return None
         if n.op == "get_attr":
             return _of_constant(getattr(self.module, str(n.target)))
-        if n.op != "call_function":
-            return super().run_node(n)
-        if n not in self._live:
+        if n.op != "call_function" or n not in self._live:
             return super().run_node(n)
         args, kwargs = self.fetch_args_kwargs_from_env(n)
         result = _transfer(n, args, kwargs)
@@ -232,12 +230,12 @@ def _resized(meta: Tensor, args: Any) -> Tensor:
 
 
 def _pooled(meta: Any, args: Any) -> Any:
-    kernel = _pair(args[1])
-    stride = _pair(args[2]) if len(args) > 2 and args[2] else kernel
-    padding = _pair(args[3]) if len(args) > 3 else (0, 0)
+    kernel = pair(args[1])
+    stride = pair(args[2]) if len(args) > 2 and args[2] else kernel
+    padding = pair(args[3]) if len(args) > 3 else (0, 0)
     if isinstance(meta, Tensor):
         return _window(meta, args[0], kernel, stride, padding, (1, 1))
-    dilation = _pair(args[4]) if len(args) > 4 else (1, 1)
+    dilation = pair(args[4]) if len(args) > 4 else (1, 1)
     return [_window(meta[0], args[0], kernel, stride, padding, dilation), _nowhere(meta[1])]
 
 
@@ -248,7 +246,7 @@ def _convolved(meta: Tensor, args: Any) -> Tensor:
     if transposed:
         return _resized(meta, args)
     kernel = (int(weight.shape[2]), int(weight.shape[3]))
-    return _window(meta, value, kernel, _pair(stride), _pair(padding), _pair(dilation))
+    return _window(meta, value, kernel, pair(stride), pair(padding), pair(dilation))
 
 
 def _window(
@@ -277,12 +275,6 @@ def _sampled(value: Tensor, axis: int, first: float, step: int, count: int) -> T
     low, high = value.index_select(axis, below), value.index_select(axis, above)
     # Whole indices read one sample only: its neighbour may lie nowhere.
     return torch.where(share == 0, low, low + (high - low) * share)
-
-
-def _pair(value: Any) -> tuple[int, int]:
-    if isinstance(value, int):
-        return value, value
-    return int(value[0]), int(value[-1])
 
 
 def _getitem(_meta: Any, args: Any) -> Any:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, fx
 
 from rtvis.data import Health, Rule, Seed
-from rtvis.engine.backward import NO_SEED, RULE_THRESHOLDS
+from rtvis.engine.backward import RULE_THRESHOLDS, plain_pass
 from rtvis.engine.layers import Site
 from rtvis.engine.pieces import Piece, Pieces, Runner, Segment
 from rtvis.registry import CamMethod
@@ -102,9 +102,8 @@ class Step:
         self._num_threads = torch.get_num_threads()
         if device.type == "cuda":
             # cuDNN wants kernels in the order of their inputs; on a CPU oneDNN packs them anyway.
-            for piece in pieces.all_pieces():
-                piece.module.to(device)
-                piece.module.to(memory_format=torch.channels_last)
+            tapped = [segment.tapped for segment in pieces.segments]
+            _place([piece.module for piece in (*pieces.all_pieces(), *tapped)], device)
         self._runners: dict[str, Runner] = {p.name: p.run_eager for p in pieces.all_pieces()}
         self._sites = pieces.sites
         with cpu_threads(1):
@@ -197,8 +196,7 @@ class Step:
         if not intervened:
             return value
         gain, offset = (
-            site.per_unit(values[name][:, site.units], value.shape[0])
-            for name in ("gain_BT", "offset_BT")
+            site.per_unit(values[name], self.pieces.batch) for name in ("gain_BT", "offset_BT")
         )
         return torch.addcmul(offset, value, gain)
 
@@ -226,13 +224,7 @@ class Step:
         scores_BK = values[pieces.scores]
         classes_K = torch.arange(scores_BK.shape[1], device=self.device)
         grad: Tensor = (classes_K == class_B[:, None]).to(scores_BK.dtype)
-        data = {
-            "site_B": torch.full_like(class_B, NO_SEED),
-            "unit_BU": scores_BK.new_zeros(pieces.batch, pieces.most_units),
-            "map_BS": scores_BK.new_zeros(pieces.batch, pieces.largest_map),
-            "tx": scores_BK.new_zeros(()),
-            "tg": scores_BK.new_full((), -torch.inf),
-        }
+        data = plain_pass(pieces.batch, pieces.most_units, pieces.largest_map, scores_BK)
         lowest = pieces.segment_of(site)
         given = {**values, **data}
         given["g"] = self._descend(pieces.segments[lowest + 1 :], grad, given)
@@ -285,6 +277,18 @@ class Step:
         if affine is not None:
             seed_BS = seed_BS * affine.inverse_1C11.flatten()[unit_B, None]
         return torch.nn.functional.pad(seed_BS, (0, self.pieces.largest_map - seed_BS.shape[1]))
+
+
+def _place(modules: Sequence[fx.GraphModule], device: torch.device) -> None:
+    """Put constants on the device, one that several modules share only once."""
+    placed: dict[int, tuple[Tensor, Tensor]] = {}  # with the original, so that no id is reused
+    for module in modules:
+        for name, constant in list(module.named_buffers()):
+            if id(constant) not in placed:
+                layout = torch.channels_last if constant.ndim == 4 else torch.preserve_format
+                placed[id(constant)] = constant, constant.to(device, memory_format=layout)
+            owner, _, leaf = name.rpartition(".")
+            setattr(module.get_submodule(owner), leaf, placed[id(constant)][1])
 
 
 def _no_gradient(backward: Piece, device: torch.device) -> Tensor:
