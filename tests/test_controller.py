@@ -20,7 +20,7 @@ from rtvis.runtime.bindings import (
     help_lines,
     markdown_table,
 )
-from rtvis.runtime.commands import cycle_zoom, toggle_cam
+from rtvis.runtime.commands.looking import cycle_zoom, toggle_cam
 from rtvis.runtime.controller import Controller, Drawn
 from rtvis.session import Session, View
 from tests.nets_fake import LAYERS, make_layer

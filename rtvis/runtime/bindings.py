@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from rtvis.render.scene import Binding
-from rtvis.runtime import commands
-from rtvis.runtime.commands import ViewCommand
+from rtvis.runtime.commands import looking, moving
+from rtvis.runtime.commands.context import ViewCommand
 
 Effect: TypeAlias = Literal["leave", "save", "record", "next picture", "previous picture"]
 """What reaches beyond the View; the runtime carries it out."""
@@ -38,81 +38,79 @@ _VIEW = "View"
 _PROGRAM = "Picture and program"
 
 BINDINGS: Final = (
-    KeyBinding(keys=("left", "j"), action=commands.move_left, text="left", group=_MOVE),
-    KeyBinding(keys=("right", "l"), action=commands.move_right, text="right", group=_MOVE),
-    KeyBinding(keys=("up", "i"), action=commands.move_up, text="up; out of the grid", group=_MOVE),
+    KeyBinding(keys=("left", "j"), action=moving.move_left, text="left", group=_MOVE),
+    KeyBinding(keys=("right", "l"), action=moving.move_right, text="right", group=_MOVE),
+    KeyBinding(keys=("up", "i"), action=moving.move_up, text="up; out of the grid", group=_MOVE),
     KeyBinding(
-        keys=("down", "k"), action=commands.move_down, text="down; into the grid", group=_MOVE
+        keys=("down", "k"), action=moving.move_down, text="down; into the grid", group=_MOVE
     ),
     KeyBinding(
-        keys=("page-up",), action=commands.move_fast_back, text="three rows back", group=_MOVE
+        keys=("page-up",), action=moving.move_fast_back, text="three rows back", group=_MOVE
     ),
-    KeyBinding(
-        keys=("page-down",), action=commands.move_fast_on, text="three rows on", group=_MOVE
-    ),
-    KeyBinding(keys=("home",), action=commands.move_first, text="first", group=_MOVE),
-    KeyBinding(keys=("end",), action=commands.move_last, text="last", group=_MOVE),
-    KeyBinding(keys=("tab",), action=commands.switch_cursor, text="layers or grid", group=_MOVE),
-    KeyBinding(keys=("u",), action=commands.previous_layer, text="previous layer", group=_MOVE),
-    KeyBinding(keys=("o",), action=commands.next_layer, text="next layer", group=_MOVE),
+    KeyBinding(keys=("page-down",), action=moving.move_fast_on, text="three rows on", group=_MOVE),
+    KeyBinding(keys=("home",), action=moving.move_first, text="first", group=_MOVE),
+    KeyBinding(keys=("end",), action=moving.move_last, text="last", group=_MOVE),
+    KeyBinding(keys=("tab",), action=moving.switch_cursor, text="layers or grid", group=_MOVE),
+    KeyBinding(keys=("u",), action=moving.previous_layer, text="previous layer", group=_MOVE),
+    KeyBinding(keys=("o",), action=moving.next_layer, text="next layer", group=_MOVE),
     KeyBinding(
         keys=("b",),
-        action=commands.cycle_backward_easily,
+        action=looking.cycle_backward_easily,
         text="next way to look back, or off",
         group=_BACKWARD,
         button="backward",
     ),
     KeyBinding(
         keys=("n",),
-        action=commands.cycle_rule,
+        action=looking.cycle_rule,
         text="next rule, or off",
         group=_BACKWARD,
         button="rule",
     ),
     KeyBinding(
         keys=("m",),
-        action=commands.cycle_display,
+        action=looking.cycle_display,
         text="display: raw, gray, norm, …",
         group=_BACKWARD,
         button="display",
     ),
     KeyBinding(
         keys=("p",),
-        action=commands.cycle_seed,
+        action=looking.cycle_seed,
         text="start: max, map, activation",
         group=_BACKWARD,
     ),
     KeyBinding(
         keys=("z",),
-        action=commands.cycle_zoom,
+        action=looking.cycle_zoom,
         text="enlarge unit, then backward",
         group=_VIEW,
         button="zoom",
     ),
     KeyBinding(
-        keys=("c",), action=commands.toggle_cam, text="CAM on and off", group=_VIEW, button="cam"
+        keys=("c",), action=looking.toggle_cam, text="CAM on and off", group=_VIEW, button="cam"
     ),
     KeyBinding(
         keys=("y",),
-        action=commands.cycle_cam_method,
+        action=looking.cycle_cam_method,
         text="next CAM method",
         group=_VIEW,
         button="cam-method",
     ),
     KeyBinding(
         keys=("g",),
-        action=commands.toggle_colours,
+        action=looking.toggle_colours,
         text="colours or grey",
         group=_VIEW,
         button="colours",
     ),
     KeyBinding(
-        keys=("v",), action=commands.toggle_smoothing, text="steady colour range", group=_VIEW
+        keys=("v",), action=looking.toggle_smoothing, text="steady colour range", group=_VIEW
     ),
-    KeyBinding(keys=("backspace",), action=commands.reset, text="all as at first", group=_VIEW),
+    KeyBinding(keys=("backspace",), action=looking.reset, text="all as at first", group=_VIEW),
     KeyBinding(
         keys=("space", "f"),
-        action=commands.toggle_pause,
+        action=looking.toggle_pause,
         text="hold the picture",
         group=_PROGRAM,
         button="pause",
@@ -125,7 +123,7 @@ BINDINGS: Final = (
     KeyBinding(keys=("r",), action="record", text="record a film", group=_PROGRAM, button="record"),
     KeyBinding(
         keys=("h", "f1", "?"),
-        action=commands.toggle_help,
+        action=looking.toggle_help,
         text="this help",
         group=_PROGRAM,
         button="help",

@@ -16,9 +16,9 @@ from rtvis.data import (
     Target,
 )
 from rtvis.render.layout import Layout
-from rtvis.runtime import commands
 from rtvis.runtime.bindings import Effect, KeyBinding, by_button, by_key
-from rtvis.runtime.commands import Context
+from rtvis.runtime.commands import selecting
+from rtvis.runtime.commands.context import Context
 from rtvis.session import Session, View
 
 _NOWHERE = Target(kind="none")
@@ -149,7 +149,7 @@ class Controller:
     def _click_unit(self, target: Target, context: Context) -> None:
         assert target.layer is not None
         assert target.unit is not None
-        select = partial(commands.select_seen, layer=target.layer, unit=target.unit)
+        select = partial(selecting.select_seen, layer=target.layer, unit=target.unit)
         self._change(lambda view: replace(select(view, context), cursor="grid", hint_shown=False))
 
     def _click_position(self, target: Target, context: Context) -> None:
@@ -157,7 +157,7 @@ class Controller:
         assert target.unit is not None
         assert target.position is not None
         choose = partial(
-            commands.toggle_position,
+            selecting.toggle_position,
             layer=target.layer,
             unit=target.unit,
             position=target.position,
@@ -167,7 +167,7 @@ class Controller:
     def _click_layer(self, target: Target, context: Context) -> None:
         index = next(layer.index for layer in self._layers if layer.name == target.layer)
         self._change(
-            lambda view: replace(commands.select_layer(view, context, index), cursor="layers"),
+            lambda view: replace(selecting.select_layer(view, context, index), cursor="layers"),
             follow=True,
         )
 
@@ -176,10 +176,10 @@ class Controller:
         assert chosen is not None
         if twice:
             self._change(
-                lambda view: commands.explain_class_unit(view, context, chosen), follow=True
+                lambda view: selecting.explain_class_unit(view, context, chosen), follow=True
             )
         else:
-            self._change(lambda view: commands.toggle_class(view, chosen))
+            self._change(lambda view: selecting.toggle_class(view, chosen))
 
     def _scroll(self, layout: Layout, pane: str, rows: int) -> None:
         if pane == "layers":

@@ -1,0 +1,131 @@
+"""How what is computed is shown, and what is asked of the backward pass and the CAM."""
+
+from dataclasses import replace
+from typing import Final, get_args
+
+from rtvis.data import Rule, Seed, Selection
+from rtvis.runtime.commands.context import Context, after, select
+from rtvis.session import BackpropDisplay, View
+
+
+def cycle_zoom(view: View, context: Context) -> View:
+    """Grid, unit, backward picture in the large pane; no backward picture while it is off."""
+    del context
+    zoom = after(view.zoom, ("grid", "unit", "backprop"))
+    if zoom == "backprop" and not view.backward_shown:
+        zoom = "grid"
+    return replace(view, zoom=zoom)
+
+
+_EASY_LOOP: Final[tuple[tuple[Rule, BackpropDisplay], ...]] = (
+    ("guided", "raw"),
+    ("gradient", "raw"),
+    ("gradient", "norm"),
+    ("deconvnet", "raw"),
+)
+
+
+def cycle_backward_easily(view: View, context: Context) -> View:
+    """DVT-36's loop with guided in front: off, guided, gradient, its norm, deconvnet, off."""
+    del context
+    if not view.backward_shown:
+        return _backward(view, *_EASY_LOOP[0])
+    now = (view.selection.rule, view.backprop_display)
+    if now == _EASY_LOOP[-1]:
+        return _backward_off(view)
+    if now in _EASY_LOOP:
+        return _backward(view, *_EASY_LOOP[_EASY_LOOP.index(now) + 1])
+    return _backward(view, *_EASY_LOOP[0])
+
+
+def cycle_rule(view: View, context: Context) -> View:
+    """DVT-37's modes: off, gradient, guided, deconvnet, off. The display stays."""
+    del context
+    rules: tuple[Rule, ...] = get_args(Rule)
+    if not view.backward_shown:
+        return _backward(view, rules[0], view.backprop_display)
+    if view.selection.rule == rules[-1]:
+        return _backward_off(view)
+    return _backward(view, after(view.selection.rule, rules), view.backprop_display)
+
+
+def toggle_backward(view: View, context: Context) -> View:
+    """The backward picture off, or on with the rule it had."""
+    del context
+    if view.backward_shown:
+        return _backward_off(view)
+    return replace(view, backward_shown=True)
+
+
+def cycle_display(view: View, context: Context) -> View:
+    """DVT-38's filters, and RT's positive one."""
+    del context
+    displays: tuple[BackpropDisplay, ...] = get_args(BackpropDisplay)
+    return replace(view, backprop_display=after(view.backprop_display, displays))
+
+
+def cycle_seed(view: View, context: Context) -> View:
+    """Where the backward pass starts: maximum, whole map, map times activation."""
+    seeds: tuple[Seed, ...] = get_args(Seed)
+    layer = context.layer(view).name
+    seed = after(view.selection.seed or "max", seeds)
+    return select(view, layer=layer, seed=seed, position=None)
+
+
+def toggle_pause(view: View, context: Context) -> View:
+    """Hold the picture; network and views go on (RT-18)."""
+    del context
+    return replace(view, paused=not view.paused)
+
+
+def toggle_cam(view: View, context: Context) -> View:
+    """The CAM over the input."""
+    del context
+    return replace(view, cam_shown=not view.cam_shown)
+
+
+def cycle_cam_method(view: View, context: Context) -> View:
+    """The next registered CAM method."""
+    shown = replace(view, cam_shown=True)
+    return select(shown, cam=after(view.selection.cam, context.cam_methods))
+
+
+def toggle_colours(view: View, context: Context) -> View:
+    """Maps in colours or in grey (RT-12)."""
+    del context
+    return replace(view, coloured=not view.coloured)
+
+
+def toggle_smoothing(view: View, context: Context) -> View:
+    """Whether colour ranges follow a running mean or each frame's own."""
+    del context
+    return replace(view, range_smoothed=not view.range_smoothed)
+
+
+def toggle_help(view: View, context: Context) -> View:
+    """The table of keys."""
+    del context
+    return replace(view, help_shown=not view.help_shown)
+
+
+def reset(view: View, context: Context) -> View:
+    """DVT-32: first layer and unit, guided, raw, grid; window and picture stay as they are."""
+    fresh = View(
+        selection=Selection(layer=context.layers[0].name, unit=0),
+        canvas_size=view.canvas_size,
+        paused=view.paused,
+        recording=view.recording,
+        hover=view.hover,
+        hint_shown=view.hint_shown,
+    )
+    return replace(fresh, notice="everything is back to its defaults")
+
+
+def _backward(view: View, rule: Rule, display: BackpropDisplay) -> View:
+    shown = replace(view, backward_shown=True, backprop_display=display)
+    return select(shown, rule=rule)
+
+
+def _backward_off(view: View) -> View:
+    zoom = "grid" if view.zoom == "backprop" else view.zoom
+    return replace(view, backward_shown=False, zoom=zoom)

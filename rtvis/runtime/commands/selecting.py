@@ -1,0 +1,61 @@
+"""Choosing layers, units, positions and classes."""
+
+from dataclasses import replace
+
+from rtvis.runtime.commands.context import Context, select
+from rtvis.session import View
+
+
+def select_unit(view: View, context: Context, unit: int) -> View:
+    """Select a unit of the present layer, clamped; a clicked position belongs to the old one."""
+    layer = context.layer(view)
+    unit = min(max(unit, 0), layer.num_units - 1)
+    if unit == view.selection.unit and layer.name == view.selection.layer:
+        return view
+    return select(view, layer=layer.name, unit=unit, position=None)
+
+
+def select_layer(view: View, context: Context, index: int) -> View:
+    """Select a layer by index, clamped; the unit's number stays where the layer has it (DVT-31)."""
+    index = min(max(index, 0), len(context.layers) - 1)
+    layer = context.layers[index]
+    if layer.name == view.selection.layer:
+        return view
+    unit = min(view.selection.unit or 0, layer.num_units - 1)
+    return select(view, layer=layer.name, unit=unit, position=None)
+
+
+def select_seen(view: View, context: Context, *, layer: str, unit: int) -> View:
+    """Select what was clicked: the unit of the layer that was on screen, even if the selection
+    has moved on since."""
+    index = next(known.index for known in context.layers if known.name == layer)
+    return select_unit(select_layer(view, context, index), context, unit)
+
+
+def toggle_position(
+    view: View, context: Context, *, layer: str, unit: int, position: tuple[int, int]
+) -> View:
+    """Make one neuron the seed; the same one again goes back to the spatial maximum."""
+    view = select_seen(view, context, layer=layer, unit=unit)
+    again = view.selection.position == position
+    return select(view, layer=layer, position=None if again else position)
+
+
+def toggle_class(view: View, class_index: int) -> View:
+    """Explain a class by the CAM; the same one again goes back to the top-scoring one."""
+    again = view.selection.class_index == class_index
+    return select(view, class_index=None if again else class_index)
+
+
+def explain_class_unit(view: View, context: Context, class_index: int) -> View:
+    """Make the class's own unit, in the dense layer that ends the network, the selected one."""
+    view = select(view, class_index=class_index)
+    last = context.layers[-1]
+    if last.kind != "dense" or class_index >= last.num_units:
+        return replace(
+            view,
+            notice="this network does not end in a dense layer with a unit for each class",
+            notice_is_warning=True,
+        )
+    view = select(view, layer=last.name, unit=class_index, position=None)
+    return replace(view, backward_shown=True)
