@@ -10,6 +10,9 @@ from rtvis.data import Selection, Target
 BackpropDisplay: TypeAlias = Literal["raw", "gray", "norm", "normblur", "positive"]
 """How a signed gradient becomes a picture: DVT-54 to DVT-57, and RT-25's relu(g) / max."""
 
+PageName: TypeAlias = Literal["unit"]
+"""What the details pane shows; each is a module of `rtvis.render.pages`."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class View:
@@ -24,6 +27,8 @@ class View:
     backprop_display: BackpropDisplay = "raw"
     zoom: Literal["grid", "unit", "backprop"] = "grid"
     """What fills the large pane (DVT-33)."""
+    page: PageName = "unit"
+    """What the details pane shows."""
     coloured: bool = True
     """Maps in perceptual colours, or in grey."""
     cam_shown: bool = True

@@ -5,6 +5,7 @@ from collections.abc import Hashable
 from rtvis.render import lut, wording
 from rtvis.render.chrome import Brush
 from rtvis.render.grid import Rect
+from rtvis.render.pages import PAGES
 from rtvis.render.region import Region
 from rtvis.render.strip import Chip, short_names
 from rtvis.render.text import SEMIBOLD, Run, line_width
@@ -117,7 +118,7 @@ class Bars(Region):
             index, probability = readout.top[0]
             share = f"{probability:.2f}".removeprefix("0")
             top = f"{wording.class_name(scene.labels, index)} {share}"
-        titles = {
+        titles: dict[str, tuple[Run, ...]] = {
             "input": (wording.bright(top) if top else wording.dim("input"),),
             "unit": (
                 wording.dim("unit "),
@@ -127,12 +128,9 @@ class Bars(Region):
             ),
             "grid": (wording.bright(layout.layer.name if layout.layer is not None else ""),),
             "classes": (wording.dim("top classes"),),
-            "details": (
-                wording.dim("unit "),
-                Run(f"{layout.unit}", lut.SELECTED, SEMIBOLD),
-                wording.bright(f"   {self._unit_name()}"),
-            ),
         }
+        if "details" in layout.panes:
+            titles["details"] = PAGES[scene.view.page].title(self)
         old = Run(f"  {self._age()}" if scene.stale_since_ns else "", lut.WARNING)
         for pane, runs in titles.items():
             if pane not in layout.panes:

@@ -7,13 +7,14 @@ from rtvis.data import Rule
 from rtvis.render.grid import Rect
 from rtvis.render.metrics import Metrics
 from rtvis.render.text import measure
-from rtvis.session import BackpropDisplay, View
+from rtvis.session import BackpropDisplay, PageName, View
 
 BUTTONS: Final = (
     "pause", "record", "save", "help",  # header
     "cam", "cam-method",                # input
     "rule", "display", "backward",      # backward picture
     "colours", "zoom",                  # grid
+    "page",                             # details
 )  # fmt: skip
 """Names of the things that do what a key does; `hit` gives Target(kind="pane", pane="button:NAME"),
 but kind="rule" for the rule."""
@@ -28,6 +29,7 @@ _WORDS: Final[dict[str, tuple[str, ...]]] = {
     "display": get_args(BackpropDisplay),
     "colours": ("colour", "grey"),
     "zoom": ("grid", "unit", "backward"),
+    "page": get_args(PageName),
 }
 """All that a button can say: it is as wide as the longest, so that nothing moves on a click."""
 
@@ -62,10 +64,13 @@ def lay_buttons(view: View, panes: dict[str, Rect], metrics: Metrics) -> tuple[B
             ("display", view.backprop_display),
         ),
         "grid": (("colours", "colour" if view.coloured else "grey"), ("zoom", zoomed)),
+        "details": (("page", view.page),),
     }
     buttons = []
     gap_above = metrics.gap // 2
     for pane, words in rows.items():
+        if pane not in panes:
+            continue
         height = metrics.row - metrics.gap // 2
         bar = panes[pane]
         bar_height = metrics.title

@@ -13,11 +13,11 @@ from rtvis.render.grid import Rect
 from rtvis.render.layout import Layout, layout, shown_layer
 from rtvis.render.lut import Palette
 from rtvis.render.overlays import HINT, Overlays, beside
+from rtvis.render.pages import PAGES
 from rtvis.render.readout import Readout, pack_readout, subject_of, unpack_readout
-from rtvis.render.region import patches_shown, target_rect
+from rtvis.render.region import target_rect
 from rtvis.render.regions import draw_regions
 from rtvis.render.scene import Scene
-from rtvis.render.seen import draw_seen_gradient, draw_seen_picture
 from rtvis.render.surface import Surface
 from rtvis.render.text import Run
 from rtvis.render.tiles import draw_tiles
@@ -67,6 +67,7 @@ class Compositor:
             plan.grid.area if plan.grid is not None else None,
             plan.layer.map_size == (1, 1) if plan.layer is not None else None,
             plan.patches,
+            scene.view.page,
         )
         fresh = self._chrome.begin(geometry, plan.size)
         draw_regions(self._chrome, scene, plan, readout, fresh=fresh)
@@ -186,7 +187,8 @@ class Compositor:
             how = view.backprop_display
             panes.draw_backprop(canvas_HW, rect, result.backprop_B3HW[batch], how=how)
             self._fade_if_stale(scene, rect)
-        self._draw_patches(scene, plan)
+        if "details" in plan.panes:
+            PAGES[view.page].paint(self._surface, scene, plan)
 
     def _draw_unit(self, scene: Scene, plan: Layout, maps_CHW: Tensor, palette: Palette) -> None:
         assert scene.result is not None, "drawn with a result only"
@@ -229,37 +231,6 @@ class Compositor:
             row_HW = self._overlays.captions(f"row {first}", names, plan.metrics, grid)
             rect = Rect(tile.bottom, tile.left, row_HW.shape[0], row_HW.shape[1])
             self._surface.words_HW[rect.rows, rect.columns] = row_HW
-
-    def _draw_patches(self, scene: Scene, plan: Layout) -> None:
-        """What the neuron sees, and the backward picture there, below the unit's numbers."""
-        result, layer = scene.result, plan.layer
-        if not plan.patches or layer is None or result is None:
-            return
-        position_2 = result.position_B2[scene.batch_index]
-        gradient_3HW = result.backprop_B3HW[scene.batch_index]
-        picture_shown, gradient_shown = patches_shown(scene)
-        if picture_shown and scene.image_HW3 is not None:
-            draw_seen_picture(
-                self._surface.words_HW,
-                plan.patches[0],
-                scene.image_HW3,
-                position_2,
-                layer=layer,
-                input_size=(gradient_3HW.shape[1], gradient_3HW.shape[2]),
-                crop=result.crop,
-            )
-            self._fade_if_stale(scene, plan.patches[0])
-        if gradient_shown:
-            how = scene.view.backprop_display
-            draw_seen_gradient(
-                self._surface.words_HW,
-                plan.patches[1],
-                gradient_3HW,
-                position_2,
-                layer=layer,
-                how=how,
-            )
-            self._fade_if_stale(scene, plan.patches[1])
 
     def _fade_if_stale(self, scene: Scene, rect: Rect) -> None:
         if scene.stale_since_ns:

@@ -1,10 +1,9 @@
-"""Numbers and words inside the panes: scales, classes, details, and why a pane is empty."""
+"""Numbers and words inside the panes: scales, classes, and why a pane is empty."""
 
 from rtvis.render import lut, wording
 from rtvis.render.chrome import Brush
 from rtvis.render.grid import Rect
-from rtvis.render.layout import DETAIL_ROWS
-from rtvis.render.region import Region, patches_shown
+from rtvis.render.region import Region
 from rtvis.render.text import SEMIBOLD, Run, measure
 
 
@@ -50,7 +49,7 @@ class Figures(Region):
         area = self.layout.contents[pane]
         size = round(2.4 * metrics.text)
         value = wording.number(self.readout.value) if self.readout.seq >= 0 else ""
-        name = self._unit_name()
+        name = self.unit_name
 
         def draw(brush: Brush) -> None:
             top = area.top + (area.height - size - metrics.row) // 2
@@ -174,35 +173,3 @@ class Figures(Region):
 
             content = (shown is not None, lit, strong, bar.width)
             self.chrome.slot(f"class bar {place}", track, content, draw)
-
-    def details(self) -> None:
-        layout, metrics, layer = self.layout, self._metric, self.layout.layer
-        scene = self.scene
-        area = layout.contents["details"]
-        current = layer is not None and scene.result is not None
-        rows: tuple[tuple[str, str], ...] = ()
-        if layer is not None and current:
-            rows = tuple(wording.details(scene, layer, self.readout))
-        rect = Rect(area.top, area.left, min(DETAIL_ROWS * metrics.row, area.height), area.width)
-
-        labels = tuple(label for label, _ in rows)
-        # Wiped when there are other rows; then each shows its words by itself.
-        self.chrome.slot("details", rect, labels, lambda _: None, beneath=True)
-        for index, (label, value) in enumerate(rows):
-            row = Rect(rect.top + index * metrics.row, rect.left, metrics.row, rect.width)
-            if row.bottom > rect.bottom:
-                break
-            end = row.left + measure(label, metrics.text)
-            left = Rect(row.top, row.left, row.height, end - row.left)
-            self.chrome.text(f"label {index}", left, (wording.dim(label),), metrics.text)
-            right = Rect(row.top, end + metrics.pad, row.height, row.right - end - metrics.pad)
-            words = (wording.bright(value),)
-            self.chrome.text(f"detail {index}", right, words, metrics.text, align=1.0)
-        shown = patches_shown(scene)
-        captions = ("what it sees", "backward")
-        for index, patch in enumerate(layout.patches):
-            # The picture itself is drawn on the device; here only the panel that it leaves behind.
-            self.chrome.slot(f"patch {index}", patch, shown[index], lambda _: None)
-            above = Rect(patch.top - metrics.row, patch.left, metrics.row, patch.width)
-            words = (wording.dim(captions[index] if shown[index] else ""),)
-            self.chrome.text(f"patch title {index}", above, words, metrics.text)

@@ -35,7 +35,9 @@ class Region:
     def _scale_width(self) -> int:
         return round(184 * self.layout.metrics.scale)
 
-    def _unit_name(self) -> str:
+    @property
+    def unit_name(self) -> str:
+        """Of the class that the selected unit is; empty for others."""
         layer = self.layout.layer
         if layer is None or not names_classes(layer, self.scene.layers, self.scene.labels):
             return ""

@@ -4,6 +4,7 @@ from rtvis.render.bars import Bars
 from rtvis.render.chrome import Chrome
 from rtvis.render.figures import Figures
 from rtvis.render.layout import Layout
+from rtvis.render.pages import PAGES
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Scene
 
@@ -24,5 +25,6 @@ def draw_regions(
     figures.grid_scrollbar()
     if "classes" in layout.panes:
         figures.classes()
-        figures.details()
+    if "details" in layout.panes:
+        PAGES[scene.view.page].write(figures)
     bars.status()

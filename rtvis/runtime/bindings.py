@@ -107,6 +107,13 @@ BINDINGS: Final = (
     KeyBinding(
         keys=("v",), action=looking.toggle_smoothing, text="steady colour range", group=_VIEW
     ),
+    KeyBinding(
+        keys=("9",),
+        action=looking.next_page,
+        text="next page of details",
+        group=_VIEW,
+        button="page",
+    ),
     KeyBinding(keys=("backspace",), action=looking.reset, text="all as at first", group=_VIEW),
     KeyBinding(
         keys=("space", "f"),

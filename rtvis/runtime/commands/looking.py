@@ -5,7 +5,7 @@ from typing import Final, get_args
 
 from rtvis.data import Rule, Seed, Selection
 from rtvis.runtime.commands.context import Context, after, select
-from rtvis.session import BackpropDisplay, View
+from rtvis.session import BackpropDisplay, PageName, View
 
 
 def cycle_zoom(view: View, context: Context) -> View:
@@ -100,6 +100,13 @@ def toggle_smoothing(view: View, context: Context) -> View:
     """Whether colour ranges follow a running mean or each frame's own."""
     del context
     return replace(view, range_smoothed=not view.range_smoothed)
+
+
+def next_page(view: View, context: Context) -> View:
+    """The next page of the details pane."""
+    del context
+    pages: tuple[PageName, ...] = get_args(PageName)
+    return replace(view, page=after(view.page, pages))
 
 
 def toggle_help(view: View, context: Context) -> View:

@@ -1,0 +1,9 @@
+"""What the details pane can show: one module a page, listed here in the order of the key."""
+
+from typing import Final
+
+from rtvis.render.pages import unit
+from rtvis.render.pages.page import Page
+from rtvis.session import PageName
+
+PAGES: Final[dict[PageName, Page]] = {"unit": unit.PAGE}
