@@ -149,6 +149,11 @@ def _list(config: Config) -> int:
             lines = listing.network_lines()
         case "methods":
             lines = listing.method_lines()
+        case "keys":
+            from rtvis.runtime.bindings import key_table
+            from rtvis.runtime.keymap import with_keys
+
+            lines = listing.key_lines(key_table(with_keys(config.sections.keys)))
         case "layers":
             with opened_engine(config, Console(stderr=True), compiling=False) as engine:
                 lines = listing.layer_lines(engine.layers)

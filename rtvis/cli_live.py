@@ -53,8 +53,11 @@ def opened_engine(config: Config, console: "Console", *, compiling: bool) -> "It
 
 def run_live(config: Config, console: "Console") -> int:
     """Watch until somebody or something ends it; returns the exit code."""
+    from rtvis.runtime.keymap import with_keys
     from rtvis.sinks.window import why_no_window
     from rtvis.sources import open_source
+
+    bindings = with_keys(config.sections.keys)
 
     # The bundled clip is over in 20 s, too soon to look around; a film of it shall end, though.
     in_window = config.output.view == "window" and not why_no_window()
@@ -83,6 +86,7 @@ def run_live(config: Config, console: "Console") -> int:
                     window=window,
                     num_frames=config.input.frames,
                     loops=loop,
+                    bindings=bindings,
                 )
             )
             if film is not None:

@@ -3,6 +3,7 @@
 Imports neither torch nor numpy: `main.py --help` answers at once.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
@@ -10,7 +11,7 @@ from typing import Any, Final, Literal, TypeAlias
 RuleName: TypeAlias = Literal["gradient", "guided", "deconvnet"]
 SeedName: TypeAlias = Literal["max", "map", "activation"]
 DtypeName: TypeAlias = Literal["float32", "float16", "bfloat16", "float64"]
-Subject: TypeAlias = Literal["networks", "layers", "methods"]
+Subject: TypeAlias = Literal["networks", "layers", "methods", "keys"]
 
 Parse: TypeAlias = Callable[[Any], Any]
 """From the text of a flag, or the value in a config file, to the value of a field; may raise
@@ -24,6 +25,9 @@ def option(
     metavar: str | None = None,
     parse: Parse | None = None,
     expects: str | None = None,
+    of: str = "",
+    field_name: str = "",
+    is_path: bool = False,
 ) -> Any:
     """A field that is also a flag.
 
@@ -33,10 +37,40 @@ def option(
         metavar: What `--help` calls the value.
         parse: Turns the given value into the field's.
         expects: Completes "... cannot be used; give ..." in errors; needed with `parse`.
+        of: Keys, separated by spaces, of what it belongs to: a flag beside a state that gives one
+            of them anew makes this one of the state forgotten, as the unit of another layer.
+        field_name: Of the Selection or View field that a state file may give in its place, where
+            that has another name.
+        is_path: It can name a file, which a state may have lying beside it.
     """
     assert (parse is None) == (expects is None), "say what would do"
-    metadata = {"help": help_text, "metavar": metavar, "parse": parse, "expects": expects}
+    metadata = {
+        "help": help_text,
+        "metavar": metavar,
+        "parse": parse,
+        "expects": expects,
+        "of": tuple(of.split()),
+        "field_name": field_name,
+        "is_path": is_path,
+    }
     return field(default=default, metadata=metadata)
+
+
+Entry: TypeAlias = tuple[Any, str]
+"""A value of a file, not checked yet, and where it stands, for errors: "a.yaml: display.zoom"."""
+
+
+def section(*, merges: bool = True, of: str = "") -> Any:
+    """A field that is a mapping of a config file and no flag: `selection:` and the like.
+
+    Its value maps names to entries, which are checked by who knows the names.
+
+    Args:
+        merges: A later file adds to what an earlier one gave; False replaces all of it.
+        of: As for `option`.
+    """
+    metadata = {"section": True, "merges": merges, "of": tuple(of.split())}
+    return field(default_factory=dict, metadata=metadata)
 
 
 def whole(minimum: int) -> Parse:
@@ -51,6 +85,16 @@ def whole(minimum: int) -> Parse:
         return number
 
     return parse
+
+
+def seconds(value: Any) -> float:
+    """A time from 0."""
+    if isinstance(value, bool):
+        raise TypeError("not a number")
+    number = float(value)
+    if not 0 <= number < math.inf:
+        raise ValueError("below 0, or no number")
+    return number
 
 
 def text(value: Any) -> str:
@@ -111,6 +155,21 @@ class InputConfig:
         metavar="URI",
         parse=text,
         expects="demo, a number, a path or a URI",
+        is_path=True,
+    )
+    start: float | None = option(
+        "where in a film to begin, in seconds",
+        metavar="SECONDS",
+        parse=seconds,
+        expects="seconds from 0, such as 12.5",
+        of="stream",
+    )
+    picture: str | None = option(
+        "the picture of a folder to begin with, by its file's name",
+        metavar="NAME",
+        parse=text,
+        expects="a file's name",
+        of="stream",
     )
     loop: bool = option("begin again after the end", default=False)
     pace: Literal["live", "fast"] = option(
@@ -141,30 +200,37 @@ class NetworkConfig:
         metavar="FILE",
         parse=text,
         expects="a file, or random",
+        of="network",
+        is_path=True,
     )
     labels: str | None = option(
         "class names: one a line, or JSON",
         metavar="FILE",
         parse=text,
         expects="a file",
+        of="network",
+        is_path=True,
     )
     size: tuple[int, int] | None = option(
         "input of the network: a side, or HEIGHTxWIDTH; default: its own",
         metavar="SIZE",
         parse=size,
         expects="a side such as 224, or height and width such as 240x320",
+        of="network",
     )
     mean: tuple[float, ...] | None = option(
         "subtracted from pictures in 0..1, one number or three; default: the network's own",
         metavar="R,G,B",
         parse=channels,
         expects="a number such as 0.5, or three",
+        of="network",
     )
     std: tuple[float, ...] | None = option(
         "they are divided by this; default: the network's own",
         metavar="R,G,B",
         parse=channels,
         expects="a number such as 0.5, or three",
+        of="network",
     )
     trust_pickle: bool = option(
         "load pickled whole models too; this runs code from their file", default=False
@@ -203,12 +269,14 @@ class SelectionConfig:
         metavar="N",
         parse=whole(0),
         expects="a whole number from 0",
+        of="layer",
     )
     position: tuple[int, int] | None = option(
         "a neuron of that unit: row and column in its map; default: see --seed",
         metavar="ROW,COLUMN",
         parse=pair(0),
         expects="row and column such as 3,5",
+        of="layer unit seed",
     )
     seed: SeedName | None = option(  # noqa: RUF009
         "where the backward pass starts: the unit's maximum (default), its whole map, or its map "
@@ -220,6 +288,7 @@ class SelectionConfig:
         metavar="CLASS",
         parse=text,
         expects="a class's name or number",
+        field_name="class_index",
     )
     cam: str = option(
         "the CAM method (--list methods)",
@@ -255,7 +324,24 @@ class OutputConfig:
         metavar="SIZE",
         parse=size,
         expects="height and width such as 800x1280",
+        field_name="canvas_size",
     )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SectionsConfig:
+    """What has a place in files only, such as the state that `x` saves and `--state` reads."""
+
+    selection: Mapping[str, Entry] = section()
+    """Fields of `rtvis.data.Selection`; they win over the flat keys of the same file."""
+    display: Mapping[str, Entry] = section()
+    """Fields of `rtvis.session.View`."""
+    resume: Mapping[str, Entry] = section(
+        merges=False, of="stream start picture network weights size mean std layer"
+    )
+    """What the picture depends on and nobody chose; see `rtvis.state.Resume`."""
+    keys: Mapping[str, Entry] = section()
+    """Command -> key or keys; see `rtvis.runtime.bindings`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -275,6 +361,7 @@ class Config:
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
+    sections: SectionsConfig = field(default_factory=SectionsConfig)
     program: ProgramConfig = field(default_factory=ProgramConfig)
 
 
@@ -286,4 +373,4 @@ PARTS: Final[Mapping[str, type]] = {
     "output": OutputConfig,
     "program": ProgramConfig,
 }
-"""The parts of `Config` by name."""
+"""The parts of `Config` that have flags, by name."""

@@ -3,17 +3,17 @@
 import argparse
 import contextlib
 import dataclasses
+import functools
 import io
 import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any, TypeVar
 
 import jsonargparse
-import yaml
 
 from rtvis._version import __version__
+from rtvis.config_files import FileKind, FileReader, Options, choices_of, settle
 from rtvis.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
@@ -39,19 +39,25 @@ def parse_config(
         ConfigError: An unknown flag or key, or a value that cannot be used; says where.
         SystemExit: With code 0 after `--help` or `--version`.
     """
-    options = dict(_options(kind))
+    options, sections = dict(_options(kind)), dict(_sections(kind))
     parser = _parser(kind, options, prog, description, epilog)
     files, rest = _config_files(argv)
+    held: Mapping[str, Any] = {}
     if not {"-h", "--help", "--version"}.intersection(rest):
-        for path in files:
-            parser.set_defaults(_read(path, options, parser))
+        reader = FileReader(options, sections, functools.partial(_checked, parser, options))
+        givens = [given for path, file_kind in files for given in reader.read(path, file_kind)]
+        defaults, held = settle(givens, _asked(rest, options), options, sections)
+        parser.set_defaults(defaults)
     values = vars(_parse_flags(parser, rest, options))
-    parts = {
-        part.name: part_kind(
-            **{one.name: values[_key(one)] for one in dataclasses.fields(part_kind)}
-        )
-        for part, part_kind in _parts(kind)
-    }
+    parts = {}
+    for part, part_kind in _parts(kind):
+        fields = {}
+        for one in dataclasses.fields(part_kind):
+            if one.name in sections:
+                fields[one.name] = held.get(one.name, {})
+            else:
+                fields[one.name] = values[_key(one)]
+        parts[part.name] = part_kind(**fields)
     return kind(**parts)
 
 
@@ -63,7 +69,15 @@ def _parts(kind: type) -> list[tuple[dataclasses.Field[Any], type]]:
 def _options(kind: type) -> Iterator[tuple[str, dataclasses.Field[Any]]]:
     for _, part_kind in _parts(kind):
         for one in dataclasses.fields(part_kind):
-            yield _key(one), one
+            if "section" not in one.metadata:
+                yield _key(one), one
+
+
+def _sections(kind: type) -> Iterator[tuple[str, dataclasses.Field[Any]]]:
+    for _, part_kind in _parts(kind):
+        for one in dataclasses.fields(part_kind):
+            if "section" in one.metadata:
+                yield one.name, one
 
 
 def _key(one: dataclasses.Field[Any]) -> str:
@@ -77,7 +91,7 @@ def _flag(key: str) -> str:
 
 def _parser(
     kind: type,
-    options: Mapping[str, dataclasses.Field[Any]],
+    options: Options,
     prog: str,
     description: str,
     epilog: str,
@@ -99,12 +113,21 @@ def _parser(
         metavar="FILE",
         help="YAML with these flags as keys; the command line wins",
     )
+    parser.add_argument(
+        "--state",
+        type=str,
+        metavar="FILE",
+        help="open what x saved: source, place in it, network, selection and display",
+    )
     for _, part_kind in _parts(kind):
+        if all("section" in one.metadata for one in dataclasses.fields(part_kind)):
+            continue
         group = parser.add_argument_group((part_kind.__doc__ or "").strip().rstrip("."))
         hints = typing.get_type_hints(part_kind)
         for one in dataclasses.fields(part_kind):
             _add(group, one, hints[one.name])
-    assert "config" not in options, "config is the name of the flag that reads files"
+    taken = {"config", "state"} & {*options}
+    assert not taken, f"{taken} are the names of the flags that read files"
     return parser
 
 
@@ -114,7 +137,7 @@ def _add(group: Any, one: dataclasses.Field[Any], hint: Any) -> None:
         action = jsonargparse.ActionYesNo(yes_prefix="", no_prefix="no-")
         group.add_argument(flag, action=action, default=one.default, help=meta["help"])
         return
-    choices = _choices(hint)
+    choices = choices_of(hint)
     default = "" if one.default is None or "default:" in meta["help"] else str(one.default)
     group.add_argument(
         flag,
@@ -134,13 +157,6 @@ def _typed(parse: Any, default: Any) -> Any:
     return checked
 
 
-def _choices(hint: Any) -> tuple[str, ...]:
-    """The values of a Literal, or of a Literal that may be None."""
-    if typing.get_origin(hint) is typing.Literal:
-        return typing.get_args(hint)
-    return next((c for inner in typing.get_args(hint) if (c := _choices(inner))), ())
-
-
 class _Formatter(argparse.HelpFormatter):
     """Help in one column of flags and one of text, whatever the names are."""
 
@@ -148,66 +164,31 @@ class _Formatter(argparse.HelpFormatter):
         super().__init__(prog, **(settings | {"max_help_position": 26, "width": 96}))
 
 
-def _config_files(argv: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The values of `--config`, and what else there is."""
-    files: list[str] = []
+def _config_files(argv: Sequence[str]) -> tuple[list[tuple[str, FileKind]], list[str]]:
+    """The values of `--config` and `--state` in order, and what else there is."""
+    kinds: dict[str, FileKind] = {"--config": "config", "--state": "state"}
+    files: list[tuple[str, FileKind]] = []
     rest: list[str] = []
     words = iter(argv)
     for word in words:
-        if word == "--config":
-            path = next(words, None)
-            if path is None or path.startswith("--"):
-                raise ConfigError("--config: give a YAML file")
-            files.append(path)
-        elif word.startswith("--config="):
-            files.append(word.removeprefix("--config="))
-        else:
+        flag, equals, path = word.partition("=")
+        kind = kinds.get(flag)
+        if kind is None:
             rest.append(word)
+            continue
+        if not equals:
+            path = next(words, "--")
+        if not path or path.startswith("--"):
+            raise ConfigError(f"{flag}: give a YAML file")
+        files.append((path, kind))
     return files, rest
 
 
-def _read(
-    path: str,
-    options: Mapping[str, dataclasses.Field[Any]],
-    parser: jsonargparse.ArgumentParser,
-) -> dict[str, Any]:
-    """The checked values of a YAML file."""
-    try:
-        node = yaml.compose(Path(path).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-    except OSError as fault:
-        raise ConfigError(f"{path}: cannot read it: {fault.strerror}") from fault
-    except UnicodeDecodeError as fault:
-        raise ConfigError(f"{path}: not a text file; a config is YAML") from fault
-    except yaml.YAMLError as fault:
-        mark = getattr(fault, "problem_mark", None)
-        place = f"{path}:{mark.line + 1}" if mark is not None else path
-        problem = getattr(fault, "problem", None) or "cannot be read"
-        raise ConfigError(f"{place}: not valid YAML: {problem}") from fault
-    if node is None:
-        return {}
-    if not isinstance(node, yaml.MappingNode):
-        raise ConfigError(f"{path}: a config is `key: value` lines, with the flags as keys")
-    loader = yaml.SafeLoader("")
-    values: dict[str, Any] = {}
-    for key_node, value_node in node.value:
-        name = str(key_node.value)
-        key = name.replace("-", "_")
-        if key not in options:
-            known = [one.replace("_", "-") for one in options]
-            raise ConfigError(f"{path}: {name}: unknown key{did_you_mean(name, known)}")
-        if key in values:
-            raise ConfigError(f"{path}: {name}: given twice; keep one of them")
-        try:
-            value = loader.construct_object(value_node, deep=True)
-        except (yaml.YAMLError, ValueError) as fault:
-            raise ConfigError(f"{path}: {name}: its value cannot be read as YAML") from fault
-        if value is None:
-            continue  # `key:` alone leaves the default
-        hint = _hint(options[key])
-        if isinstance(value, bool) and (plain := value_node.value) in _choices(hint):
-            value = plain  # YAML reads a bare off as false
-        values[key] = _checked(parser, key, value, options, f"{path}: {name}")
-    return values
+def _asked(argv: Sequence[str], options: Options) -> set[str]:
+    """Keys of the flags that the command line gives."""
+    words = (word[2:].partition("=")[0] for word in argv if word.startswith("--"))
+    keys = (word.replace("-", "_") for word in words)
+    return {key if key in options else key.removeprefix("no_") for key in keys} & {*options}
 
 
 def _hint(one: dataclasses.Field[Any]) -> Any:
@@ -215,11 +196,7 @@ def _hint(one: dataclasses.Field[Any]) -> Any:
 
 
 def _checked(
-    parser: jsonargparse.ArgumentParser,
-    key: str,
-    value: Any,
-    options: Mapping[str, dataclasses.Field[Any]],
-    where: str,
+    parser: jsonargparse.ArgumentParser, options: Options, key: str, value: Any, where: str
 ) -> Any:
     try:
         with contextlib.redirect_stderr(io.StringIO()):
@@ -230,7 +207,7 @@ def _checked(
 
 def _unusable(where: str, value: Any, one: dataclasses.Field[Any]) -> ConfigError:
     shown = repr(value) if isinstance(value, str) else str(value)
-    choices = _choices(_hint(one))
+    choices = choices_of(_hint(one))
     if choices:
         nearest = did_you_mean(str(value), choices)
         return ConfigError(
@@ -243,7 +220,7 @@ def _unusable(where: str, value: Any, one: dataclasses.Field[Any]) -> ConfigErro
 def _parse_flags(
     parser: jsonargparse.ArgumentParser,
     argv: list[str],
-    options: Mapping[str, dataclasses.Field[Any]],
+    options: Options,
 ) -> Any:
     try:
         return parser.parse_args(argv)
@@ -256,14 +233,14 @@ def _parse_flags(
             # A URI may hold a password, which must not reach the screen.
             shown = word if "@" not in word else "…" + word.rpartition("@")[2]
             raise ConfigError(f"'{shown}' belongs to no flag; is --stream {shown} meant?")
-        known = [*map(_flag, options), "--config", "--help", "--version"]
+        known = [*map(_flag, options), "--config", "--state", "--help", "--version"]
         raise ConfigError(f"{word}: unknown flag{did_you_mean(word.split('=')[0], known)}")
     found = re.match(r'Parser key "(\w+)"|argument (?:--no-)?-*([\w-]+)', text)
     key = (found[1] or found[2] or "").replace("-", "_") if found else ""
     if key not in options:
         raise ConfigError(text.splitlines()[0])
     if "expected" in text and "argument" in text.rsplit("expected", 1)[1]:
-        what = options[key].metadata["expects"] or " or ".join(_choices(_hint(options[key])))
+        what = options[key].metadata["expects"] or " or ".join(choices_of(_hint(options[key])))
         raise ConfigError(f"{_flag(key)}: a value is missing; give {what}")
     raise _unusable(_flag(key), _value_of(argv, _flag(key)), options[key])
 

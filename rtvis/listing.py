@@ -24,6 +24,11 @@ def method_lines() -> Iterator[str]:
     yield from _described(CAM_METHODS)
 
 
+def key_lines(rows: Sequence[tuple[str, str, str]]) -> Iterator[str]:
+    """A table of the commands with their keys; the first column is for a `keys:` section."""
+    yield from _table([("command", "keys", "does"), *rows])
+
+
 def layer_lines(layers: Sequence[Layer]) -> Iterator[str]:
     """A table of the layers that can be looked at, in order of execution."""
     head = ("layer", "kind", "units", "map", "stride", "receptive field")
@@ -38,8 +43,12 @@ def layer_lines(layers: Sequence[Layer]) -> Iterator[str]:
         )
         for layer in layers
     ]
-    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
-    for row in (head, *rows):
+    yield from _table([head, *rows])
+
+
+def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
         cells = (text.ljust(width) for text, width in zip(row, widths, strict=True))
         yield "  ".join(cells).rstrip()
 

@@ -184,11 +184,23 @@ def by_button(bindings: Iterable[KeyBinding] = BINDINGS) -> dict[str, KeyBinding
 
 
 def help_lines(bindings: Iterable[KeyBinding] = BINDINGS) -> tuple[Binding, ...]:
-    """The table for the help overlay."""
+    """The table for the help overlay; what has no key is left out."""
     return tuple(
         Binding(keys=_shown(binding.keys), text=binding.text, group=binding.group)
         for binding in bindings
+        if binding.keys
     )
+
+
+def key_of(name: str, bindings: Iterable[KeyBinding] = BINDINGS) -> str:
+    """The key to teach for a command, as the screen shows it; empty where it has none."""
+    binding = next(binding for binding in bindings if binding.name == name)
+    return _shown(binding.keys[:1])
+
+
+def key_table(bindings: Iterable[KeyBinding] = BINDINGS) -> list[tuple[str, str, str]]:
+    """(command, keys, what it does), with the names that a `keys:` section takes."""
+    return [(binding.name, ", ".join(binding.keys), binding.text) for binding in bindings]
 
 
 def markdown_table(bindings: Iterable[KeyBinding] = BINDINGS) -> str:

@@ -16,7 +16,7 @@ from rtvis.data import (
     Target,
 )
 from rtvis.render.layout import Layout
-from rtvis.runtime.bindings import Effect, KeyBinding, by_button, by_key
+from rtvis.runtime.bindings import BINDINGS, Effect, KeyBinding, by_button, by_key, key_of
 from rtvis.runtime.commands import selecting
 from rtvis.runtime.commands.context import Context
 from rtvis.session import Session, View
@@ -43,6 +43,7 @@ class Controller:
         cam_methods: Names to cycle through.
         lay_out: Where everything lies for a View; used to keep the selection in sight.
         do: Carries out what reaches beyond the View.
+        bindings: The table of keys and buttons.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class Controller:
         cam_methods: tuple[str, ...],
         lay_out: Callable[[View], Layout],
         do: Callable[[Effect], None],
+        bindings: tuple[KeyBinding, ...] = BINDINGS,
     ) -> None:
         self._session = session
         self._layers = layers
@@ -61,8 +63,9 @@ class Controller:
         self._cam_methods = cam_methods
         self._lay_out = lay_out
         self._do = do
-        self._keys = by_key()
-        self._buttons = by_button()
+        self._keys = by_key(bindings)
+        self._buttons = by_button(bindings)
+        self._help_key = key_of("toggle help", bindings)
         self.drawn: Drawn | None = None
         """Replaced by the engine thread with each picture, read here; never changed in place."""
 
@@ -85,14 +88,15 @@ class Controller:
 
     def _key(self, key: str) -> None:
         view, _ = self._session.read()
-        if view.help_shown and key in {"escape", "q"}:
-            self._session.update(help_shown=False)
-            return
         binding = self._keys.get(key)
         if binding is None:
+            hint = f"; {self._help_key} shows the keys" if self._help_key else ""
             self._session.update(
-                notice=f"the key {key} does nothing; h shows the keys", notice_is_warning=False
+                notice=f"the key {key} does nothing{hint}", notice_is_warning=False
             )
+            return
+        if view.help_shown and binding.action == "leave":
+            self._session.update(help_shown=False)
             return
         self._run(binding)
 

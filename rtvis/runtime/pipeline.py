@@ -11,7 +11,7 @@ from typing import Literal, Self, TypeAlias, assert_never
 from rtvis.data import ClosedEvent, Event, Frame, Rates, ShownEvent
 from rtvis.registry import CAM_METHODS
 from rtvis.render.layout import Layout, layout
-from rtvis.runtime.bindings import Effect, help_lines
+from rtvis.runtime.bindings import BINDINGS, Effect, KeyBinding, help_lines, key_of
 from rtvis.runtime.controller import Controller
 from rtvis.runtime.recording import Recordings
 from rtvis.runtime.save import Saver
@@ -80,6 +80,7 @@ class Pipeline:
         num_frames: int | None = None,
         loops: bool = False,
         folder: Path | None = None,
+        bindings: tuple[KeyBinding, ...] = BINDINGS,
     ) -> None:
         """Put the parts together; nothing starts before `run`.
 
@@ -93,6 +94,7 @@ class Pipeline:
             num_frames: End after so many frames.
             loops: The source begins again after its end: nobody knows how many frames will come.
             folder: Where films and saves that the user asks for go; default: the present one.
+            bindings: Of keys and buttons.
         """
         self.session = session if session is not None else Session()
         self._engine = engine
@@ -101,7 +103,7 @@ class Pipeline:
         self._num_frames = num_frames
         self._loops = loops
         folder = folder if folder is not None else Path()
-        self.recordings = Recordings(folder, self._say)
+        self.recordings = Recordings(folder, self._say, key=key_of("record", bindings))
         self._saver = Saver(folder, self._say)
         self._frames: LatestSlot[Frame] = LatestSlot()
         self._pictures: LatestSlot[Composed] = LatestSlot()
@@ -126,6 +128,7 @@ class Pipeline:
             cam_methods=tuple(CAM_METHODS),
             lay_out=self._lay_out,
             do=self._do,
+            bindings=bindings,
         )
         self._turn = Turn(
             engine=engine,
@@ -133,7 +136,7 @@ class Pipeline:
             session=self.session,
             source=source,
             frames=self._frames,
-            bindings=help_lines(),
+            bindings=help_lines(bindings),
             rates=self._rates,
             recording_note=self.recordings.note,
         )

@@ -20,10 +20,11 @@ class Recordings:
     The main thread starts and stops, the engine thread shows pictures.
     """
 
-    def __init__(self, folder: Path, say: Say, *, fps: float = 25.0) -> None:
+    def __init__(self, folder: Path, say: Say, *, fps: float = 25.0, key: str = "r") -> None:
         self._folder = folder
         self._say = say
         self._fps = fps
+        self._key = key
         self._lock = threading.Lock()
         self._recorder: Recorder | None = None
         self._finishing: list[threading.Thread] = []
@@ -65,7 +66,8 @@ class Recordings:
         except SinkError as error:
             self._say(f"not recording: {error}", True)
             return False
-        self._say(f"recording; r stops ({self.note()})", False)
+        stops = f"; {self._key} stops" if self._key else ""
+        self._say(f"recording{stops} ({self.note()})", False)
         return True
 
     def show(self, picture: Picture) -> None:

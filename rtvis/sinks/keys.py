@@ -44,6 +44,13 @@ _FIRST_F_KEY = 65470
 _NUM_F_KEYS = 12
 _MODIFIER_CODES = range(65505, 65519)  # Shift, Control, Caps Lock, Meta, Alt, Super, Hyper
 
+KEY_NAMES = (
+    *sorted({*_NAMED.values()}),
+    *(f"f{number}" for number in range(1, _NUM_F_KEYS + 1)),
+    *(chr(code) for code in range(33, 127) if chr(code) == chr(code).lower()),
+)
+"""Every name that `key_name` gives, but for codes without one."""
+
 
 def key_name(code: int) -> str | None:
     """The name of a key for `KeyEvent`; None for modifiers, which arrive as keys of their own.
