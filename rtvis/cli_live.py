@@ -113,6 +113,7 @@ def _selection(config: Config, engine: "Engine") -> "Selection":
         class_index=class_index(wanted.class_, engine.labels),
         cam=wanted.cam,
         cam_layer=wanted.cam_layer,
+        fit=wanted.fit,
     )
     engine.resolve(selection)
     return selection

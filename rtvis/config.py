@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 RuleName: TypeAlias = Literal["gradient", "guided", "deconvnet"]
 SeedName: TypeAlias = Literal["max", "map", "activation"]
+FitName: TypeAlias = Literal["crop", "stretch", "letterbox"]
 DtypeName: TypeAlias = Literal["float32", "float16", "bfloat16", "float64"]
 Subject: TypeAlias = Literal["networks", "layers", "methods", "keys"]
 
@@ -302,6 +303,11 @@ class SelectionConfig:
         metavar="NAME",
         parse=text,
         expects="a layer's name",
+    )
+    fit: FitName = option(  # noqa: RUF009
+        "pictures of other proportions are cropped as the network wants it, stretched, or kept "
+        "whole within the mean colour",
+        default="crop",
     )
 
 

@@ -19,6 +19,10 @@ Seed: TypeAlias = Literal["max", "map", "activation"]
 """Where a backward pass starts: the unit's spatial maximum, its whole map with weight one, or
 its map weighted by its own values."""
 
+Fit: TypeAlias = Literal["crop", "stretch", "letterbox"]
+"""How a picture becomes the network's input: resized and cropped as the network wants it; all of
+it, its proportions lost; or all of it with its proportions, mean colour around it (DVT-10)."""
+
 Form: TypeAlias = Literal["eager", "compiled", "graph"]
 """Which form of the fused step computed a result."""
 
@@ -116,16 +120,26 @@ class Selection:
     """Layer at which the CAM is taken; default: the last one with a map."""
     interventions: tuple[Intervention, ...] = ()
     """Changes to units, made before anything is explained; of two for one unit the last counts."""
+    fit: Fit = "crop"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Crop:
-    """The rectangle of the source picture that the network sees, in source pixels."""
+    """The rectangle of the source picture that the network sees, in source pixels.
+
+    It reaches beyond a letterboxed picture: `top` or `left` is then negative, and bottom or right
+    lies beyond the last row or column.
+    """
 
     top: float
     left: float
     height: float
     width: float
+
+    def reaches_beyond(self, size: tuple[int, int]) -> bool:
+        """Whether part of it lies outside a picture of (height, width), by half a pixel or more."""
+        bottom, right = self.top + self.height, self.left + self.width
+        return min(self.top, self.left, size[0] - bottom, size[1] - right) <= -0.5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -20,8 +20,8 @@ ALL_FLAGS = (
     "--stream 0 --loop --pace fast --frames 9 --network VGG16 --weights w.pt --labels l.txt "
     "--size 240x320 --mean 0.5 --std 0.1,0.2,0.3 --trust-pickle --device cuda:1 "
     "--dtype bfloat16 --compile off --layer features.3 --unit 4 --position 5,6 --seed map "
-    "--rule deconvnet --cam layercam --cam-layer features.0 --view none --record out.mkv "
-    "--canvas 720x1280 --list layers --debug"
+    "--rule deconvnet --cam layercam --cam-layer features.0 --fit letterbox --view none "
+    "--record out.mkv --canvas 720x1280 --list layers --debug"
 )
 """All but --class."""
 
@@ -77,6 +77,7 @@ def test_every_flag_reaches_its_field() -> None:
             class_="tabby",
             cam="layercam",
             cam_layer="features.0",
+            fit="letterbox",
         ),
         output=config_module.OutputConfig(view="none", record="out.mkv", canvas=(720, 1280)),
         program=config_module.ProgramConfig(list_="layers", debug=True),
@@ -89,7 +90,7 @@ def test_every_flag_is_a_key_of_the_same_name(write: Writer) -> None:
         "labels: l.txt\nsize: [240, 320]\nmean: 0.5\nstd: [0.1, 0.2, 0.3]\ntrust-pickle: true\n"
         "device: cuda:1\ndtype: bfloat16\ncompile: off\nlayer: features.3\nunit: 4\n"
         "position: [5, 6]\nseed: map\nrule: deconvnet\nclass: 281\ncam: layercam\n"
-        "cam_layer: features.0\nview: none\nrecord: out.mkv\ncanvas: [720, 1280]\n"
+        "cam_layer: features.0\nfit: letterbox\nview: none\nrecord: out.mkv\ncanvas: [720, 1280]\n"
         "list: layers\ndebug: true\n"
     )
     assert parse("--config", path) == parse(*ALL_FLAGS.split(), "--class", "281")
@@ -213,6 +214,7 @@ def test_literals_are_those_of_the_data() -> None:
     # config does not import data, which imports torch: --help must be quick.
     assert typing.get_args(config_module.RuleName) == typing.get_args(data.Rule)
     assert typing.get_args(config_module.SeedName) == typing.get_args(data.Seed)
+    assert typing.get_args(config_module.FitName) == typing.get_args(data.Fit)
     assert typing.get_args(config_module.DtypeName) == typing.get_args(device.DtypeName)
 
 

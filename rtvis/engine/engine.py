@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rtvis.data import Crop, Form, ImageU8, Intervention, Layer, Result, Selection
+from rtvis.data import Crop, Fit, Form, ImageU8, Intervention, Layer, Result, Selection
 from rtvis.engine.artifacts import default_cache_dir
 from rtvis.engine.build import build_pieces
 from rtvis.engine.compile import Compiler
@@ -127,9 +127,9 @@ class Engine:
             selection, self.layers, self.default_cam_layer, self.num_classes, self.labels
         )
 
-    def preprocess(self, image: Image) -> Tensor:
+    def preprocess(self, image: Image, *, fit: Fit = "crop") -> Tensor:
         """The network's input, float32 [1, C, H, W] on the device, for one uint8 HW3 picture."""
-        return self._network.preprocessing.apply(self._upload(image))
+        return self._network.preprocessing.apply(self._upload(image), fit)
 
     def run(
         self,
@@ -153,7 +153,7 @@ class Engine:
             RtvisError: The picture is not of one of the forms above.
         """
         selection = self.resolve(selection)
-        x_BCHW, crop = self._input(image)
+        x_BCHW, crop = self._input(image, selection.fit)
         x_BCHW = x_BCHW.to(self.dtype).contiguous(memory_format=torch.channels_last)
         step = self._step_for(x_BCHW.shape[0])
         route, click = self._split(selection)
@@ -254,7 +254,7 @@ class Engine:
         )
         return route, click
 
-    def _input(self, image: Image | Sequence[Image]) -> tuple[Tensor, Crop | None]:
+    def _input(self, image: Image | Sequence[Image], fit: Fit) -> tuple[Tensor, Crop | None]:
         if isinstance(image, Tensor) and image.is_floating_point():
             channels = self._network.preprocessing.num_channels
             wanted = (channels, *self.input_size)
@@ -265,11 +265,11 @@ class Engine:
                 )
             return image.to(self.device), None
         if isinstance(image, Tensor | np.ndarray):
-            return self.preprocess(image), self._crop(image)
+            return self.preprocess(image, fit=fit), self._crop(image, fit)
         if not image:
             raise RtvisError("no picture given: the sequence is empty")
-        inputs = [self.preprocess(each) for each in image]
-        return torch.cat(inputs), self._crop(image[0])
+        inputs = [self.preprocess(each, fit=fit) for each in image]
+        return torch.cat(inputs), self._crop(image[0], fit)
 
     def _changes(self, step: Step, interventions: tuple[Intervention, ...]) -> Changes:
         """The interventions on the device; they seldom change, so the last ones are kept."""
@@ -290,8 +290,8 @@ class Engine:
         )
         return ClickTensors(index_B4, amount_B5, *changes)
 
-    def _crop(self, image: Image) -> Crop:
-        return self._network.preprocessing.crop_of(image.shape[0], image.shape[1])
+    def _crop(self, image: Image, fit: Fit) -> Crop:
+        return self._network.preprocessing.crop_of(image.shape[0], image.shape[1], fit)
 
     def _upload(self, image: Any) -> Tensor:
         if isinstance(image, np.ndarray):

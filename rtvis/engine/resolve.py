@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import get_args
 
-from rtvis.data import Intervention, Layer, Rule, Seed, Selection
+from rtvis.data import Fit, Intervention, Layer, Rule, Seed, Selection
 from rtvis.errors import SelectionError, did_you_mean
 from rtvis.registry import CAM_METHODS
 
@@ -27,8 +27,8 @@ def resolve_selection(
         labels: Names of the classes, for messages.
 
     Raises:
-        SelectionError: A layer, unit, position, seed, rule, class or method that does not exist,
-            with the nearest that does.
+        SelectionError: A layer, unit, position, seed, rule, fit, class or method that does not
+            exist, with the nearest that does.
     """
     layer = find_layer(selection.layer, layers, default_layer)
     cam_layer = find_layer(selection.cam_layer, layers, default_layer)
@@ -55,6 +55,7 @@ def resolve_selection(
     seed = selection.seed or "max"
     _check_choice("seed", seed, get_args(Seed))
     _check_choice("rule", selection.rule, get_args(Rule))
+    _check_choice("fit", selection.fit, get_args(Fit))
     CAM_METHODS[selection.cam]
     return replace(
         selection,

@@ -3,14 +3,14 @@
 from dataclasses import dataclass
 from typing import Final, get_args
 
-from rtvis.data import Rule
+from rtvis.data import Fit, Rule
 from rtvis.render.grid import Rect
 from rtvis.render.metrics import Metrics
 from rtvis.render.text import measure
 from rtvis.session import BackpropDisplay, PageName, View
 
 BUTTONS: Final = (
-    "pause", "record", "save", "help",  # header
+    "fit", "pause", "record", "save", "help",  # header
     "cam", "cam-method",                # input
     "rule", "display", "backward",      # backward picture
     "colours", "zoom",                  # grid
@@ -25,6 +25,7 @@ _WORDS: Final[dict[str, tuple[str, ...]]] = {
     "save": ("save",),
     "help": ("help",),
     "cam": ("CAM on", "CAM off"),
+    "fit": get_args(Fit),
     "rule": get_args(Rule),
     "display": get_args(BackpropDisplay),
     "colours": ("colour", "grey"),
@@ -50,6 +51,7 @@ def lay_buttons(view: View, panes: dict[str, Rect], metrics: Metrics) -> tuple[B
     zoomed = {"grid": "grid", "unit": "unit", "backprop": "backward"}[view.zoom]
     rows = {
         "header": (
+            ("fit", view.selection.fit),
             ("pause", "resume" if view.paused else "pause"),
             ("record", "stop" if view.recording else "record"),
             ("save", "save"),

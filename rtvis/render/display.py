@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rtvis.render.cover import Cover
 from rtvis.render.lut import (
     DIVERGING_ZERO,
     NAN_INDEX,
@@ -203,10 +204,22 @@ def cam_share(cam_HW: Tensor, size: tuple[int, int]) -> Tensor:
     return (cam / (cam.amax() + 1e-12)).clamp_(0, 1)
 
 
-def cam_over(bytes_HW3: Tensor, cam_HW: Tensor, style: CamStyle) -> Tensor:
-    """A CAM over a picture, uint8 [H, W, 3] both; the CAM of any size and not scaled."""
-    height, width = bytes_HW3.shape[:2]
-    share_HW = cam_share(cam_HW, (height, width))
+def cam_over(
+    bytes_HW3: Tensor, cam_HW: Tensor, style: CamStyle, view: Cover | None = None
+) -> Tensor:
+    """A CAM over what the network sees of a picture.
+
+    Args:
+        bytes_HW3: uint8 RGB: the part of the picture that is seen, `view.seen`.
+        cam_HW: Of any size and not scaled. It lies over the whole view, and its maximum may be
+            beyond the picture, where nothing is drawn.
+        style: How it lies over the picture.
+        view: Where the picture lies in the view; None: it is all of it.
+    """
+    if view is None:
+        share_HW = cam_share(cam_HW, (bytes_HW3.shape[0], bytes_HW3.shape[1]))
+    else:
+        share_HW = cam_share(cam_HW, view.size)[view.within]
     lay_over = overlay_alpha if style == "alpha" else overlay_blend
     return to_bytes(lay_over(bytes_HW3.float() / 255, share_HW))
 

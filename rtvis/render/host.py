@@ -14,6 +14,7 @@ from torch import Tensor
 
 from rtvis.data import ImageU8
 from rtvis.render import lut
+from rtvis.render.cover import Cover
 from rtvis.render.grid import Rect
 from rtvis.render.scene import CamStyle
 
@@ -58,15 +59,19 @@ def dim_outside(bytes_HW3: ImageU8, seen: tuple[slice, slice]) -> ImageU8:
     return dimmed
 
 
-def cam_over(bytes_HW3: ImageU8, cam_HW: Tensor, style: CamStyle) -> ImageU8:
+def cam_over(
+    bytes_HW3: ImageU8, cam_HW: Tensor, style: CamStyle, view: Cover | None = None
+) -> ImageU8:
     """As `display.cam_over`."""
-    height, width = bytes_HW3.shape[:2]
+    height, width = view.size if view is not None else bytes_HW3.shape[:2]
     cam = floats(cam_HW)
     if not np.isfinite(cam).all():
         cam = np.nan_to_num(cam)
     share_HW = cv2.resize(cam, (width, height), interpolation=cv2.INTER_LINEAR)
     share_HW /= share_HW.max() + np.float32(1e-12)  # a product with 1 / max would miss 1
     np.clip(share_HW, 0, 1, out=share_HW)
+    if view is not None:
+        share_HW = np.ascontiguousarray(share_HW[view.within])
     # Rounded down, as a table is read.
     index_HW = (share_HW * np.float32(255)).astype(np.uint8)
     colours = lut.colormap_bytes("turbo" if style == "alpha" else "jet")

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from rtvis.data import Crop
 from rtvis.render import display, host
+from rtvis.render.cover import cover
 from rtvis.render.grid import Grid, Rect
 from rtvis.render.resample import grow, shrink
 from rtvis.render.scene import CamStyle
@@ -65,40 +66,25 @@ def draw_input(
         rect: Where, in the picture's proportions.
         image_HW3: uint8 RGB on the device.
         cam_HW: Not scaled; None draws none.
-        crop: Part of the picture that the CAM covers; None is all of it.
+        crop: What the CAM covers, also beyond the picture; None is all of it.
         style: How the CAM lies over the picture.
     """
-    seen = crop_slices(crop, (image_HW3.shape[0], image_HW3.shape[1]), rect)
+    view = cover(crop, (image_HW3.shape[0], image_HW3.shape[1]), (rect.height, rect.width))
+    seen = view.seen
     if canvas_HW.device.type == "cpu":
         bytes_HW3 = host.resize(image_HW3.numpy(), rect.height, rect.width)
         if crop is not None:
             bytes_HW3 = host.dim_outside(bytes_HW3, seen)
         if cam_HW is not None:
-            bytes_HW3[seen] = host.cam_over(bytes_HW3[seen], cam_HW, style)
+            bytes_HW3[seen] = host.cam_over(bytes_HW3[seen], cam_HW, style, view)
         host.paint(canvas_HW, rect, bytes_HW3)
         return
     shown_HW3 = resize_picture(image_HW3, (rect.height, rect.width))
     if crop is not None:
         shown_HW3 = display.dim_outside(shown_HW3, seen)
     if cam_HW is not None:
-        shown_HW3[seen] = display.cam_over(shown_HW3[seen], cam_HW, style)
+        shown_HW3[seen] = display.cam_over(shown_HW3[seen], cam_HW, style, view)
     canvas_HW[rect.rows, rect.columns] = display.pack_bytes(shown_HW3)
-
-
-def crop_slices(crop: Crop | None, frame_size: tuple[int, int], rect: Rect) -> tuple[slice, slice]:
-    """Rows and columns of the drawn picture that show `crop`, at least one of each."""
-    if crop is None:
-        return slice(0, rect.height), slice(0, rect.width)
-
-    def span(start: float, length: float, frame: int, drawn: int) -> slice:
-        first = min(max(round(start * drawn / frame), 0), drawn - 1)
-        last = min(max(round((start + length) * drawn / frame), first + 1), drawn)
-        return slice(first, last)
-
-    return (
-        span(crop.top, crop.height, frame_size[0], rect.height),
-        span(crop.left, crop.width, frame_size[1], rect.width),
-    )
 
 
 def draw_backprop(

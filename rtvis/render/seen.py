@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rtvis.data import Crop, Layer
-from rtvis.render import display, host
+from rtvis.render import display, host, lut
 from rtvis.render.grid import Rect
 from rtvis.session import BackpropDisplay
 
@@ -31,22 +31,27 @@ def draw_seen_picture(
         position_2: int64 (row, column) of the neuron, on the device.
         layer: The neuron's layer.
         input_size: (height, width) of the network's input.
-        crop: Part of the picture that the network sees; None is all of it.
+        crop: What the network sees; None is all of the picture. What of it lies beyond the
+            picture is drawn in the panel's colour.
     """
-    picture_size = image_HW3.shape[0], image_HW3.shape[1]
+    height, width = image_HW3.shape[:2]
     index_Y, index_X = seen_pixels(
         position_2,
         layer=layer,
         input_size=input_size,
         crop=crop,
-        picture_size=picture_size,
+        picture_size=(height, width),
         size=(rect.height, rect.width),
     )
+    pixel_Y, pixel_X = index_Y.clamp(0, height - 1), index_X.clamp(0, width - 1)
     if canvas_HW.device.type == "cpu":
-        host.paint(canvas_HW, rect, host.pick(image_HW3, index_Y, index_X))
-        return
-    seen_HW3 = image_HW3.index_select(0, index_Y).index_select(1, index_X)
-    canvas_HW[rect.rows, rect.columns] = display.pack_bytes(seen_HW3)
+        host.paint(canvas_HW, rect, host.pick(image_HW3, pixel_Y, pixel_X))
+    else:
+        seen_HW3 = image_HW3.index_select(0, pixel_Y).index_select(1, pixel_X)
+        canvas_HW[rect.rows, rect.columns] = display.pack_bytes(seen_HW3)
+    if crop is not None and crop.reaches_beyond((height, width)):
+        beyond_HW = (pixel_Y != index_Y)[:, None] | (pixel_X != index_X)
+        canvas_HW[rect.rows, rect.columns].masked_fill_(beyond_HW, lut.PANEL)
 
 
 def draw_seen_gradient(
@@ -98,11 +103,12 @@ def seen_pixels(
         layer: The neuron's layer.
         input_size: (height, width) of the network's input.
         picture_size: (height, width) of the picture.
-        crop: The part of the picture that the network sees; None is all of it.
+        crop: What the network sees; None is all of the picture.
         size: (height, width) wanted.
 
     Returns:
-        index_Y and index_X, int64: rows and columns of the picture.
+        index_Y and index_X, int64: rows and columns of the picture; negative, or its size and
+        more, only where the network sees beyond the picture.
     """
     crop = crop or Crop(top=0, left=0, height=picture_size[0], width=picture_size[1])
     starts, lengths = (crop.top, crop.left), (crop.height, crop.width)
@@ -114,6 +120,7 @@ def seen_pixels(
             start=starts[axis],
             zoom=lengths[axis] / input_size[axis],
             picture_size=picture_size[axis],
+            clamped=not crop.reaches_beyond(picture_size),
             size=size[axis],
         )
         for axis in (0, 1)
@@ -136,6 +143,8 @@ class _Axis:
     zoom: float
     """Pixels of the picture in one of the network's input."""
     picture_size: int
+    clamped: bool
+    """Rounding must not lead out of the picture."""
     size: int
     """Pixels wanted."""
 
@@ -145,7 +154,9 @@ class _Axis:
         centre = (position + 0.5) * self.stride
         centre = centre.clamp(self.field / 2, self.input_size - self.field / 2)
         at = (self.start + (centre + share * self.field) * self.zoom).floor()
-        return at.clamp(0, self.picture_size - 1).to(torch.int64)
+        if self.clamped:
+            at = at.clamp(0, self.picture_size - 1)
+        return at.to(torch.int64)
 
 
 @lru_cache(maxsize=1024)

@@ -122,6 +122,13 @@ BINDINGS: Final = (
         group=_PROGRAM,
         button="pause",
     ),
+    KeyBinding(
+        keys=("0",),
+        action=looking.cycle_fit,
+        text="crop, stretch or letterbox",
+        group=_PROGRAM,
+        button="fit",
+    ),
     KeyBinding(keys=("e",), action="next picture", text="next picture", group=_PROGRAM),
     KeyBinding(keys=("w",), action="previous picture", text="previous picture", group=_PROGRAM),
     KeyBinding(

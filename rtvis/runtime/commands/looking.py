@@ -3,7 +3,7 @@
 from dataclasses import replace
 from typing import Final, get_args
 
-from rtvis.data import Rule, Seed, Selection
+from rtvis.data import Fit, Rule, Seed, Selection
 from rtvis.runtime.commands.context import Context, after, select
 from rtvis.session import BackpropDisplay, PageName, View
 
@@ -70,6 +70,13 @@ def cycle_seed(view: View, context: Context) -> View:
     layer = context.layer(view).name
     seed = after(view.selection.seed or "max", seeds)
     return select(view, layer=layer, seed=seed, position=None)
+
+
+def cycle_fit(view: View, context: Context) -> View:
+    """How the picture becomes the network's input: crop, stretch, letterbox (DVT-10)."""
+    del context
+    fits: tuple[Fit, ...] = get_args(Fit)
+    return select(view, fit=after(view.selection.fit, fits))
 
 
 def toggle_pause(view: View, context: Context) -> View:
