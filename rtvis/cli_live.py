@@ -64,7 +64,13 @@ def run_live(config: Config, console: "Console") -> int:
     loop = config.input.loop or (config.input.stream == "demo" and in_window)
     # Before the network, for it is quick to find out that a file is missing.
     with (
-        open_source(config.input.stream, loop=loop, pace=config.input.pace) as source,
+        open_source(
+            config.input.stream,
+            loop=loop,
+            pace=config.input.pace,
+            start_seconds=config.input.start,
+            picture=config.input.picture,
+        ) as source,
         opened_engine(config, console, compiling=True) as engine,
     ):
         from rtvis.render.compositor import Compositor

@@ -29,6 +29,7 @@ def option(
     of: str = "",
     field_name: str = "",
     is_path: bool = False,
+    saved: bool = True,
 ) -> Any:
     """A field that is also a flag.
 
@@ -43,6 +44,7 @@ def option(
         field_name: Of the Selection or View field that a state file may give in its place, where
             that has another name.
         is_path: It can name a file, which a state may have lying beside it.
+        saved: A state holds it, where it belongs to source, network or computing.
     """
     assert (parse is None) == (expects is None), "say what would do"
     metadata = {
@@ -53,6 +55,7 @@ def option(
         "of": tuple(of.split()),
         "field_name": field_name,
         "is_path": is_path,
+        "saved": saved,
     }
     return field(default=default, metadata=metadata)
 
@@ -174,13 +177,16 @@ class InputConfig:
     )
     loop: bool = option("begin again after the end", default=False)
     pace: Literal["live", "fast"] = option(
-        "films play by their own clock, or as fast as they can be computed", default="live"
+        "films play by their own clock, or as fast as they can be computed",
+        default="live",
+        saved=False,
     )
     frames: int | None = option(
         "stop after N frames",
         metavar="N",
         parse=whole(1),
         expects="a whole number from 1",
+        saved=False,
     )
 
 
@@ -195,6 +201,7 @@ class NetworkConfig:
         metavar="NAME",
         parse=text,
         expects="a name, or path/to/file.py:factory",
+        is_path=True,
     )
     weights: str | None = option(
         "safetensors or a state dict; or random; default: pretrained",
@@ -234,7 +241,9 @@ class NetworkConfig:
         of="network",
     )
     trust_pickle: bool = option(
-        "load pickled whole models too; this runs code from their file", default=False
+        "load pickled whole models too; this runs code from their file",
+        default=False,
+        saved=False,  # who opens somebody's state must decide that
     )
 
 
@@ -248,10 +257,13 @@ class ComputeConfig:
         metavar="DEVICE",
         parse=text,
         expects="auto, cpu, cuda or cuda:0",
+        saved=False,
     )
     dtype: DtypeName = option("number format of the network", default="float32")  # noqa: RUF009
     compile: Literal["auto", "off"] = option(
-        "compile in the background while the eager form serves, or never", default="auto"
+        "compile in the background while the eager form serves, or never",
+        default="auto",
+        saved=False,
     )
 
 

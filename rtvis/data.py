@@ -6,6 +6,7 @@ K classes, N tiles; a digit is a fixed size (`image_HW3`, `weight_BC11`). Sizes 
 """
 
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -46,6 +47,8 @@ class Frame:
     """Position in the film, where the source has one."""
     name: str = ""
     """What to call this picture on screen: a file's name; empty for cameras and streams."""
+    path: Path | None = None
+    """The file that it comes from; None for cameras and streams, which cannot be asked again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

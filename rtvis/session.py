@@ -2,8 +2,8 @@
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from typing import Literal, TypeAlias
+from dataclasses import dataclass, field, fields, replace
+from typing import Final, Literal, TypeAlias
 
 from rtvis.data import Selection, Target
 
@@ -12,6 +12,10 @@ BackpropDisplay: TypeAlias = Literal["raw", "gray", "norm", "normblur", "positiv
 
 PageName: TypeAlias = Literal["unit"]
 """What the details pane shows; each is a module of `rtvis.render.pages`."""
+
+
+_PASSING: Final = {"is_choice": False}
+"""Marks what nobody chose to see again: it is not saved with a view."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -43,11 +47,19 @@ class View:
     """First row of tiles shown."""
     layer_scroll: int = 0
     """First row of the layer list shown."""
-    hover: Target = field(default_factory=lambda: Target(kind="none"))
-    recording: bool = False
-    notice: str = ""
+    hover: Target = field(default_factory=lambda: Target(kind="none"), metadata=_PASSING)
+    recording: bool = field(default=False, metadata=_PASSING)
+    notice: str = field(default="", metadata=_PASSING)
     """A line for the user, such as where something was saved."""
-    notice_is_warning: bool = False
+    notice_is_warning: bool = field(default=False, metadata=_PASSING)
+
+
+DISPLAY_FIELDS: Final = tuple(
+    one.name
+    for one in fields(View)
+    if one.name != "selection" and one.metadata.get("is_choice", True)
+)
+"""The user's choices beside the Selection: what a saved view holds."""
 
 
 Command: TypeAlias = Callable[[View], View]

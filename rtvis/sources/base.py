@@ -14,6 +14,7 @@ wants it again (another selection) keeps the frame.
 
 import threading
 import time
+from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol, Self, TypeAlias
 
@@ -208,6 +209,7 @@ class ThreadSource:
         captured_ns: int | None = None,
         pts_seconds: float | None = None,
         name: str = "",
+        path: Path | None = None,
         message: str = "",
     ) -> bool:
         """Put a frame; in pace "fast", only once there is room. False if it was stopped."""
@@ -229,6 +231,7 @@ class ThreadSource:
             captured_ns=captured_ns,
             pts_seconds=pts_seconds,
             name=name,
+            path=path,
         )
         self._seq += 1
         self._slot.put(frame)

@@ -4,6 +4,8 @@ import os
 import re
 import stat
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from rtvis.errors import SourceError
@@ -24,6 +26,8 @@ def open_source(
     pace: Pace = "live",
     camera_size: tuple[int, int] | None = None,
     limits: StreamLimits | None = None,
+    start_seconds: float | None = None,
+    picture: str | None = None,
 ) -> Source:
     """The source that `uri` names. It begins when `start` is called.
 
@@ -35,17 +39,22 @@ def open_source(
         pace: "live" or "fast", see `rtvis.sources.base`. Cameras and streams are always live.
         camera_size: (height, width) to ask of a webcam, which may choose another.
         limits: How long to wait for cameras and streams; the defaults suit people.
+        start_seconds: Where in a film to begin.
+        picture: Name of the picture of a folder or glob to begin with.
 
     Raises:
-        SourceError: Unknown, missing, empty, unreadable or damaged. A network stream that does
-            not answer is no error: its status says so, and it is tried again and again.
+        SourceError: Unknown, missing, empty, unreadable or damaged, or a beginning that it does
+            not have. A network stream that does not answer is no error: its status says so, and
+            it is tried again and again.
     """
     assert pace in {"live", "fast"}
     text = os.fspath(uri) if not isinstance(uri, int) else str(uri)
+    how = Beginning(loop=loop, pace=pace, start_seconds=start_seconds, picture=picture)
     if re.fullmatch(r"-?\d+", text):
+        how.refuse_place(f"camera {text}")
         return _open_camera(int(text), camera_size, limits)
     if text == DEMO_NAME:
-        return VideoSource(demo_path(), loop=loop, pace=pace, name=DEMO_NAME)
+        return how.film(demo_path(), name=DEMO_NAME)
     if not text.strip():
         raise SourceError("the name of the source is empty; name a file, a URI, a number or demo")
     scheme = scheme_of(text)
@@ -53,11 +62,51 @@ def open_source(
         text = text[len("file://") :]
     elif scheme is not None:
         check_stream_uri(text)
+        how.refuse_place(public_name(text))
         return StreamSource(Secret(text), name=public_name(text), limits=limits)
     camera = re.fullmatch(r"/dev/video(\d+)", text)
     if camera:
+        how.refuse_place(text)
         return _open_camera(int(camera.group(1)), camera_size, limits)
-    return _open_path(text, loop=loop, pace=pace)
+    return _open_path(text, how)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Beginning:
+    """Where a stored source begins, and how it goes on."""
+
+    loop: bool
+    pace: Pace
+    start_seconds: float | None
+    picture: str | None
+
+    def film(self, path: Path, *, name: str | None = None) -> Source:
+        """A film from that beginning."""
+        self._refuse_picture(name or str(path))
+        start_s = self.start_seconds or 0.0
+        return VideoSource(path, loop=self.loop, pace=self.pace, name=name, start_seconds=start_s)
+
+    def pictures(self, name: str, list_paths: Callable[[], list[Path]]) -> Source:
+        """Pictures from that beginning."""
+        self._refuse_start(name)
+        return ImageSource(
+            name, list_paths, loop=self.loop, pace=self.pace, first_name=self.picture
+        )
+
+    def refuse_place(self, name: str) -> None:
+        """Raise SourceError if a place was asked for: what is live has only now."""
+        self._refuse_start(name)
+        self._refuse_picture(name)
+
+    def _refuse_start(self, name: str) -> None:
+        if self.start_seconds is not None:
+            raise SourceError(f"{name}: is no film, and has no start in seconds; leave it out")
+
+    def _refuse_picture(self, name: str) -> None:
+        if self.picture is not None:
+            raise SourceError(
+                f"{name}: has no picture '{self.picture}', for it is no folder; leave that out"
+            )
 
 
 def demo_path() -> Path:
@@ -69,13 +118,13 @@ def demo_path() -> Path:
     raise SourceError("demo: this installation lacks its clip demo.mp4; name a file or a camera")
 
 
-def _open_path(text: str, *, loop: bool, pace: Pace) -> Source:
+def _open_path(text: str, how: Beginning) -> Source:
     path = Path(text).expanduser()
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         if re.search(r"[*?\[]", text):
-            return ImageSource(text, lambda: list_glob(str(path)), loop=loop, pace=pace)
+            return how.pictures(text, lambda: list_glob(str(path)))
         raise SourceError(
             f"{_shown(text)}: there is no such file or folder; name one, a camera's number, a URI "
             "such as rtsp://host/path, or demo"
@@ -84,15 +133,13 @@ def _open_path(text: str, *, loop: bool, pace: Pace) -> Source:
         reason = getattr(error, "strerror", None) or "is not a name that a file can have"
         raise SourceError(f"{_shown(text)}: {reason}; name a readable file or folder") from None
     if stat.S_ISDIR(mode):
-        return ImageSource(
-            path.resolve().name or text, lambda: list_folder(path), loop=loop, pace=pace
-        )
+        return how.pictures(path.resolve().name or text, lambda: list_folder(path))
     if not stat.S_ISREG(mode):
         raise SourceError(f"{text}: is neither a file nor a folder; name a picture or a film")
-    return _open_file(path, loop=loop, pace=pace)
+    return _open_file(path, how)
 
 
-def _open_file(path: Path, *, loop: bool, pace: Pace) -> Source:
+def _open_file(path: Path, how: Beginning) -> Source:
     try:
         with path.open("rb") as file:
             head = file.read(4096)
@@ -102,10 +149,10 @@ def _open_file(path: Path, *, loop: bool, pace: Pace) -> Source:
         raise SourceError(f"{path}: the file is empty; name a picture or film with something in it")
     # An animated GIF has a picture's signature, and is a film.
     if is_image(path) and not head.startswith(b"GIF8"):
-        return ImageSource(path.name, lambda: [path], loop=loop, pace=pace)
+        return how.pictures(path.name, lambda: [path])
     if _is_text(head):
         raise SourceError(f"{path}: is a text file; name a picture or a film")
-    return VideoSource(path, loop=loop, pace=pace)
+    return how.film(path)
 
 
 def _open_camera(

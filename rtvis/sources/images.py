@@ -4,11 +4,11 @@ import glob
 import os
 import queue
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from rtvis.data import ImageU8
-from rtvis.errors import SourceError
+from rtvis.errors import SourceError, did_you_mean
 from rtvis.sources.base import Pace, ThreadSource
 from rtvis.sources.pixels import is_image, read_image
 
@@ -34,6 +34,7 @@ class ImageSource(ThreadSource):
         *,
         loop: bool = False,
         pace: Pace = "live",
+        first_name: str | None = None,
     ) -> None:
         """Look at the pictures' names, and decode the first one that can be.
 
@@ -42,9 +43,10 @@ class ImageSource(ThreadSource):
             list_paths: Gives the paths in order; raises SourceError where there are none.
             loop: In pace "fast", begin again after the last one.
             pace: See `rtvis.sources.base`.
+            first_name: Begin with this file instead of the first one.
 
         Raises:
-            SourceError: No pictures, or none that can be decoded.
+            SourceError: No pictures, none that can be decoded, or none of that name.
         """
         self._list_paths = list_paths
         self._paths = list_paths()
@@ -53,7 +55,8 @@ class ImageSource(ThreadSource):
         self._index = -1
         self._num_skipped = 0
         self._skipped = self._notice = ""
-        self._first = self._read_first_of(range(len(self._paths)))
+        start = find_name(first_name, self._paths, name) if first_name is not None else 0
+        self._first = self._read_first_of(range(start, len(self._paths)))
         if self._first is None:
             raise SourceError(self._skipped)
         height, width = self._first.shape[:2]
@@ -138,7 +141,22 @@ class ImageSource(ThreadSource):
         return None
 
     def _give(self, image: ImageU8) -> bool:
-        return self._deliver(image, name=self._paths[self._index].name, message=self._notice)
+        path = self._paths[self._index]
+        return self._deliver(image, name=path.name, path=path, message=self._notice)
+
+
+def find_name(name: str, paths: Sequence[Path], where: str) -> int:
+    """The index of a picture by its file's name, or by its path's end where names are not enough.
+
+    Raises:
+        SourceError: There is none; the text names the nearest.
+    """
+    wanted = Path(name).parts
+    for index, path in enumerate(paths):
+        if path.parts[-len(wanted) :] == wanted:
+            return index
+    near = did_you_mean(name, [path.name for path in paths])
+    raise SourceError(f"{where}: there is no picture '{name}'{near}; there are {len(paths)}")
 
 
 def list_folder(folder: Path) -> list[Path]:

@@ -14,6 +14,10 @@ from rtvis.sources.pixels import rgb_from_bgr
 LATE_LIMIT_S = 1.0
 """A film later than this behind its clock (the program was stopped) sets the clock anew."""
 
+_RUN_UP_S = 1.0
+"""A jump aims so long before the wanted frame, and grabs the frames between."""
+_SAME_S = 1e-6
+
 
 class VideoSource(ThreadSource):
     """The frames of a film, turned as its metadata says.
@@ -23,18 +27,26 @@ class VideoSource(ThreadSource):
     """
 
     def __init__(
-        self, path: Path, *, loop: bool = False, pace: Pace = "live", name: str | None = None
+        self,
+        path: Path,
+        *,
+        loop: bool = False,
+        pace: Pace = "live",
+        name: str | None = None,
+        start_seconds: float = 0.0,
     ) -> None:
         """Open the film and decode its first frame.
 
         Args:
             path: A file that FFmpeg can read.
-            loop: Begin again after the end.
+            loop: Begin again after the end, then from the film's own beginning.
             pace: See `rtvis.sources.base`.
             name: What to call it on screen; default: the file's name.
+            start_seconds: Begin with the first frame at this time of the film or after it.
 
         Raises:
-            SourceError: It cannot be opened or its first frame cannot be decoded.
+            SourceError: It cannot be opened, its first frame cannot be decoded, or it ends before
+                `start_seconds`.
         """
         self._path = path
         self._loop = loop
@@ -45,13 +57,14 @@ class VideoSource(ThreadSource):
                 f"{path}: no frame can be decoded, the file is damaged or incomplete; "
                 "copy it again or convert it"
             )
+        fps = float(self._capture.get(cv2.CAP_PROP_FPS))
+        self._period_s = 1.0 / fps if 0.1 < fps < 1000.0 else 1.0 / 25.0
+        self._start_s = self._go_to(start_seconds) if start_seconds > 0 else 0.0
         first = self._retrieve()
         if first is None:
             self._capture.release()
             raise SourceError(f"{path}: its first frame cannot be decoded; convert the film")
         self._first: ImageU8 | None = first
-        fps = float(self._capture.get(cv2.CAP_PROP_FPS))
-        self._period_s = 1.0 / fps if 0.1 < fps < 1000.0 else 1.0 / 25.0
         count = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         super().__init__(
             name or path.name,
@@ -62,8 +75,9 @@ class VideoSource(ThreadSource):
 
     def _run(self) -> None:
         image, self._first = self._first, None
+        start_s = self._start_s
         while True:
-            num_read = self._play(image)
+            num_read = self._play(image, start_s)
             if self._stop.is_set():
                 return
             if not self._loop or num_read == 0:
@@ -74,8 +88,8 @@ class VideoSource(ThreadSource):
             except SourceError as error:
                 self._set_state("failed", str(error))
                 return
-            image = None
-        expected = self._num_frames or 0
+            image, start_s = None, 0.0
+        expected = max((self._num_frames or 0) - round(start_s / self._period_s), 0)
         # Containers that hold no count give an estimate: a few frames short is no damage.
         is_short = num_read < 0.9 * expected - 2
         self._set_state(
@@ -85,10 +99,44 @@ class VideoSource(ThreadSource):
             else "",
         )
 
-    def _play(self, image: ImageU8 | None) -> int:
+    def _go_to(self, start_s: float) -> float:
+        """Stand on the first frame at a time or after it, from the first frame; returns its time.
+
+        Raises:
+            SourceError: The film ends before.
+        """
+        pts_s = self._jump(start_s)
+        if pts_s is None:  # no index, or no times to tell where it went: frame by frame
+            self._capture.release()
+            self._capture = _open(self._path)
+            self._capture.grab()
+            pts_s = self._position(-self._period_s)
+        while pts_s < start_s - _SAME_S:
+            if not self._capture.grab():
+                self._capture.release()
+                raise SourceError(
+                    f"{self._path}: ends at {pts_s + self._period_s:.2f} s, before the start at "
+                    f"{start_s:g} s; give an earlier one"
+                )
+            pts_s = self._position(pts_s)
+        return pts_s
+
+    def _jump(self, start_s: float) -> float | None:
+        """Go to a little before a time; the time of the frame there, None if that failed."""
+        if start_s < 2 * _RUN_UP_S:
+            return None
+        # Decoders land on a key frame, or a frame or two beside what they were asked for.
+        if not self._capture.set(cv2.CAP_PROP_POS_MSEC, 1e3 * (start_s - _RUN_UP_S)):
+            return None
+        if not self._capture.grab():
+            return None
+        pts_s = float(self._capture.get(cv2.CAP_PROP_POS_MSEC)) / 1e3
+        return pts_s if start_s - 10 * _RUN_UP_S < pts_s <= start_s else None
+
+    def _play(self, image: ImageU8 | None, start_s: float) -> int:
         """Play to the end, from `image` if the capture stands on it. Returns frames read."""
         num_read = 0
-        pts_s = -self._period_s
+        pts_s = start_s - self._period_s
         clock_s: float | None = None
         while not self._stop.is_set():
             if image is None and not self._capture.grab():
@@ -109,7 +157,7 @@ class VideoSource(ThreadSource):
             image = self._retrieve() if image is None else image
             if image is None:
                 self._skip()
-            elif not self._deliver(image, pts_seconds=max(pts_s, 0.0)):
+            elif not self._deliver(image, pts_seconds=max(pts_s, 0.0), path=self._path):
                 break
             image = None
         return num_read
