@@ -17,6 +17,7 @@ def load(
     labels: str | Sequence[str] | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    repeat_channels: bool = False,
     trust_pickle: bool = False,
     compile: CompileMode = "auto",  # noqa: A002 - the flag's name everywhere
     batch_size: int = 1,
@@ -34,6 +35,8 @@ def load(
         labels: A file with one class name a line (or JSON), or the names themselves.
         mean: Subtracted from pictures in 0..1, per channel; default: the network's own.
         std: They are divided by this.
+        repeat_channels: Show pictures to a network with other channels than 1 or 3, too: it gets
+            red, green, blue, red, green ...
         trust_pickle: Load pickled whole models too, which runs code from their file.
         compile: "auto" compiles in the background while the eager form serves; "off" does not.
         batch_size: Pictures per call that the compiled form is made for.
@@ -52,6 +55,7 @@ def load(
         size=size,
         mean=mean,
         std=std,
+        repeat_channels=repeat_channels,
         trust_pickle=trust_pickle,
     )
     if on_loaded is not None:

@@ -43,6 +43,7 @@ def opened_engine(config: Config, console: "Console", *, compiling: bool) -> "It
             labels=wanted.labels,
             mean=wanted.mean,
             std=wanted.std,
+            repeat_channels=wanted.repeat_channels,
             trust_pickle=wanted.trust_pickle,
             compile=config.compute.compile if compiling else "off",
             on_loaded=on_loaded,
@@ -77,6 +78,7 @@ def run_live(config: Config, console: "Console") -> int:
         from rtvis.runtime.pipeline import Pipeline
         from rtvis.session import Session, View
 
+        engine.check_takes_pictures()
         selection = _selection(config, engine)
         window, film = _outputs(config, console, source.name)
         with contextlib.ExitStack() as stack:

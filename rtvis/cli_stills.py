@@ -205,6 +205,16 @@ def _parser(name: str, description: str) -> argparse.ArgumentParser:
     network.add_argument(
         "--size", type=_size, metavar="N|HxW", help="input size (default: the network's own)"
     )
+    network.add_argument(
+        "--repeat-channels",
+        action="store_true",
+        help="give a network with other channels than 1 or 3 red, green, blue, red ...",
+    )
+    network.add_argument(
+        "--trust-pickle",
+        action="store_true",
+        help="load whole models, which runs code from their file",
+    )
     running = parser.add_argument_group("running")
     running.add_argument(
         "--device", default="auto", metavar="NAME", help="auto (default), cpu, cuda or cuda:N"
@@ -299,7 +309,14 @@ def _load(args: argparse.Namespace, *, num_pictures: int) -> "Stills":
     from rtvis.engine.models import load_network
     from rtvis.stills import Stills
 
-    network = load_network(args.network, weights=args.weights, labels=args.labels, size=args.size)
+    network = load_network(
+        args.network,
+        weights=args.weights,
+        labels=args.labels,
+        size=args.size,
+        repeat_channels=args.repeat_channels,
+        trust_pickle=args.trust_pickle,
+    )
     batch_size = min(args.batch_size, num_pictures)
     return Stills(network, device=args.device, batch_size=batch_size)
 

@@ -142,10 +142,7 @@ def size(value: Any) -> tuple[int, int]:
 
 def channels(value: Any) -> tuple[float, ...]:
     """One number for all channels, or one for each: "0.5", "0.485,0.456,0.406" or a list."""
-    values = tuple(float(part) for part in _numbers(value, separators=","))
-    if len(values) not in {1, 3}:
-        raise ValueError("one or three")
-    return values
+    return tuple(float(part) for part in _numbers(value, separators=","))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -227,17 +224,22 @@ class NetworkConfig:
         of="network",
     )
     mean: tuple[float, ...] | None = option(
-        "subtracted from pictures in 0..1, one number or three; default: the network's own",
+        "subtracted from pictures in 0..1, one number or one per channel; default: the network's",
         metavar="R,G,B",
         parse=channels,
-        expects="a number such as 0.5, or three",
+        expects="a number such as 0.5, or one per channel",
         of="network",
     )
     std: tuple[float, ...] | None = option(
         "they are divided by this; default: the network's own",
         metavar="R,G,B",
         parse=channels,
-        expects="a number such as 0.5, or three",
+        expects="a number such as 0.5, or one per channel",
+        of="network",
+    )
+    repeat_channels: bool = option(
+        "give a network with other channels than 1 or 3 red, green, blue, red, green ...",
+        default=False,
         of="network",
     )
     trust_pickle: bool = option(

@@ -156,7 +156,8 @@ class Result:
     cam_BHW: Tensor
     """float32 [B, H, W] at the resolution of the CAM layer, not negative, not scaled."""
     backprop_B3HW: Tensor
-    """Signed, with respect to the preprocessed input, at the network's input size."""
+    """Signed, with respect to the preprocessed input, at the network's input size; with as many
+    channels as that has, whatever the name says."""
     class_index_B: Tensor
     """int64: the class that the CAM explains."""
     position_B2: Tensor

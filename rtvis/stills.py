@@ -13,6 +13,7 @@ import rtvis.methods  # noqa: F401 - registers the CAM methods
 from rtvis.data import Crop, Health, ImageU8, Layer, Result, Seed, Selection
 from rtvis.engine.engine import Engine
 from rtvis.engine.models import Network
+from rtvis.engine.pictures import check_takes_pictures
 from rtvis.errors import RtvisError, SelectionError, SourceError
 from rtvis.render import display
 from rtvis.sources.pixels import read_image
@@ -47,7 +48,9 @@ class Stills:
         Raises:
             NetworkError: The network cannot be looked into.
             DeviceError: There is no such device.
+            RtvisError: The network's channels cannot be had from pictures.
         """
+        check_takes_pictures(network.preprocessing, name=network.name)
         self._preprocessing = network.preprocessing
         self.engine = Engine(network, device=device, compile="off", batch_size=batch_size)
 

@@ -94,13 +94,13 @@ def test_what_the_network_does_not_have_is_refused_with_the_nearest(
 @pytest.mark.parametrize(
     "wrong",
     [
-        np.zeros((8, 8), dtype=np.uint8),
-        np.zeros((8, 8, 4), dtype=np.uint8),
-        np.zeros((8, 8, 3), dtype=np.float32),
+        np.zeros((8, 8, 5), dtype=np.uint8),
+        np.zeros((8, 8, 3), dtype=np.int16),
+        np.full((8, 8, 3), 200, dtype=np.float32),
         torch.zeros(1, 3, 5, 5),
         [],
     ],
-    ids=["grey", "alpha", "float array", "wrong size", "nothing"],
+    ids=["five channels", "int16", "float in 0..255", "wrong size", "nothing"],
 )
 def test_a_picture_of_another_form_is_refused_in_one_line(engine, wrong: object) -> None:
     with pytest.raises(RtvisError) as caught:

@@ -377,11 +377,12 @@ def test_weights_metadata_beats_the_model_and_flags_beat_both(own: Own, tmp_path
     assert given.preprocessing.mean == (0.5, 0.5, 0.5)
 
 
-def test_a_grey_network_gets_one_channel(own: Own) -> None:
-    path = own(SMALL.replace("Conv2d(3,", "Conv2d(1,"))
-    assert load_network(f"{path}:Net", size=8).preprocessing.num_channels == 1
-    path = own(SMALL.replace("Conv2d(3,", "Conv2d(4,"))
-    assert "takes 4 channels" in fault(f"{path}:Net", size=8)
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 6])
+def test_the_first_convolution_tells_how_many_channels_there_are(own: Own, channels: int) -> None:
+    path = own(SMALL.replace("Conv2d(3,", f"Conv2d({channels},"))
+    prep = load_network(f"{path}:Net", size=8).preprocessing
+    assert prep.num_channels == len(prep.mean) == len(prep.std) == channels
+    assert (prep.mean[0] == 0.5) == (channels != 3)
 
 
 @pytest.mark.parametrize(

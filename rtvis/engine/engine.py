@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rtvis.data import Crop, Fit, Form, ImageU8, Intervention, Layer, Result, Selection
+from rtvis.data import Crop, Fit, Form, Intervention, Layer, Result, Selection
 from rtvis.engine.artifacts import default_cache_dir
 from rtvis.engine.build import build_pieces
 from rtvis.engine.compile import Compiler
@@ -18,6 +18,7 @@ from rtvis.engine.interventions import Changes, pack_interventions
 from rtvis.engine.layers import find_layers
 from rtvis.engine.memory import keep_freed_memory
 from rtvis.engine.models import Network
+from rtvis.engine.pictures import Image, as_picture, check_takes_pictures, is_preprocessed
 from rtvis.engine.pieces import Pieces
 from rtvis.engine.resolve import resolve_selection
 from rtvis.engine.step import Click, ClickTensors, Outcome, Route, Step, pack_click
@@ -25,9 +26,6 @@ from rtvis.engine.trace import flatten
 from rtvis.errors import DeviceError, NetworkError, RtvisError
 from rtvis.registry import CAM_METHODS
 from rtvis.threads import cpu_threads
-
-Image: TypeAlias = ImageU8 | Tensor
-"""uint8 HW3 RGB in host or device memory, or a preprocessed float B3HW tensor."""
 
 CompileMode: TypeAlias = Literal["auto", "off"]
 
@@ -127,9 +125,18 @@ class Engine:
             selection, self.layers, self.default_cam_layer, self.num_classes, self.labels
         )
 
+    def check_takes_pictures(self) -> None:
+        """Make sure that the network can be shown RGB pictures.
+
+        Raises:
+            RtvisError: It has other channels, and nobody said what to put there.
+        """
+        check_takes_pictures(self._network.preprocessing, name=self.network)
+
     def preprocess(self, image: Image, *, fit: Fit = "crop") -> Tensor:
-        """The network's input, float32 [1, C, H, W] on the device, for one uint8 HW3 picture."""
-        return self._network.preprocessing.apply(self._upload(image), fit)
+        """The network's input, float32 [1, C, H, W] on the device, for one picture (see `run`)."""
+        prep = self._network.preprocessing
+        return prep.apply(as_picture(image, prep, self.device, name=self.network), fit)
 
     def run(
         self,
@@ -143,8 +150,9 @@ class Engine:
         """Compute a turn.
 
         Args:
-            image: uint8 [H, W, 3] RGB (numpy or tensor, any device), a sequence of such pictures,
-                or a preprocessed float [B, C, H, W] tensor.
+            image: A picture (numpy or tensor, any device): [H, W] or [H, W, 1] grey, [H, W, 3]
+                RGB, [H, W, 4] RGBA, or [H, W, C] of the network's channels; uint8, uint16 or
+                float in 0..1. Or a sequence of pictures, or a preprocessed float [B, C, H, W].
             selection: What to explain; unset fields take their defaults.
             seq: Passed on to the result, as are `revision` and `captured_ns`.
 
@@ -255,15 +263,15 @@ class Engine:
         return route, click
 
     def _input(self, image: Image | Sequence[Image], fit: Fit) -> tuple[Tensor, Crop | None]:
-        if isinstance(image, Tensor) and image.is_floating_point():
-            channels = self._network.preprocessing.num_channels
-            wanted = (channels, *self.input_size)
-            if image.ndim != 4 or tuple(image.shape[1:]) != wanted:
+        if is_preprocessed(image):
+            x_BCHW = torch.as_tensor(image)
+            wanted = (self._network.preprocessing.num_channels, *self.input_size)
+            if tuple(x_BCHW.shape[1:]) != wanted:
                 raise RtvisError(
-                    f"preprocessed input has shape {tuple(image.shape)}; "
+                    f"preprocessed input has shape {tuple(x_BCHW.shape)}; "
                     f"{self.network} takes [batch, {', '.join(map(str, wanted))}]"
                 )
-            return image.to(self.device), None
+            return x_BCHW.to(self.device), None
         if isinstance(image, Tensor | np.ndarray):
             return self.preprocess(image, fit=fit), self._crop(image, fit)
         if not image:
@@ -292,14 +300,3 @@ class Engine:
 
     def _crop(self, image: Image, fit: Fit) -> Crop:
         return self._network.preprocessing.crop_of(image.shape[0], image.shape[1], fit)
-
-    def _upload(self, image: Any) -> Tensor:
-        if isinstance(image, np.ndarray):
-            image = torch.from_numpy(np.ascontiguousarray(image))
-        if image.dtype != torch.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            raise RtvisError(
-                f"a picture must be uint8 [height, width, 3] RGB, not {image.dtype} "
-                f"{tuple(image.shape)}"
-            )
-        uploaded: Tensor = image.to(self.device, non_blocking=True)
-        return uploaded

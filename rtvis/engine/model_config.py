@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from torch import nn
 
@@ -13,7 +13,8 @@ from rtvis.errors import NetworkError
 _IMAGENET = Preprocessing()
 """What a network gets that says nothing about itself."""
 
-_GREY_MEAN, _GREY_STD = (0.5,), (0.5,)
+_OTHER_MEAN, _OTHER_STD = 0.5, 0.5
+"""Of each channel of a network without colours that says nothing about itself."""
 
 
 def from_config(
@@ -54,11 +55,13 @@ def from_torchvision(transforms: Any) -> Preprocessing:
     )
 
 
-def for_channels(prep: Preprocessing, num_channels: Literal[1, 3]) -> Preprocessing:
+def for_channels(prep: Preprocessing, num_channels: int) -> Preprocessing:
     """The same for a network with this many input channels."""
     if num_channels == prep.num_channels:
         return prep
-    mean, std = (_GREY_MEAN, _GREY_STD) if num_channels == 1 else (_IMAGENET.mean, _IMAGENET.std)
+    mean, std = _IMAGENET.mean, _IMAGENET.std
+    if num_channels != 3:
+        mean, std = (_OTHER_MEAN,) * num_channels, (_OTHER_STD,) * num_channels
     return replace(prep, num_channels=num_channels, mean=mean, std=std)
 
 
@@ -103,24 +106,13 @@ def config_of(model: nn.Module) -> dict[str, Any]:
     return {}
 
 
-def channels_of(model: nn.Module, name: str) -> Literal[1, 3] | None:
+def channels_of(model: nn.Module) -> int | None:
     """Input channels of the first convolution, which tells colour networks from grey ones."""
-    for module in model.modules():
-        if isinstance(module, nn.Conv2d):
-            channels = module.in_channels
-            if channels == 1:
-                return 1
-            if channels == 3:
-                return 3
-            raise NetworkError(
-                f"{name}: takes {channels} channels, but pictures have 3 (RGB) or 1 (grey)"
-            )
-    return None
+    first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
+    return None if first is None else first.in_channels
 
 
-def _input_size(
-    value: Any, num_channels: Literal[1, 3], name: str
-) -> tuple[Literal[1, 3], tuple[int, int]]:
+def _input_size(value: Any, num_channels: int, name: str) -> tuple[int, tuple[int, int]]:
     sizes = [value] if isinstance(value, int) else value
     if not isinstance(sizes, Sequence) or not all(isinstance(s, int) and s > 0 for s in sizes):
         raise NetworkError(f"{name}: input_size is {value!r}, but (3, height, width) would do")
@@ -128,11 +120,9 @@ def _input_size(
         return num_channels, (sizes[0], sizes[0])
     if len(sizes) == 2:
         return num_channels, (sizes[0], sizes[1])
-    if len(sizes) != 3 or sizes[0] not in {1, 3}:
-        raise NetworkError(
-            f"{name}: input_size is {value!r}, but pictures have 3 (RGB) or 1 (grey) channels"
-        )
-    return (1 if sizes[0] == 1 else 3), (sizes[1], sizes[2])
+    if len(sizes) != 3:
+        raise NetworkError(f"{name}: input_size is {value!r}, but (3, height, width) would do")
+    return sizes[0], (sizes[1], sizes[2])
 
 
 def _resize(size: tuple[int, int], config: Mapping[str, Any], name: str) -> int | tuple[int, int]:

@@ -54,6 +54,7 @@ def load_network(
     size: int | tuple[int, int] | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    repeat_channels: bool = False,
     trust_pickle: bool = False,
 ) -> Network:
     """A network by name, with weights, preprocessing and labels.
@@ -67,6 +68,8 @@ def load_network(
         size: (height, width) or side of the input; default: the network's own.
         mean: Per channel, for 0..1; default: from the weights' metadata or the model.
         std: Likewise.
+        repeat_channels: A network with other channels than 1 or 3 gets pictures' channels again
+            and again; else it takes float input only.
         trust_pickle: Allow pickled whole models. This runs code from their file.
 
     Raises:
@@ -78,7 +81,10 @@ def load_network(
     if size is not None and min(size) < 1:
         raise NetworkError(f"size {size[0]}x{size[1]}: an input has at least one row and column")
     with cpu_threads(1):  # or this thread, too, would keep a team of OpenMP threads
-        return _load(name, weights, labels, size, mean, std, trust_pickle)
+        network = _load(name, weights, labels, size, mean, std, trust_pickle)
+    if not repeat_channels:
+        return network
+    return replace(network, preprocessing=replace(network.preprocessing, repeats_channels=True))
 
 
 def _load(
@@ -169,7 +175,7 @@ def _load_own(
         load_into(model, checkpoint, name=short)
     config = config_of(model)
     prep = from_config(_config_in(config), name=short)
-    if "input_size" not in config and (num_channels := channels_of(model, short)) is not None:
+    if "input_size" not in config and (num_channels := channels_of(model)) is not None:
         prep = for_channels(prep, num_channels)
     if size is not None:
         prep = prep.with_size(size)

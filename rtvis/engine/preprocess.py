@@ -50,8 +50,11 @@ class Preprocessing:
     """One per channel, for values in 0..1."""
     std: tuple[float, ...] = (0.229, 0.224, 0.225)
     crop: Literal["centre"] = "centre"
-    num_channels: Literal[1, 3] = 3
-    """1: the network sees the luminance."""
+    num_channels: int = 3
+    """1: the network sees the luminance. With more than 3 it is shown pictures only where
+    `repeats_channels` says how."""
+    repeats_channels: bool = False
+    """A network with other channels than 1 or 3 gets red, green, blue, red, green ..."""
 
     def __post_init__(self) -> None:
         assert len(self.mean) == len(self.std) == self.num_channels, "one mean and std per channel"
@@ -96,14 +99,16 @@ class Preprocessing:
         """The network's input for one picture.
 
         Args:
-            image_HW3: uint8 RGB, 0..255, on any device, of any size from 1x1.
+            image_HW3: RGB, or as many channels as the network has: uint8, or float32 in 0..255
+                that is not rounded anywhere; on any device, of any size from 1x1.
             fit: What becomes of a picture with other proportions.
 
         Returns:
             float32 [1, C, H, W], channels_last, on the same device.
         """
-        assert image_HW3.dtype == torch.uint8, f"uint8 expected, not {image_HW3.dtype}"
-        assert image_HW3.shape[2:] == (3,), f"HW3 expected, not {image_HW3.shape}"
+        assert image_HW3.dtype in {torch.uint8, torch.float32}, f"not {image_HW3.dtype}"
+        assert image_HW3.ndim == 3, f"HW3 expected, not {image_HW3.shape}"
+        assert image_HW3.shape[2] in {3, self.num_channels}, f"not {image_HW3.shape}"
         resized, start = self._plan(image_HW3.shape[0], image_HW3.shape[1], fit)
         # What letterboxing leaves free is no part of the resized picture.
         kept_size = min(resized[0], self.size[0]), min(resized[1], self.size[1])
@@ -111,7 +116,8 @@ class Preprocessing:
         waste = (resized[0] * resized[1]) / (self.size[0] * self.size[1])
         by_kernel = image_HW3.device.type == "cpu" and waste <= _MAX_WASTE
         resize = self._by_kernel if by_kernel else self._by_matrices
-        input_1CHW = self._normalised(resize(image_HW3, resized, kept_start, kept_size))
+        resized_1CHW = resize(image_HW3, resized, kept_start, kept_size)
+        input_1CHW = self._normalised(resized_1CHW, whole=image_HW3.dtype == torch.uint8)
         return self._padded(input_1CHW, start)
 
     def apply_batch(self, images_HW3: Iterable[Tensor]) -> Tensor:
@@ -158,7 +164,10 @@ class Preprocessing:
             align_corners=False,
         )
         bottom, right = start[0] + size[0], start[1] + size[1]
-        return resized_13HW[:, :, start[0] : bottom, start[1] : right].float()
+        cropped_13HW = resized_13HW[:, :, start[0] : bottom, start[1] : right]
+        if cropped_13HW.dtype == torch.uint8:
+            return cropped_13HW.float()
+        return cropped_13HW.clamp(0.0, 255.0)  # a cubic overshoots
 
     def _by_matrices(
         self,
@@ -178,9 +187,11 @@ class Preprocessing:
         # Columns first and rounded to uint8 values between the passes, as the kernel does: where a
         # cubic overshoots, the other order differs by tens of grey levels.
         narrow_3HO = source_3HW.float() @ across_OW.T
-        narrow_3HO = narrow_3HO.round_().clamp_(0.0, 255.0)
+        as_uint8 = image_HW3.dtype == torch.uint8
+        if as_uint8:
+            narrow_3HO = _to_range(narrow_3HO, whole=True)
         cropped_3OO = down_OH @ narrow_3HO
-        return cropped_3OO.round_().clamp_(0.0, 255.0).unsqueeze(0)
+        return _to_range(cropped_3OO, whole=as_uint8).unsqueeze(0)
 
     def _padded(self, input_1CHW: Tensor, start: tuple[int, int]) -> Tensor:
         """The network's input with the mean, which is 0, around what is smaller than that."""
@@ -192,13 +203,26 @@ class Preprocessing:
         padded_1CHW = F.pad(input_1CHW, (before, behind, above, below))
         return padded_1CHW.contiguous(memory_format=torch.channels_last)
 
-    def _normalised(self, cropped_13HW: Tensor) -> Tensor:
+    def _normalised(self, cropped_1CHW: Tensor, *, whole: bool) -> Tensor:
+        if cropped_1CHW.shape[1] != self.num_channels:
+            cropped_1CHW = self._in_own_channels(cropped_1CHW, whole=whole)
+        scale_C, shift_C = _scale_and_shift(self.mean, self.std, cropped_1CHW.device)
+        normalised = torch.addcmul(shift_C, cropped_1CHW, scale_C)
+        return normalised.contiguous(memory_format=torch.channels_last)
+
+    def _in_own_channels(self, cropped_13HW: Tensor, *, whole: bool) -> Tensor:
         if self.num_channels == 1:
             weight_311 = _luminance(cropped_13HW.device)
-            cropped_13HW = (cropped_13HW * weight_311).sum(dim=1, keepdim=True).round_()
-        scale_C, shift_C = _scale_and_shift(self.mean, self.std, cropped_13HW.device)
-        normalised = torch.addcmul(shift_C, cropped_13HW, scale_C)
-        return normalised.contiguous(memory_format=torch.channels_last)
+            grey_11HW = (cropped_13HW * weight_311).sum(dim=1, keepdim=True)
+            return _to_range(grey_11HW, whole=whole)
+        assert self.repeats_channels, "who checked that the network takes pictures?"
+        times = math.ceil(self.num_channels / 3)
+        return cropped_13HW.repeat(1, times, 1, 1)[:, : self.num_channels]
+
+
+def _to_range(values: Tensor, *, whole: bool) -> Tensor:
+    """In place: 0..255, and rounded where the picture has eight bits."""
+    return (values.round_() if whole else values).clamp_(0.0, 255.0)
 
 
 @functools.lru_cache(maxsize=64)

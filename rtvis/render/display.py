@@ -142,30 +142,37 @@ def norm01_centred(x: Tensor) -> Tensor:
     return (x / (torch.maximum(2 * high, -2 * low) + TINY)).add_(0.5)
 
 
-def raw(gradient_3HW: Tensor) -> Tensor:
-    """DVT-54: the signed gradient in colour around mid-grey. [3, H, W], 0..1."""
-    return norm01_centred(gradient_3HW)
+def in_colours(gradient_CHW: Tensor) -> Tensor:
+    """As it is with 1 or 3 channels; of any other number, which are no colours, the mean."""
+    if gradient_CHW.shape[0] in {1, 3}:
+        return gradient_CHW
+    return gradient_CHW.mean(dim=0, keepdim=True)
 
 
-def gray(gradient_3HW: Tensor) -> Tensor:
+def raw(gradient_CHW: Tensor) -> Tensor:
+    """DVT-54: the signed gradient in colour around mid-grey. [3, H, W] or [1, H, W], 0..1."""
+    return norm01_centred(in_colours(gradient_CHW))
+
+
+def gray(gradient_CHW: Tensor) -> Tensor:
     """DVT-55: the mean over colours, around mid-grey. [1, H, W], 0..1."""
-    return norm01_centred(gradient_3HW.mean(dim=0, keepdim=True))
+    return norm01_centred(gradient_CHW.mean(dim=0, keepdim=True))
 
 
-def norm(gradient_3HW: Tensor) -> Tensor:
+def norm(gradient_CHW: Tensor) -> Tensor:
     """DVT-56: the Euclidean norm over colours, from 0 to 1. [1, H, W]."""
-    return norm01(torch.linalg.vector_norm(gradient_3HW, dim=0, keepdim=True))
+    return norm01(torch.linalg.vector_norm(gradient_CHW, dim=0, keepdim=True))
 
 
-def normblur(gradient_3HW: Tensor) -> Tensor:
+def normblur(gradient_CHW: Tensor) -> Tensor:
     """DVT-57: the norm, blurred by a Gaussian of sigma 4 pixels, from 0 to 1. [1, H, W]."""
-    norm_1HW = torch.linalg.vector_norm(gradient_3HW, dim=0, keepdim=True)
+    norm_1HW = torch.linalg.vector_norm(gradient_CHW, dim=0, keepdim=True)
     return norm01(blur(norm_1HW, BLUR_SIGMA))
 
 
-def positive(gradient_3HW: Tensor) -> Tensor:
-    """RT-25: relu(g) / (max + 1e-10). [3, H, W], 0..1."""
-    x = gradient_3HW.relu()
+def positive(gradient_CHW: Tensor) -> Tensor:
+    """RT-25: relu(g) / (max + 1e-10). [3, H, W] or [1, H, W], 0..1."""
+    x = in_colours(gradient_CHW.relu())
     return x / (x.amax() + TINY)
 
 
