@@ -150,7 +150,7 @@ def test_an_empty_file_and_an_empty_value_leave_the_defaults(write: Writer) -> N
             "240x320",
         ),
         ("frames: {a: 1}", "frames: {'a': 1} cannot be used; give a whole number from 1"),
-        ("mean: [1, 2]", "mean: [1, 2] cannot be used; give a number such as 0.5, or three"),
+        ("mean: [1, x]", "mean: [1, 'x'] cannot be used; give a number such as 0.5, or one per"),
     ],
 )
 def test_faults_in_a_file_name_file_key_and_what_would_do(
