@@ -116,11 +116,15 @@ class Selection:
     """Where the backward pass starts; default: "max"."""
     rule: Rule = "guided"
     class_index: int | None = None
-    """Class that the CAM explains; default: the top-scoring class of each picture."""
+    """Class that the CAM explains; default: the top-scoring class of each picture, or of the
+    region."""
     cam: str = "grad-cam"
     """Name of a registered CAM method."""
     cam_layer: str | None = None
     """Layer at which the CAM is taken; default: the last one with a map."""
+    region: tuple[int, int, int, int] | None = None
+    """(top, left, height, width) in pixels of a dense output: the class scores are the means over
+    it, and one pixel is a region of height and width 1; default: the whole output."""
     interventions: tuple[Intervention, ...] = ()
     """Changes to units, made before anything is explained; of two for one unit the last counts."""
     fit: Fit = "crop"
@@ -150,7 +154,8 @@ class Result:
     """All that one run of the step computed. Raw numbers, on the engine's device."""
 
     scores_BK: Tensor
-    """float32, the network's output before any softmax."""
+    """float32, the network's output before any softmax; of a dense output its mean over the
+    selected region."""
     maps_BCHW: Tensor
     """Output of the selected layer; a dense layer has H = W = 1."""
     cam_BHW: Tensor
@@ -171,6 +176,11 @@ class Result:
     form: Form
     untouched_scores_BK: Tensor | None = None
     """float32: the scores without the selection's interventions; None where it has none."""
+    dense_BKHW: Tensor | None = None
+    """The scores of each class at each pixel of the output, of which `scores_BK` are the means
+    over the selected region; None for a network with one score a class."""
+    labels_BHW: Tensor | None = None
+    """int64: the best class of each pixel of the dense output; None where K = 1."""
     crop: Crop | None = None
     """Part of the picture that the network saw; None for preprocessed input."""
     revision: int = 0

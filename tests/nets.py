@@ -225,3 +225,22 @@ def _set_statistics(model: nn.Module, norms: list[nn.BatchNorm2d]) -> None:
             assert running_var is not None
             running_var.mul_(torch.empty_like(running_var).uniform_(0.5, 2.0))
             running_mean.add_(torch.empty_like(running_mean).uniform_(-0.3, 0.3))
+
+
+class DenseNet(nn.Module):
+    """Scores of each class at each pixel, by way of a bottleneck, a skip and an upsampling."""
+
+    def __init__(self, *, num_classes: int = 4) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 6, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(6)
+        self.down = nn.Conv2d(6, 8, 3, stride=2, padding=1)
+        self.bottom = nn.Conv2d(8, 10, 3, padding=1)
+        self.up = nn.Conv2d(16, 6, 3, padding=1)
+        self.head = nn.Conv2d(6, num_classes, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        stem = F.relu(self.norm(self.stem(x)))
+        bottom = F.relu(self.bottom(F.relu(self.down(stem))))
+        large = F.interpolate(bottom, size=stem.shape[2:], mode="bilinear", align_corners=False)
+        return self.head(F.relu(self.up(torch.cat([large, stem], dim=1))))

@@ -42,7 +42,7 @@ def build_pieces(flat: FlatModel, sites: tuple[Site, ...], *, num_segments: int)
     scores = output.args[0]
     assert isinstance(scores, fx.Node)
     mode = FakeTensorMode()
-    _propagate(flat.module, x, mode)
+    _propagate(flat.module, mode)
     live = depends_on(graph, [x])
     live.discard(output)
     order = [node for node in graph.nodes if node in live]
@@ -75,7 +75,8 @@ def build_pieces(flat: FlatModel, sites: tuple[Site, ...], *, num_segments: int)
     probes = {site.node.name: _probe(site, cam_site, costly) for site in sites}
     read |= {name for name, probe in probes.items() if probe is None}
     read |= {probe.source for probe in probes.values() if probe is not None}
-    wanted = [n for n in order if n is not x and (n.name in read or n is scores)]
+    handed = {scores, flat.dense}
+    wanted = [n for n in order if n is not x and (n.name in read or n in handed)]
     return Pieces(
         forward=builder.forward(wanted),
         intervened=builder.intervened(wanted),
@@ -85,6 +86,8 @@ def build_pieces(flat: FlatModel, sites: tuple[Site, ...], *, num_segments: int)
         cam_site=cam_site,
         probes=probes,
         scores=scores.name,
+        dense=None if flat.dense is None else flat.dense.name,
+        output_size=_output_size(flat.dense),
         batch=batch,
         num_classes=int(scores.meta["val"].shape[1]),
         largest_map=largest,
@@ -121,16 +124,22 @@ def _probe(site: Site, cam_site: Site, costly: float) -> Probe | None:
     )
 
 
-def _propagate(module: fx.GraphModule, x: fx.Node, mode: FakeTensorMode) -> None:
+def _output_size(dense: fx.Node | None) -> tuple[int, int] | None:
+    if dense is None:
+        return None
+    height, width = dense.meta["val"].shape[2:]
+    return int(height), int(width)
+
+
+def _propagate(module: fx.GraphModule, mode: FakeTensorMode) -> None:
     """Give every node a fake value with the strides that it has under channels_last."""
     values: Env = {}
     with mode, torch.no_grad():
         for node in module.graph.nodes:
-            if node is x:
+            if node.op == "placeholder":
                 old = node.meta["val"]
-                values[node] = torch.empty(
-                    old.shape, dtype=old.dtype, memory_format=torch.channels_last
-                )
+                layout = torch.channels_last if old.ndim == 4 else torch.contiguous_format
+                values[node] = torch.empty(old.shape, dtype=old.dtype, memory_format=layout)
             elif node.op == "get_attr":
                 values[node] = mode.from_tensor(getattr(module, str(node.target)))
             elif node.op == "call_function":
@@ -160,7 +169,8 @@ class _Builder:
         self._live = live
         self._sites = sites
         self._batch = batch
-        self._dtype = flat.module.graph.find_nodes(op="placeholder")[0].meta["val"].dtype
+        self._inputs = list(flat.module.graph.find_nodes(op="placeholder"))
+        self._dtype = self._inputs[0].meta["val"].dtype
         self._largest_map = largest_map
         self._most_units = most_units
         self._num_units = num_units
@@ -172,13 +182,12 @@ class _Builder:
         graph.output([copies[node] for node in wanted])
         graph.eliminate_dead_code()
         module = fx.GraphModule(self._flat.module, graph)
-        x = input_of(self._flat.module.graph)
         return Piece(
             name="forward",
             module=module,
-            inputs=(x.name,),
+            inputs=tuple(node.name for node in self._inputs),
             outputs=tuple(node.name for node in wanted),
-            examples=(x.meta["val"],),
+            examples=tuple(node.meta["val"] for node in self._inputs),
         )
 
     def intervened(self, wanted: list[fx.Node]) -> Piece:
@@ -186,8 +195,7 @@ class _Builder:
         graph = fx.Graph()
         copies: dict[fx.Node, fx.Node] = {}
         graph.graph_copy(self._flat.module.graph, copies)
-        x = input_of(self._flat.module.graph)
-        with graph.inserting_after(copies[x]):
+        with graph.inserting_after(copies[self._inputs[-1]]):
             offset_BT = graph.placeholder("offset_BT")
             gain_BT = graph.placeholder("gain_BT")
         changed = {}
@@ -201,9 +209,9 @@ class _Builder:
         return Piece(
             name="intervened",
             module=fx.GraphModule(self._flat.module, graph),
-            inputs=(x.name, "gain_BT", "offset_BT"),
+            inputs=(*(node.name for node in self._inputs), "gain_BT", "offset_BT"),
             outputs=tuple(node.name for node in wanted),
-            examples=(x.meta["val"], gain, offset),
+            examples=(*(node.meta["val"] for node in self._inputs), gain, offset),
         )
 
     def _changed(

@@ -18,10 +18,15 @@ def choose_cam_site(
 ) -> Site | None:
     """The last convolution, or the last token map behind it that has a gradient; None: no map.
 
+    The last convolution of a dense output computes the scores themselves, and a CAM there is one
+    of its maps. So a CAM of those is taken at the last of the coarsest maps that are not scores.
+
     Behind the last attention of a transformer with a class token, only that token's gradient is
     not zero: a map of the others says nothing. That is found by trying, on noise.
     """
     maps = [site for site in sites if _is_map(site)]
+    if flat.dense is not None:
+        maps = _deepest(maps, int(flat.dense.meta["val"].shape[1])) or maps
     if not maps or maps[-1].layer.kind == "conv":
         return maps[-1] if maps else None
     convolutions = [site for site in maps if site.layer.kind == "conv"]
@@ -32,6 +37,13 @@ def choose_cam_site(
         if found is not None and bool(site.as_maps(found, batch).abs().amax() > 0):
             return site
     return convolutions[-1] if convolutions else None
+
+
+def _deepest(maps: Sequence[Site], num_classes: int) -> list[Site]:
+    """The maps with the fewest places, but those of one place and those with a unit a class."""
+    wide = [m for m in maps if m.layer.num_units != num_classes and m.layer.map_size != (1, 1)]
+    sizes = [m.layer.map_size[0] * m.layer.map_size[1] for m in wide]
+    return [m for m, size in zip(wide, sizes, strict=True) if size == min(sizes)]
 
 
 def _is_map(site: Site) -> bool:
@@ -76,7 +88,11 @@ class _Values(fx.Interpreter):
     def all(self) -> dict[str, Tensor]:
         noise = _noise(self._x.meta["val"]).contiguous(memory_format=torch.channels_last)
         self._kept[self._x.name] = noise
-        self.run(noise)
+        inputs = [noise]
+        for node in self.graph.find_nodes(op="placeholder")[1:]:  # weights of a dense output
+            self._kept[node.name] = _noise(node.meta["val"])
+            inputs.append(self._kept[node.name])
+        self.run(*inputs)
         return self._kept
 
     def run_node(self, n: fx.Node) -> Any:

@@ -73,6 +73,8 @@ class Engine:
         self.layers: tuple[Layer, ...] = tuple(site.layer for site in step.pieces.sites)
         self._index_of = {layer.name: layer.index for layer in self.layers}
         self.num_classes = step.pieces.num_classes
+        self.output_size = step.pieces.output_size
+        """(height, width) of a dense output, which has scores for each pixel; None without one."""
         self.default_cam_layer = step.pieces.cam_site.layer
         self._last_changes: tuple[object, Changes] | None = None
         self._graph_step: GraphStep | None = None
@@ -122,7 +124,12 @@ class Engine:
             SelectionError: A name or number that this network does not have.
         """
         return resolve_selection(
-            selection, self.layers, self.default_cam_layer, self.num_classes, self.labels
+            selection,
+            self.layers,
+            self.default_cam_layer,
+            self.num_classes,
+            self.labels,
+            output_size=self.output_size,
         )
 
     def check_takes_pictures(self) -> None:
@@ -179,6 +186,8 @@ class Engine:
             selection=selection,
             form=self.form,
             untouched_scores_BK=outcome.untouched_scores_BK if route.intervened else None,
+            dense_BKHW=outcome.dense_BKHW,
+            labels_BHW=outcome.labels_BHW,
             crop=crop,
             revision=revision,
             seq=seq,
@@ -259,6 +268,7 @@ class Engine:
             seed=selection.seed,
             rule=selection.rule,
             class_index=selection.class_index,
+            region=selection.region,
         )
         return route, click
 
@@ -289,14 +299,14 @@ class Engine:
         return self._last_changes[1]
 
     def _upload_click(self, click: Click, changes: Changes) -> ClickTensors:
-        packed = pack_click(click, changes.gain_BT.shape[0])
+        packed = pack_click(click, changes.gain_BT.shape[0], self.output_size)
         if self.device.type != "cuda":
             return ClickTensors(*packed, *changes)
         # Pinned: a copy from pageable memory would wait for the device.
-        index_B4, amount_B5 = (
+        index_B4, amount_B5, corners_B4 = (
             each.pin_memory().to(self.device, non_blocking=True) for each in packed
         )
-        return ClickTensors(index_B4, amount_B5, *changes)
+        return ClickTensors(index_B4, amount_B5, corners_B4, *changes)
 
     def _crop(self, image: Image, fit: Fit) -> Crop:
         return self._network.preprocessing.crop_of(image.shape[0], image.shape[1], fit)

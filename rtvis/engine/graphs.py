@@ -31,6 +31,10 @@ class _Captured:
     """Written anew by each replay; clone before handing it on (pytorch#148439)."""
 
 
+def _cloned(value: Tensor | None) -> Tensor | None:
+    return None if value is None else value.clone()
+
+
 class GraphStep:
     """Runs a step by CUDA graphs where they exist, and plainly where not.
 
@@ -65,7 +69,7 @@ class GraphStep:
         self._graphs.move_to_end(route)
         self._fill(x_BCHW, click)
         captured.graph.replay()
-        return Outcome(*(each.clone() for each in captured.outcome))
+        return Outcome._make(_cloned(each) for each in captured.outcome)
 
     def _fill(self, x_BCHW: Tensor, click: ClickTensors) -> tuple[Tensor, ClickTensors]:
         if self._x is None or self._click is None:

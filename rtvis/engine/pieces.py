@@ -68,9 +68,10 @@ class Pieces:
     """All pieces of one network at one batch size."""
 
     forward: Piece
-    """(x) -> scores, every layer's value, and what the backward pieces read."""
+    """(x) -> scores, every layer's value, and what the backward pieces read. With a dense output
+    (x, weights of its pixels) -> that too."""
     intervened: Piece
-    """The same from (x, gain_BT, offset_BT): each unit's value times its gain plus its offset."""
+    """The same from (..., gain_BT, offset_BT): each unit's value times its gain plus its offset."""
     cam: Piece
     """(values ..., class_B) -> plain gradient of the class score at the default CAM layer."""
     segments: tuple[Segment, ...]
@@ -81,6 +82,10 @@ class Pieces:
     """By node: how to get a layer's value; None where it is an output of `forward`."""
     scores: str
     """Name of the forward output that holds the scores."""
+    dense: str | None
+    """Name of the forward output that holds the dense output, if there is one."""
+    output_size: tuple[int, int] | None
+    """(height, width) of the dense output."""
     batch: int
     num_classes: int
     largest_map: int

@@ -112,6 +112,8 @@ class _Tracker(fx.Interpreter):
             return None
         if n.op == "get_attr":
             return _of_constant(getattr(self.module, str(n.target)))
+        if n.op == "placeholder" and n is not self._x:
+            return _nowhere(n.meta["val"])
         if n.op != "call_function" or n not in self._live:
             return super().run_node(n)
         args, kwargs = self.fetch_args_kwargs_from_env(n)

@@ -16,6 +16,8 @@ def resolve_selection(
     default_layer: Layer,
     num_classes: int,
     labels: Sequence[str] | None,
+    *,
+    output_size: tuple[int, int] | None = None,
 ) -> Selection:
     """The selection with every default filled in.
 
@@ -25,10 +27,11 @@ def resolve_selection(
         default_layer: The last one with a map.
         num_classes: K.
         labels: Names of the classes, for messages.
+        output_size: (height, width) of the dense output; None without one.
 
     Raises:
-        SelectionError: A layer, unit, position, seed, rule, fit, class or method that does not
-            exist, with the nearest that does.
+        SelectionError: A layer, unit, position, seed, rule, fit, class, region or method that does
+            not exist, with the nearest that does.
     """
     layer = find_layer(selection.layer, layers, default_layer)
     cam_layer = find_layer(selection.cam_layer, layers, default_layer)
@@ -52,6 +55,7 @@ def resolve_selection(
             f"there is no class {selection.class_index}; classes are 0 to {num_classes - 1}"
             + (f" ('{labels[0]}' to '{labels[-1]}')" if labels else "")
         )
+    _check_region(selection.region, output_size)
     seed = selection.seed or "max"
     _check_choice("seed", seed, get_args(Seed))
     _check_choice("rule", selection.rule, get_args(Rule))
@@ -82,6 +86,24 @@ def _resolve_interventions(
             )
         latest[layer.name, change.unit] = change
     return tuple(latest.values())
+
+
+def _check_region(
+    region: tuple[int, int, int, int] | None, output_size: tuple[int, int] | None
+) -> None:
+    if region is None:
+        return
+    if output_size is None:
+        raise SelectionError(
+            f"region {region}: this network has one score for each class, not one for each pixel"
+        )
+    top, left, height, width = region
+    inside = top >= 0 and left >= 0 and height >= 1 and width >= 1
+    if not (inside and top + height <= output_size[0] and left + width <= output_size[1]):
+        raise SelectionError(
+            f"region {region}, that is top, left, height and width, does not lie inside the "
+            f"{output_size[0]}x{output_size[1]} output"
+        )
 
 
 def _check_unit(layer: Layer, unit: int) -> None:

@@ -13,6 +13,7 @@ from torch import Tensor, fx
 
 from rtvis.data import Health, Rule, Seed
 from rtvis.engine.backward import RULE_THRESHOLDS, plain_pass
+from rtvis.engine.dense import REGION, corners, region_dtype, region_weights
 from rtvis.engine.layers import Site
 from rtvis.engine.pieces import Piece, Pieces, Runner, Segment
 from rtvis.registry import CamMethod
@@ -47,6 +48,8 @@ class Click:
     seed: Seed
     rule: Rule
     class_index: int | None
+    region: tuple[int, int, int, int] | None
+    """(top, left, height, width) in pixels of a dense output; None is all of it."""
 
 
 class ClickTensors(NamedTuple):
@@ -56,14 +59,24 @@ class ClickTensors(NamedTuple):
     """int64: unit, row, column (-1 for the maximum), class (-1 for the top-scoring one)."""
     amount_B5: Tensor
     """float32: seed coefficients of neuron, map and activation, then tx and tg of the rule."""
+    corners_B4: Tensor
+    """int64: top, left, bottom, right of the region of a dense output; zeros without one."""
     gain_BT: Tensor
     """What interventions multiply each unit of each layer by, at its node."""
     offset_BT: Tensor
     """What they add then."""
 
 
-def pack_click(click: Click, batch: int) -> tuple[Tensor, Tensor]:
-    """`index_B4` and `amount_B5` of a click, in host memory."""
+def pack_click(
+    click: Click, batch: int, output_size: tuple[int, int] | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`index_B4`, `amount_B5` and `corners_B4` of a click, in host memory.
+
+    Args:
+        click: What to pack.
+        batch: B.
+        output_size: (height, width) of the dense output; None without one.
+    """
     row, column = click.position if click.position is not None else (-1, -1)
     class_index = -1 if click.class_index is None else click.class_index
     seed: Seed = "max" if click.position is not None else click.seed
@@ -71,6 +84,7 @@ def pack_click(click: Click, batch: int) -> tuple[Tensor, Tensor]:
     return (
         torch.tensor([[click.unit, row, column, class_index]] * batch),
         torch.tensor([amounts] * batch),
+        torch.tensor([corners(click.region, output_size or (0, 0))] * batch),
     )
 
 
@@ -87,6 +101,8 @@ class Outcome(NamedTuple):
     health_B: Tensor
     untouched_scores_BK: Tensor
     """Without the interventions; `scores_BK` itself where there are none."""
+    dense_BKHW: Tensor | None
+    labels_BHW: Tensor | None
 
 
 class Step:
@@ -138,6 +154,9 @@ class Step:
             "gain_BT": click.gain_BT,
             "offset_BT": click.offset_BT,
         }
+        if pieces.output_size is not None:
+            kind = region_dtype(x_BCHW.dtype)
+            values[REGION] = region_weights(click.corners_B4, pieces.output_size, kind)
         values.update(self._run_piece(pieces.forward, values))
         untouched_scores_BK = scores_BK = values[pieces.scores].float()
         if route.intervened:
@@ -160,6 +179,7 @@ class Step:
         position_B2, value_B = _position_and_value(map_BHW, row_B, column_B)
         seed_BS = self._seed(site, map_BHW, unit_B, position_B2, click.amount_B5)
         backprop_BCHW = self._backward(values, site, unit_B, seed_BS, click.amount_B5)
+        dense_BKHW = None if pieces.dense is None else values[pieces.dense]
         return Outcome(
             scores_BK=scores_BK,
             maps_BCHW=maps_BCHW,
@@ -170,7 +190,16 @@ class Step:
             value_B=value_B,
             health_B=_health(maps_BCHW, map_BHW, backprop_BCHW, cam_BHW),
             untouched_scores_BK=untouched_scores_BK,
+            dense_BKHW=dense_BKHW,
+            labels_BHW=None if dense_BKHW is None else self._labels(dense_BKHW),
         )
+
+    def _labels(self, dense_BKHW: Tensor) -> Tensor | None:
+        """The best class of each pixel; None where there is only one."""
+        if dense_BKHW.shape[1] == 1:
+            return None
+        with cpu_threads(self._num_threads):
+            return dense_BKHW.argmax(dim=1)
 
     def _maps(self, site: Site, values: dict[str, Tensor], *, intervened: bool) -> Tensor:
         """The layer's own output, before any batch norm folded into it."""

@@ -17,6 +17,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from rtvis.engine import fold
+from rtvis.engine.dense import dense_node, is_dense, pool_over_region
 from rtvis.errors import NetworkError
 
 aten = torch.ops.aten
@@ -58,25 +59,30 @@ class FlatModel:
 
     module: fx.GraphModule
     """One placeholder `x`, constants as attributes, one output: scores [B, K]. Every node that
-    depends on `x` has its fake value in `meta["val"]`."""
+    depends on `x` has its fake value in `meta["val"]`. With a dense output a second placeholder
+    holds the weights of its pixels (`rtvis.engine.dense`)."""
     weight_names: dict[str, str]
     """Constant's attribute name -> name of the model's parameter that it was made from."""
     affines: dict[str, tuple[Tensor, Tensor]]
     """Convolution node's name -> (scale_C, shift_C) of the batch norm folded into it: the node
     computes `scale * convolution + shift`."""
+    dense: fx.Node | None
+    """The dense output [B, K, H, W] whose weighted sum the scores are; None where they are the
+    network's own."""
 
 
 def flatten(model: nn.Module, example_BCHW: Tensor, *, name: str = "the model") -> FlatModel:
     """The flat graph of `model` for inputs like `example_BCHW` (shape, dtype; values unused).
 
     Args:
-        model: In eval mode, on any device; not changed. Returns one tensor [B, K].
+        model: In eval mode, on any device; not changed. Returns one tensor, [B, K] or
+            [B, K, H, W].
         example_BCHW: Its dtype is the dtype of the graph.
         name: What to call the model in errors.
 
     Raises:
         NetworkError: The model's control flow depends on the values in its tensors, it returns
-            something other than one [B, K] tensor, or it fails on inputs of this shape.
+            something other than one such tensor, or it fails on inputs of this shape.
     """
     # Tensors that several modules share once: functional_call ties them.
     named = (*model.named_parameters(), *model.named_buffers())
@@ -87,7 +93,7 @@ def flatten(model: nn.Module, example_BCHW: Tensor, *, name: str = "the model") 
     if model.training:
         raise NetworkError(f"{name} is in training mode; call .eval() first")
     graph_module = _trace(model, tensors, example, name)
-    _check_output(graph_module, example, name)
+    output = _check_output(graph_module, example, name)
     graph = graph_module.graph
     graph.set_codegen(fx.graph.CodeGen())  # plain positional arguments, no pytrees
     names = list(tensors)
@@ -96,9 +102,12 @@ def flatten(model: nn.Module, example_BCHW: Tensor, *, name: str = "the model") 
     parameter_of = dict(zip(placeholders[:-1], names, strict=True))
     x = placeholders[-1]
     _remove_mutations(graph)
+    inputs = [x]
+    if output.meta["val"].ndim == 4:
+        inputs.append(pool_over_region(graph, x, output))
     _canonicalise(graph)
     affines = fold.fold_batch_norms(graph_module, parameter_of, masters, dtype)
-    weight_names = fold.fold_constants(graph_module, [x], parameter_of, tensors)
+    weight_names = fold.fold_constants(graph_module, inputs, parameter_of, tensors)
     x.name = "x"
     graph.eliminate_dead_code()
     _name_switches(graph)
@@ -107,7 +116,12 @@ def flatten(model: nn.Module, example_BCHW: Tensor, *, name: str = "the model") 
     graph_module.recompile()
     live = {node.name for node in graph.nodes}
     affines = {node: affine for node, affine in affines.items() if node in live}
-    return FlatModel(module=graph_module, weight_names=weight_names, affines=affines)
+    return FlatModel(
+        module=graph_module,
+        weight_names=weight_names,
+        affines=affines,
+        dense=dense_node(graph),
+    )
 
 
 def _cast(value: Tensor, dtype: torch.dtype) -> Tensor:
@@ -146,7 +160,8 @@ def _private_copy(model: nn.Module) -> nn.Module:
         return model
 
 
-def _check_output(graph_module: fx.GraphModule, example: Tensor, name: str) -> None:
+def _check_output(graph_module: fx.GraphModule, example: Tensor, name: str) -> fx.Node:
+    """The node of the one tensor that the model returns."""
     output = next(node for node in graph_module.graph.nodes if node.op == "output")
     value: Any = output.args[0]
     if isinstance(value, list | tuple) and len(value) == 1:
@@ -158,8 +173,12 @@ def _check_output(graph_module: fx.GraphModule, example: Tensor, name: str) -> N
             "module that returns the scores"
         )
     shape = tuple(value.meta["val"].shape)
-    if len(shape) != 2 or shape[0] != example.shape[0]:
-        raise NetworkError(f"{name} returns a tensor of shape {shape}, not [batch, classes]")
+    if not (len(shape) == 2 or is_dense(value.meta["val"])) or shape[0] != example.shape[0]:
+        raise NetworkError(
+            f"{name} returns a tensor of shape {shape}, not [batch, classes] or "
+            "[batch, classes, height, width]"
+        )
+    return value
 
 
 def _remove_mutations(graph: fx.Graph) -> None:
