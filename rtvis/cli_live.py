@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
@@ -15,7 +16,9 @@ if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
 
     from rtvis.data import Selection
     from rtvis.engine.engine import Engine
+    from rtvis.plain import Plain
     from rtvis.runtime.pipeline import Pipeline, Progress, Summary
+    from rtvis.session import View
     from rtvis.sinks.base import Sink
 
 
@@ -55,11 +58,14 @@ def opened_engine(config: Config, console: "Console", *, compiling: bool) -> "It
 def run_live(config: Config, console: "Console") -> int:
     """Watch until somebody or something ends it; returns the exit code."""
     from rtvis.runtime.keymap import with_keys
+    from rtvis.session import View
     from rtvis.sinks.window import why_no_window
     from rtvis.sources import open_source
+    from rtvis.state import restored, resume_of
 
     bindings = with_keys(config.sections.keys)
-
+    resume = resume_of(config.sections)
+    view = restored(View(canvas_size=config.output.canvas), config.sections)
     # The bundled clip is over in 20 s, too soon to look around; a film of it shall end, though.
     in_window = config.output.view == "window" and not why_no_window()
     loop = config.input.loop or (config.input.stream == "demo" and in_window)
@@ -76,43 +82,78 @@ def run_live(config: Config, console: "Console") -> int:
     ):
         from rtvis.render.compositor import Compositor
         from rtvis.runtime.pipeline import Pipeline
-        from rtvis.session import Session, View
+        from rtvis.session import Session
 
         engine.check_takes_pictures()
-        selection = _selection(config, engine)
-        window, film = _outputs(config, console, source.name)
+        view = _with_selection(view, config, engine)
+        window, film = _outputs(config, console, source.name, view.canvas_size)
+        compositor = Compositor(engine.device)
+        if resume.colour_range is not None and view.selection.layer is not None:
+            compositor.resume(resume.colour_range, layer=view.selection.layer)
+        if window is None:  # nobody could go on
+            view = replace(view, paused=False)
         with contextlib.ExitStack() as stack:
             if window is not None:
                 stack.enter_context(window)
-            view = View(selection=selection, canvas_size=config.output.canvas)
             pipeline = stack.enter_context(
                 Pipeline(
                     engine=engine,
                     source=source,
-                    compositor=Compositor(engine.device),
+                    compositor=compositor,
                     session=Session(view),
                     window=window,
                     num_frames=config.input.frames,
                     loops=loop,
                     bindings=bindings,
+                    setup=_setup(config),
                 )
             )
             if film is not None:
                 pipeline.record(film, pace=config.input.pace)
             summary = _watched(pipeline, console, showing=window is None)
+            if config.output.save is not None:
+                print(pipeline.save_now(Path(config.output.save)))
     return _conclude(summary, console, film=film)
 
 
-def _selection(config: Config, engine: "Engine") -> "Selection":
-    """The selection to start with, checked.
+def _setup(config: Config) -> "dict[str, Plain]":
+    """Source and network as keys of a state, the source without credentials."""
+    from rtvis.sources.uri import public_name, scheme_of
+    from rtvis.state import setup_of
+
+    setup, stream = setup_of(config), config.input.stream
+    return setup | {"stream": public_name(stream)} if scheme_of(stream) else setup
+
+
+def _with_selection(view: "View", config: Config, engine: "Engine") -> "View":
+    """The view with the selection of flags and files, checked.
 
     Raises:
-        SelectionError: The network does not have what the flags name.
+        SelectionError: The network does not have what they name; says which file, if one does.
     """
+    from rtvis.data import Selection
+    from rtvis.state import restored
+
+    sections = config.sections
+    view = restored(replace(view, selection=_selection(config, engine)), sections)
+    try:
+        engine.resolve(view.selection)
+    except SelectionError as fault:
+        try:
+            engine.resolve(restored(replace(view, selection=Selection()), sections).selection)
+        except SelectionError:
+            _, where = next(iter(sections.selection.values()))
+            raise SelectionError(f"{where.rpartition('.')[0]}: {fault}") from fault
+        raise
+    return view
+
+
+def _selection(config: Config, engine: "Engine") -> "Selection":
+    """The selection that the flags name."""
     from rtvis.data import Selection
 
     wanted = config.selection
-    selection = Selection(
+    return Selection(
         layer=wanted.layer,
         unit=wanted.unit,
         position=wanted.position,
@@ -123,8 +164,6 @@ def _selection(config: Config, engine: "Engine") -> "Selection":
         cam_layer=wanted.cam_layer,
         fit=wanted.fit,
     )
-    engine.resolve(selection)
-    return selection
 
 
 def class_index(wanted: str | None, labels: Sequence[str] | None) -> int | None:
@@ -148,7 +187,7 @@ def class_index(wanted: str | None, labels: Sequence[str] | None) -> int | None:
 
 
 def _outputs(
-    config: Config, console: "Console", source_name: str
+    config: Config, console: "Console", source_name: str, canvas_size: tuple[int, int]
 ) -> "tuple[Sink | None, Path | None]":
     """A window, a film, both or neither; a film in place of a window that cannot be had."""
     film = Path(config.output.record) if config.output.record is not None else None
@@ -158,7 +197,7 @@ def _outputs(
 
     try:
         title = f"rtvis · {config.network.network} · {source_name}"
-        return WindowSink(title=title, size=config.output.canvas), film
+        return WindowSink(title=title, size=canvas_size), film
     except SinkError as fault:
         _say(console, str(fault))
     if film is None:

@@ -338,6 +338,12 @@ class OutputConfig:
         parse=text,
         expects="a film's name",
     )
+    save: str | None = option(
+        "at the end, save all that is shown in a new folder in this one, as x does",
+        metavar="FOLDER",
+        parse=text,
+        expects="a folder",
+    )
     canvas: tuple[int, int] = option(
         "size of the picture that is composed, HEIGHTxWIDTH; default: 800x1280",
         default=(800, 1280),

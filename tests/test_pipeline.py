@@ -577,7 +577,7 @@ def test_without_a_window_latency_is_from_capture_to_finished_picture(tmp_path: 
 # Saving and recording
 
 
-def test_x_saves_panes_numbers_and_selection(tmp_path: Path) -> None:
+def test_x_saves_panes_numbers_and_state(tmp_path: Path) -> None:
     run = Run(tmp_path, FakeSource(loose=1))
 
     def script() -> None:
@@ -589,16 +589,16 @@ def test_x_saves_panes_numbers_and_selection(tmp_path: Path) -> None:
     run.go(script)
     (folder,) = list(tmp_path.iterdir())
     names = {path.name for path in folder.iterdir()}
-    assert {"canvas.png", "frame.png", "grid.png", "raw.npz", "selection.yaml"} <= names
+    assert {"canvas.png", "frame.png", "grid.png", "raw.npz", "state.yaml"} <= names
     assert cv2.imread(str(folder / "canvas.png")).shape == (*CANVAS, 3)
     assert cv2.imread(str(folder / "frame.png")).shape == (6, 6, 3)
     with np.load(folder / "raw.npz") as raw:
         assert raw["maps_BCHW"].shape == (1, 20, 4, 4)
         assert raw["scores_BK"].tolist() == [list(map(float, range(10)))]
-    facts = yaml.safe_load((folder / "selection.yaml").read_text())
-    assert facts["network"] == "fake"
-    assert facts["selection"]["layer"] == "middle"
-    assert facts["selection"]["unit"] == 5
+    state = yaml.safe_load((folder / "state.yaml").read_text())
+    assert state["about"]["network"] == "fake"
+    assert state["selection"]["layer"] == "middle"
+    assert state["selection"]["unit"] == 5
 
 
 @contextmanager

@@ -88,6 +88,10 @@ class Compositor:
         if readout is not None:
             self.readout = readout
 
+    def resume(self, colour_range: tuple[float, float], *, layer: str) -> None:
+        """Draw a layer's maps in the range of an earlier run once, and follow it from there."""
+        self._range.resume(colour_range, key=layer)
+
     def _measure(self, scene: Scene) -> tuple[Tensor, Tensor] | None:
         """Follow the layer's range and pack the numbers for the text."""
         self._packed_N, self._subject = None, None

@@ -38,6 +38,16 @@ class ColourRange:
         self._key: object = None
         self._low = torch.zeros((), device=device)
         self._high = torch.ones((), device=device)
+        self._resumed: tuple[object, tuple[float, float]] | None = None
+
+    def resume(self, drawn: tuple[float, float], *, key: object) -> None:
+        """Draw with this range once more if `key` comes next and is smoothed, and go on from it.
+
+        Args:
+            drawn: What an `update` returned, in an earlier run.
+            key: Of the layer that it was for.
+        """
+        self._resumed = key, drawn
 
     def update(
         self, low: Tensor, high: Tensor, *, key: object, smoothed: bool
@@ -54,6 +64,12 @@ class ColourRange:
             (range_low, range_high), float32 scalars: (0, high) for values that are not negative,
             else (-m, m) with m the largest magnitude.
         """
+        resumed, self._resumed = self._resumed, None
+        if resumed is not None and resumed[0] == key and smoothed:
+            self._key = key
+            drawn_low, drawn_high = (torch.full((), x, device=self._device) for x in resumed[1])
+            self._low, self._high = drawn_low, drawn_high
+            return drawn_low, drawn_high
         fresh = key != self._key or not smoothed
         if key != self._key:
             self._low, self._high = low.new_zeros(()).float(), high.new_ones(()).float()

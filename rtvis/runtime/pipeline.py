@@ -3,19 +3,23 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Literal, Self, TypeAlias, assert_never
 
 from rtvis.data import ClosedEvent, Event, Frame, Rates, ShownEvent
+from rtvis.errors import SinkError
+from rtvis.plain import Plain
 from rtvis.registry import CAM_METHODS
 from rtvis.render.layout import Layout, layout
 from rtvis.runtime.bindings import BINDINGS, Effect, KeyBinding, help_lines, key_of
+from rtvis.runtime.composed import Composed
 from rtvis.runtime.controller import Controller
 from rtvis.runtime.recording import Recordings
-from rtvis.runtime.save import Saver
-from rtvis.runtime.turn import Composed, CompositorLike, EngineLike, Turn
+from rtvis.runtime.save import Saver, Snapshot, take_snapshot, write_snapshot
+from rtvis.runtime.turn import CompositorLike, EngineLike, Turn
 from rtvis.session import Session, View
 from rtvis.sinks.base import Sink
 from rtvis.slot import LatestSlot
@@ -81,6 +85,7 @@ class Pipeline:
         loops: bool = False,
         folder: Path | None = None,
         bindings: tuple[KeyBinding, ...] = BINDINGS,
+        setup: Mapping[str, Plain] | None = None,
     ) -> None:
         """Put the parts together; nothing starts before `run`.
 
@@ -95,6 +100,8 @@ class Pipeline:
             loops: The source begins again after its end: nobody knows how many frames will come.
             folder: Where films and saves that the user asks for go; default: the present one.
             bindings: Of keys and buttons.
+            setup: Source and network as keys of a state (`rtvis.state.setup_of`), for what is
+                saved.
         """
         self.session = session if session is not None else Session()
         self._engine = engine
@@ -105,6 +112,7 @@ class Pipeline:
         folder = folder if folder is not None else Path()
         self.recordings = Recordings(folder, self._say, key=key_of("record", bindings))
         self._saver = Saver(folder, self._say)
+        self._setup = dict(setup) if setup is not None else {}
         self._frames: LatestSlot[Frame] = LatestSlot()
         self._pictures: LatestSlot[Composed] = LatestSlot()
         self._stop = threading.Event()
@@ -186,6 +194,25 @@ class Pipeline:
             raise self._fault
         return self._summary()
 
+    def save_now(self, parent: Path) -> Path:
+        """Save what is shown in a new folder in `parent`; after `run`, or from its thread.
+
+        Returns:
+            The folder.
+
+        Raises:
+            SinkError: There is nothing to save yet, or it cannot be written.
+        """
+        snapshot = self._snapshot()
+        if snapshot is None:
+            raise SinkError(f"{parent}: nothing to save, as no frame was computed")
+        try:
+            return write_snapshot(snapshot, parent, now=datetime.now().astimezone())
+        except OSError as error:
+            raise SinkError(
+                f"{parent}: cannot be saved to ({error.strerror}); name a folder that is yours"
+            ) from None
+
     def close(self) -> None:
         """Finish films and saves. Safe to call twice."""
         self._stop.set()
@@ -264,9 +291,7 @@ class Pipeline:
         self._deliver(composed)
         if self._save_wanted.is_set():
             self._save_wanted.clear()
-            snapshot = self._turn.snapshot()
-            if snapshot is not None:
-                self._saver.save(snapshot)
+            self._save()
         if self._num_frames is not None and self._turn.num_processed >= self._num_frames:
             self._deliver(self._turn.flush())
             self._end("frames")
@@ -274,6 +299,22 @@ class Pipeline:
             status = self._source.status()
             failed = status.state == "failed"
             self._end("failed" if failed else "ended", status.message if failed else "")
+
+    def _save(self) -> None:
+        snapshot = self._snapshot()
+        if snapshot is not None:
+            self._saver.save(snapshot)
+
+    def _snapshot(self) -> Snapshot | None:
+        composed = self._turn.composed
+        about: dict[str, Plain] = {
+            "network": self._engine.network,
+            "weights": self._engine.weights_note or "pretrained",
+            "source": self._source.name,
+        }
+        if composed is None:
+            return None
+        return take_snapshot(composed, setup=self._setup, about=about)
 
     def _deliver(self, composed: Composed | None) -> None:
         if composed is None:

@@ -1,21 +1,27 @@
-"""Save everything that is on screen: the panes as pictures, the numbers behind them, the choice."""
+"""Save everything that is on screen: the panes as pictures, the numbers behind them, the state."""
 
 import datetime
 import shutil
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import cv2
 import numpy as np
-import yaml
+from torch import Tensor
 
-from rtvis.data import ImageU8, Picture, Result
+from rtvis._version import __version__
+from rtvis.data import ImageU8, Result, Selection
+from rtvis.plain import Plain
+from rtvis.runtime.composed import Composed
+from rtvis.state import FRAME_FILE, Resume, state_document, state_text
 
 Say = Callable[[str, bool], None]
 """Takes a notice, and whether it is a warning."""
+
+STATE_FILE: Final = "state.yaml"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -29,40 +35,93 @@ class Snapshot:
     panes: Mapping[str, tuple[int, int, int, int]]
     """Name -> (top, left, height, width) on the canvas."""
     raw: Mapping[str, np.ndarray[Any, Any]]
-    facts: Mapping[str, object]
+    state: Mapping[str, Plain]
 
 
 def take_snapshot(
-    picture: Picture,
-    frame_HW3: ImageU8,
-    result: Result,
-    panes: Mapping[str, tuple[int, int, int, int]],
-    facts: Mapping[str, object],
-) -> Snapshot:
-    """Copy what is on the device to the host."""
-    raw = {
-        "scores_BK": result.scores_BK,
-        "maps_BCHW": result.maps_BCHW,
-        "cam_BHW": result.cam_BHW,
-        "backprop_B3HW": result.backprop_B3HW,
-        "class_index_B": result.class_index_B,
-        "position_B2": result.position_B2,
-        "value_B": result.value_B,
-    }
-    selection = asdict(result.selection)
-    if result.selection.position is not None:
-        selection["position"] = list(result.selection.position)
+    composed: Composed, *, setup: Mapping[str, Plain], about: Mapping[str, Plain]
+) -> Snapshot | None:
+    """Copy what a picture was made of to the host; None before the first result.
+
+    Args:
+        composed: The picture.
+        setup: Source and network as keys of a state.
+        about: What else people want to know.
+    """
+    frame, result = composed.frame, composed.result
+    if frame is None or result is None:
+        return None
     return Snapshot(
-        canvas_HW3=picture.canvas_HW3,
-        frame_HW3=frame_HW3,
-        panes=panes,
-        # bfloat16 has no numpy dtype, and float32 holds float16 as it is.
-        raw={
-            name: (value.float() if value.is_floating_point() else value).cpu().numpy()
-            for name, value in raw.items()
+        canvas_HW3=composed.picture.canvas_HW3,
+        frame_HW3=frame.image_HW3,
+        panes={
+            name: (rect.top, rect.left, rect.height, rect.width)
+            for name, rect in composed.drawn.layout.panes.items()
         },
-        facts={**facts, "selection": selection, "form": result.form, "frame": result.seq},
+        raw={**numbers_of(result), **numbers_of(composed.readout, "shown.")},
+        state=state_of(
+            composed, setup=setup, about={**about, "form": result.form, "frame": result.seq}
+        ),
     )
+
+
+def state_of(
+    composed: Composed, *, setup: Mapping[str, Plain], about: Mapping[str, Plain]
+) -> dict[str, Plain]:
+    """The state that shows a picture again."""
+    view, frame = composed.view, composed.frame
+    view = replace(view, selection=_filled_in(view.selection, composed.result))
+    if frame is not None and frame.path is not None and frame.pts_seconds is not None:
+        view = replace(view, paused=True)  # a film that went on would show another picture
+    return state_document(
+        setup,
+        frame=frame,
+        view=view,
+        resume=resume_of(composed),
+        about={"rtvis": __version__, **about},
+    )
+
+
+def _filled_in(selection: Selection, result: Result | None) -> Selection:
+    """The user's selection, its defaults named where they were computed."""
+    if result is None or selection.layer not in {None, result.selection.layer}:
+        return selection
+    computed = result.selection
+    open_fields = [one.name for one in fields(Selection) if getattr(selection, one.name) is None]
+    return replace(selection, **{name: getattr(computed, name) for name in open_fields})
+
+
+def resume_of(composed: Composed) -> Resume:
+    """What the next picture depends on beside frame and view."""
+    readout = composed.readout
+    if readout.seq < 0 or not composed.view.range_smoothed:
+        return Resume()
+    return Resume(colour_range=(readout.range_low, readout.range_high))
+
+
+def numbers_of(value: object, prefix: str = "") -> dict[str, np.ndarray[Any, Any]]:
+    """Every number of a dataclass by the name of its field, of parts as "part.field"."""
+    assert is_dataclass(value), f"{value} is no dataclass"
+    arrays: dict[str, np.ndarray[Any, Any]] = {}
+    for one in fields(value):
+        arrays |= _arrays(f"{prefix}{one.name}", getattr(value, one.name))
+    return arrays
+
+
+def _arrays(name: str, value: object) -> dict[str, np.ndarray[Any, Any]]:
+    if isinstance(value, Tensor):
+        # bfloat16 has no numpy dtype, and float32 holds float16 as it is.
+        host = (value.float() if value.is_floating_point() else value).cpu()
+        return {name: host.numpy()}
+    if isinstance(value, np.ndarray):
+        return {name: value}
+    if isinstance(value, Mapping):
+        parts = [_arrays(f"{name}.{key}", each) for key, each in value.items()]
+        return {key: array for part in parts for key, array in part.items()}
+    if is_dataclass(value) and not isinstance(value, Selection):  # that stands in the state
+        return numbers_of(value, f"{name}.")
+    array = np.asarray(value) if isinstance(value, bool | int | float | tuple) else None
+    return {name: array} if array is not None and array.dtype.kind in "biuf" else {}
 
 
 def write_snapshot(snapshot: Snapshot, parent: Path, *, now: datetime.datetime) -> Path:
@@ -83,15 +142,15 @@ def write_snapshot(snapshot: Snapshot, parent: Path, *, now: datetime.datetime) 
     part.mkdir(parents=True)
     try:
         _write_png(part / "canvas.png", snapshot.canvas_HW3)
-        _write_png(part / "frame.png", snapshot.frame_HW3[..., ::-1])
+        _write_png(part / FRAME_FILE, snapshot.frame_HW3[..., ::-1])
         for name, (top, left, height, width) in snapshot.panes.items():
             pane_HW3 = snapshot.canvas_HW3[top : top + height, left : left + width]
             if pane_HW3.size:
                 _write_png(part / f"{name}.png", pane_HW3)
         arrays: dict[str, Any] = dict(snapshot.raw)
         np.savez(part / "raw.npz", **arrays)
-        text = yaml.safe_dump(dict(snapshot.facts), sort_keys=False, allow_unicode=True)
-        (part / "selection.yaml").write_text(text, encoding="utf-8")
+        text = state_text(snapshot.state, name=f"{folder.name}/{STATE_FILE}")
+        (part / STATE_FILE).write_text(text, encoding="utf-8")
         part.rename(folder)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)

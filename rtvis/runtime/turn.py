@@ -13,9 +13,9 @@ from rtvis.errors import RtvisError
 from rtvis.render.layout import Layout
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Binding, Scene
+from rtvis.runtime.composed import Composed
 from rtvis.runtime.controller import Drawn
 from rtvis.runtime.faults import Faults
-from rtvis.runtime.save import Snapshot, take_snapshot
 from rtvis.session import Session, View
 from rtvis.slot import LatestSlot
 from rtvis.sources.base import Source
@@ -78,22 +78,15 @@ class CompositorLike(Protocol):
     def receive(self, readout: Readout | None) -> None: ...
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Composed:
-    """A finished picture, and what lies where on it."""
-
-    picture: Picture
-    drawn: Drawn
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Submitted:
     """A picture whose download has begun."""
 
     travelling: Travelling
     layout: Layout
-    frame_seq: int
-    captured_ns: int
+    view: View
+    frame: Frame | None
+    result: Result | None
 
 
 class Turn:
@@ -196,24 +189,6 @@ class Turn:
             return self._draw(view, revision)
         return None
 
-    def snapshot(self) -> Snapshot | None:
-        """What is on screen now with the numbers behind it; None before the first result."""
-        composed, frame, result = self.composed, self._frame, self._result
-        if composed is None or frame is None or result is None:
-            return None
-        panes = {
-            name: (rect.top, rect.left, rect.height, rect.width)
-            for name, rect in composed.drawn.layout.panes.items()
-        }
-        facts = {
-            "network": self._engine.network,
-            "weights": self._engine.weights_note or "pretrained",
-            "source": self._source.name,
-            "picture": frame.name,
-            "position_in_film_s": frame.pts_seconds,
-        }
-        return take_snapshot(composed.picture, frame.image_HW3, result, panes, facts)
-
     def rates(self, *, shown_fps: float, latency_ms: float) -> Rates:
         """The figures for the status line."""
         return Rates(
@@ -275,7 +250,6 @@ class Turn:
             self._processed.tick()
 
     def _draw(self, view: View, revision: int) -> _Submitted | None:
-        frame = self._frame
         scene = Scene(
             view=view,
             layers=self._engine.layers,
@@ -311,8 +285,9 @@ class Turn:
         return _Submitted(
             travelling=travelling,
             layout=layout,
-            frame_seq=frame.seq if frame is not None else -1,
-            captured_ns=frame.captured_ns if frame is not None else 0,
+            view=view,
+            frame=self._frame,
+            result=self._result,
         )
 
     def _receive(self, submitted: _Submitted) -> Composed | None:
@@ -323,15 +298,23 @@ class Turn:
         except IN_LOOP as error:
             self.draw_faults.add(error)
             return None
+        frame, readout = submitted.frame, self._compositor.readout
         picture = Picture(
             canvas_HW3=canvas_HW3,
             seq=self._num_pictures,
-            frame_seq=submitted.frame_seq,
-            captured_ns=submitted.captured_ns,
+            frame_seq=frame.seq if frame is not None else -1,
+            captured_ns=frame.captured_ns if frame is not None else 0,
         )
         self._num_pictures += 1
-        top = tuple(class_index for class_index, _ in self._compositor.readout.top)
-        self.composed = Composed(picture=picture, drawn=Drawn(submitted.layout, top))
+        top = tuple(class_index for class_index, _ in readout.top)
+        self.composed = Composed(
+            picture=picture,
+            drawn=Drawn(submitted.layout, top),
+            view=submitted.view,
+            frame=frame,
+            result=submitted.result,
+            readout=readout,
+        )
         return self.composed
 
     def _state(self) -> tuple[object, ...]:

@@ -1,0 +1,24 @@
+"""What leaves a turn: a finished picture, and everything that it was made of."""
+
+from dataclasses import dataclass
+
+from rtvis.data import Frame, Picture, Result
+from rtvis.render.readout import Readout
+from rtvis.runtime.controller import Drawn
+from rtvis.session import View
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Composed:
+    """A finished picture, what lies where on it, and what it shows."""
+
+    picture: Picture
+    drawn: Drawn
+    view: View
+    """As it was drawn."""
+    frame: Frame | None
+    """None before the first one."""
+    result: Result | None
+    """On the device; older than the frame where that could not be computed."""
+    readout: Readout
+    """The numbers of this very picture."""
