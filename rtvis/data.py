@@ -302,13 +302,15 @@ class Rates:
 class Target:
     """What lies under the pointer; only the fields that its kind names are set."""
 
-    kind: Literal["layer", "unit", "position", "class", "rule", "pane", "none"]
+    kind: Literal["layer", "unit", "position", "pair", "class", "rule", "pane", "none"]
     pane: str = ""
     """Name of the pane it lies in."""
     layer: str | None = None
-    """With "layer", "unit" and "position"."""
+    """With "layer", "unit", "position" and "pair"."""
     unit: int | None = None
-    """With "unit" and "position"."""
+    """With "unit", "position" and "pair"."""
+    other_unit: int | None = None
+    """With "pair"."""
     position: tuple[int, int] | None = None
     """(row, column) in the unit's map, with "position"."""
     class_index: int | None = None

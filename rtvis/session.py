@@ -10,7 +10,7 @@ from rtvis.data import Selection, Target
 BackpropDisplay: TypeAlias = Literal["raw", "gray", "norm", "normblur", "positive"]
 """How a signed gradient becomes a picture: DVT-54 to DVT-57, and RT-25's relu(g) / max."""
 
-PageName: TypeAlias = Literal["unit"]
+PageName: TypeAlias = Literal["unit", "histogram", "correlation"]
 """What the details pane shows; each is a module of `rtvis.render.pages`."""
 
 
@@ -33,6 +33,8 @@ class View:
     """What fills the large pane (DVT-33)."""
     page: PageName = "unit"
     """What the details pane shows."""
+    log_counts: bool = False
+    """Histograms show the logarithm of their counts."""
     coloured: bool = True
     """Maps in perceptual colours, or in grey."""
     cam_shown: bool = True

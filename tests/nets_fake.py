@@ -64,6 +64,10 @@ class FakeEngine:
     def resolve(self, selection: Selection) -> Selection:
         return resolve_selection(selection, self.layers, self.layers[2], 10, None)
 
+    def weights(self, layer: str) -> Tensor | None:
+        del layer
+        return None
+
     def run(
         self,
         image: Tensor,

@@ -406,8 +406,9 @@ def test_a_click_means_what_was_on_screen_although_the_selection_has_moved_on() 
 
 
 def test_each_button_does_what_its_key_does() -> None:
+    shown_on = {"counts": "histogram"}
     for name, binding in by_button().items():
-        clicked, pressed = Desk(), Desk()
+        clicked, pressed = (Desk(page=shown_on.get(name, "unit")) for _ in range(2))
         button = clicked.draw().button(name)
         assert button is not None, name
         view = clicked.click(button.rect)

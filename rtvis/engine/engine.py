@@ -76,6 +76,7 @@ class Engine:
         self.output_size = step.pieces.output_size
         """(height, width) of a dense output, which has scores for each pixel; None without one."""
         self.default_cam_layer = step.pieces.cam_site.layer
+        self._parameters: dict[str, Tensor] | None = None
         self._last_changes: tuple[object, Changes] | None = None
         self._graph_step: GraphStep | None = None
         self._compiler: Compiler | None = None
@@ -139,6 +140,22 @@ class Engine:
             RtvisError: It has other channels, and nobody said what to put there.
         """
         check_takes_pictures(self._network.preprocessing, name=self.network)
+
+    def weights(self, layer: str) -> Tensor | None:
+        """The layer's weights as they are in the model, before anything is folded into them.
+
+        Returns:
+            Of any shape and dtype, in the model's own memory: not to be written to. None for a
+            layer that computes its weights or is not known.
+        """
+        index = self._index_of.get(layer)
+        if index is None:
+            return None
+        if self._parameters is None:
+            model = self._network.model
+            named = (*model.named_parameters(), *model.named_buffers())
+            self._parameters = {name: value.detach() for name, value in named}
+        return self._parameters.get(self._steps[self.batch_size].pieces.sites[index].parameter)
 
     def preprocess(self, image: Image, *, fit: Fit = "crop") -> Tensor:
         """The network's input, float32 [1, C, H, W] on the device, for one picture (see `run`)."""

@@ -25,6 +25,8 @@ class Site:
     """Its value is the layer's output, times `scale_C` plus `shift_C` where those are set."""
     first: int
     """Where its units begin when those of all layers are laid end to end."""
+    parameter: str = ""
+    """The model's parameter that holds the layer's weights, as in `model.named_parameters()`."""
     rows: tuple[int, ...] | None = None
     """The tokens that are its places, row by row; None: all of them, in their order."""
     is_rest: bool = False
@@ -100,11 +102,11 @@ def find_layers(flat: FlatModel, batch: int) -> tuple[Site, ...]:
     x = input_of(graph)
     fields = _receptive_fields(graph, x)
     named = _named_nodes(flat)
-    dense = [node for node, (_, kind) in named.items() if kind == "dense"]
+    dense = [node for node, (_, kind, _) in named.items() if kind == "dense"]
     grids = find_grids(flat.module, dense, batch)
     sites: list[Site] = []
     first = 0
-    for node, (name, kind) in named.items():
+    for node, (name, kind, parameter) in named.items():
         shape = node.meta["val"].shape
         map_size = (shape[2], shape[3]) if kind == "conv" else (1, shape[0] // batch)
         grid = grids.get(node)
@@ -123,6 +125,7 @@ def find_layers(flat: FlatModel, batch: int) -> tuple[Site, ...]:
             layer=layer,
             node=node,
             first=first,
+            parameter=parameter,
             rows=grid.rows if grid else None,
             scale_C=scale_C,
             shift_C=shift_C,
@@ -134,9 +137,9 @@ def find_layers(flat: FlatModel, batch: int) -> tuple[Site, ...]:
     return tuple(sites)
 
 
-def _named_nodes(flat: FlatModel) -> dict[fx.Node, tuple[str, LayerKind]]:
-    """Name and kind of each node that is a layer."""
-    named: dict[fx.Node, tuple[str, LayerKind]] = {}
+def _named_nodes(flat: FlatModel) -> dict[fx.Node, tuple[str, LayerKind, str]]:
+    """Name, kind and weights' name of each node that is a layer."""
+    named: dict[fx.Node, tuple[str, LayerKind, str]] = {}
     uses: dict[str, int] = {}
     for node in flat.module.graph.nodes:
         found = _layer_kind_and_weight(node)
@@ -145,7 +148,8 @@ def _named_nodes(flat: FlatModel) -> dict[fx.Node, tuple[str, LayerKind]]:
             continue
         module = parameter.rpartition(".")[0] or parameter
         uses[module] = uses.get(module, 0) + 1
-        named[node] = module if uses[module] == 1 else f"{module}#{uses[module]}", found[0]
+        name = module if uses[module] == 1 else f"{module}#{uses[module]}"
+        named[node] = name, found[0], parameter
     return named
 
 

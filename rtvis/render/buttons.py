@@ -14,7 +14,7 @@ BUTTONS: Final = (
     "cam", "cam-method",                # input
     "rule", "display", "backward",      # backward picture
     "colours", "zoom",                  # grid
-    "page",                             # details
+    "counts", "page",                   # details
 )  # fmt: skip
 """Names of the things that do what a key does; `hit` gives Target(kind="pane", pane="button:NAME"),
 but kind="rule" for the rule."""
@@ -30,6 +30,7 @@ _WORDS: Final[dict[str, tuple[str, ...]]] = {
     "display": get_args(BackpropDisplay),
     "colours": ("colour", "grey"),
     "zoom": ("grid", "unit", "backward"),
+    "counts": ("linear", "log"),
     "page": get_args(PageName),
 }
 """All that a button can say: it is as wide as the longest, so that nothing moves on a click."""
@@ -49,7 +50,7 @@ class Button:
 def lay_buttons(view: View, panes: dict[str, Rect], metrics: Metrics) -> tuple[Button, ...]:
     """Buttons stand at the right ends of title rows, the last one outermost."""
     zoomed = {"grid": "grid", "unit": "unit", "backprop": "backward"}[view.zoom]
-    rows = {
+    rows: dict[str, tuple[tuple[str, str], ...]] = {
         "header": (
             ("fit", view.selection.fit),
             ("pause", "resume" if view.paused else "pause"),
@@ -68,6 +69,8 @@ def lay_buttons(view: View, panes: dict[str, Rect], metrics: Metrics) -> tuple[B
         "grid": (("colours", "colour" if view.coloured else "grey"), ("zoom", zoomed)),
         "details": (("page", view.page),),
     }
+    if view.page == "histogram":
+        rows["details"] = (("counts", "log" if view.log_counts else "linear"), *rows["details"])
     buttons = []
     gap_above = metrics.gap // 2
     for pane, words in rows.items():

@@ -10,10 +10,11 @@ from rtvis.render import display, lut, panes
 from rtvis.render.chrome import Chrome
 from rtvis.render.download import Downloader, Pending
 from rtvis.render.grid import Rect
-from rtvis.render.layout import Layout, layout, shown_layer
+from rtvis.render.layout import Layout, has_details, layout, shown_layer
 from rtvis.render.lut import Palette
 from rtvis.render.overlays import HINT, Overlays, beside
 from rtvis.render.pages import PAGES
+from rtvis.render.pages.page import Gauge
 from rtvis.render.readout import Readout, pack_readout, subject_of, unpack_readout
 from rtvis.render.region import target_rect
 from rtvis.render.regions import draw_regions
@@ -22,6 +23,7 @@ from rtvis.render.surface import Surface
 from rtvis.render.text import Run
 from rtvis.render.tiles import draw_tiles
 from rtvis.render.wording import backward_message, class_name, hover_text
+from rtvis.session import PageName
 from rtvis.threads import cpu_threads
 
 _NOTHING = Target(kind="none")
@@ -49,6 +51,7 @@ class Compositor:
         self._surface = Surface(device)
         self._packed_N: Tensor | None = None
         self._subject: Readout | None = None
+        self._gauges: dict[PageName, Gauge] = {}
 
     def compose(self, scene: Scene) -> Tensor:
         """The canvas, int32 [H, W] of packed BGRA, valid until the next call."""
@@ -56,7 +59,7 @@ class Compositor:
             return self._compose(scene)
 
     def _compose(self, scene: Scene) -> Tensor:
-        ranges = self._measure(scene)
+        scene, ranges = self._measure(scene)
         plan = self._plan(scene)
         readout = self._readout_for(scene)
 
@@ -92,17 +95,22 @@ class Compositor:
         """Draw a layer's maps in the range of an earlier run once, and follow it from there."""
         self._range.resume(colour_range, key=layer)
 
-    def _measure(self, scene: Scene) -> tuple[Tensor, Tensor] | None:
-        """Follow the layer's range and pack the numbers for the text."""
+    def _measure(self, scene: Scene) -> tuple[Scene, tuple[Tensor, Tensor] | None]:
+        """Follow the layer's range, have the page measure, and pack the numbers for the text."""
         self._packed_N, self._subject = None, None
-        result = scene.result
+        result, page = scene.result, scene.view.page
         if result is None:
-            return None
+            return scene, None
         maps_CHW = result.maps_BCHW[scene.batch_index]
         low, high = display.extremes(maps_CHW)
         ranges = self._range.update(
             low, high, key=result.selection.layer, smoothed=scene.view.range_smoothed
         )
+        page_N: Tensor | None = None
+        gauge = self._gauge(page) if has_details(scene.view) else None
+        if gauge is not None:
+            measured = gauge.measure(scene, self._range.ends)
+            scene, page_N = replace(scene, measured=measured), measured.page_numbers
         self._packed_N = pack_readout(
             result,
             batch_index=scene.batch_index,
@@ -111,12 +119,20 @@ class Compositor:
             high=high,
             range_low=ranges[0],
             range_high=ranges[1],
+            page_N=page_N,
         )
-        self._subject = subject_of(result)
+        self._subject = subject_of(result, page=page, page_N=page_N)
         if self.device.type == "cpu":
             # Nothing to wait for: the text can use this picture's own numbers.
             self.readout = unpack_readout(self._packed_N.tolist(), self._subject)
-        return ranges
+        return scene, ranges
+
+    def _gauge(self, page: PageName) -> Gauge | None:
+        """What measures for a page; pages not in sight cost nothing."""
+        make = PAGES[page].make_gauge
+        if make is not None and page not in self._gauges:
+            self._gauges[page] = make(self.device)
+        return self._gauges.get(page)
 
     def _readout_for(self, scene: Scene) -> Readout:
         """The newest numbers; those about a unit are blank when they are of another one."""
@@ -250,7 +266,7 @@ class Compositor:
             if tile is not None:
                 self._surface.outline(tile, lut.SELECTED, line)
         hover = scene.view.hover
-        rect = target_rect(plan, hover) if hover.kind in {"unit", "position"} else None
+        rect = target_rect(plan, hover) if hover.kind in {"unit", "position", "pair"} else None
         if rect is not None and hover.layer == scene.result.selection.layer:
             self._surface.outline(rect, lut.TEXT, max(line // 2, 1))
 

@@ -78,6 +78,11 @@ class ColourRange:
         self._low, self._high, *drawn = follow(low, high, self._low, self._high, fresh=fresh)
         return drawn[0], drawn[1]
 
+    @property
+    def ends(self) -> tuple[Tensor, Tensor]:
+        """(low, high) that are followed, scalars on the device: low <= 0 <= high."""
+        return self._low, self._high
+
 
 def follow_range(
     low: Tensor, high: Tensor, old_low: Tensor, old_high: Tensor, *, fresh: bool

@@ -107,7 +107,18 @@ def layout(
         class_rows=class_rows,
         patches=_patches(contents.get("details"), layer, metrics),
         buttons=lay_buttons(view, panes, metrics),
+        page=view.page,
     )
+
+
+def has_details(view: View) -> bool:
+    """Whether there is a details pane: the right column folds away on a narrow canvas."""
+    size = (max(view.canvas_size[0], MIN_SIZE[0]), max(view.canvas_size[1], MIN_SIZE[1]))
+    return _has_right_column(size[1], metrics_for(size))
+
+
+def _has_right_column(width: int, metrics: Metrics) -> bool:
+    return width >= 1100 * metrics.scale
 
 
 def _panes(size: tuple[int, int], metrics: Metrics) -> tuple[dict[str, Rect], dict[str, Rect]]:
@@ -128,7 +139,7 @@ def _panes(size: tuple[int, int], metrics: Metrics) -> tuple[dict[str, Rect], di
         panes[name] = Rect(top, body.left, bottom - top, left_width)
 
     right_width = 0
-    if width >= 1100 * scale:
+    if _has_right_column(width, metrics):
         right_width = round(min(max(0.175 * width, 224 * scale), 340 * scale))
         left = body.right - right_width
         classes_height = metrics.title + NUM_TOP * round(1.75 * metrics.row) + metrics.pad

@@ -9,6 +9,7 @@ from rtvis.render.buttons import Button
 from rtvis.render.grid import Grid, Rect
 from rtvis.render.metrics import Metrics
 from rtvis.render.strip import Strip
+from rtvis.session import PageName
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,6 +40,8 @@ class Layout:
     """Where the picture and the backward picture within the neuron's receptive field are drawn;
     empty where there is no room or no receptive field."""
     buttons: tuple[Button, ...]
+    page: PageName = "unit"
+    """What the details pane shows."""
 
     @property
     def max_grid_scroll(self) -> int:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from rtvis.data import Result, Target
 from rtvis.render.display import extremes
+from rtvis.session import PageName
 
 NUM_TOP = 5
 _HEAD = 14
@@ -45,6 +46,11 @@ class Readout:
     """Of what is under the pointer: the maximum of a unit's map, or one neuron."""
     gradient_max: float = 0.0
     """Largest magnitude of the backward picture."""
+    page: PageName = "unit"
+    """The page of the details pane that was in sight."""
+    page_numbers: tuple[float, ...] = ()
+    """What it asked for (`Measured.page_numbers`); its module knows their meaning."""
+    num_page_numbers: int = 0
     layer: str = ""
     unit: int = 0
     seq: int = -1
@@ -60,6 +66,7 @@ def pack_readout(
     high: Tensor,
     range_low: Tensor,
     range_high: Tensor,
+    page_N: Tensor | None = None,
 ) -> Tensor:
     """One float64 vector on the device, which `unpack_readout` turns into a Readout.
 
@@ -71,6 +78,7 @@ def pack_readout(
         high: Largest one.
         range_low: Lower end of the grid's colour scale.
         range_high: Upper end.
+        page_N: float64, what the page in sight wants to know.
     """
     maps_CHW = result.maps_BCHW[batch_index]
     # float64 holds every index and every float32 exactly.
@@ -100,24 +108,32 @@ def pack_readout(
     assert len(head) == _HEAD
     if probabilities_K.device.type == "cpu":  # nothing to wait for: half the time
         numbers = [float(x) for x in head]
-        return torch.tensor(
-            [*numbers, *top.indices.tolist(), *top.values.tolist()], dtype=torch.float64
-        )
-    return torch.cat([torch.stack([x.double() for x in head]), top.indices.double(), top.values])
+        numbers += [*top.indices.tolist(), *top.values.tolist()]
+        numbers += page_N.tolist() if page_N is not None else []
+        return torch.tensor(numbers, dtype=torch.float64)
+    parts = [torch.stack([x.double() for x in head]), top.indices.double(), top.values]
+    return torch.cat(parts if page_N is None else [*parts, page_N])
 
 
-def subject_of(result: Result) -> Readout:
-    """A readout that says only what it is about: layer, unit and frame."""
+def subject_of(result: Result, *, page: PageName = "unit", page_N: Tensor | None = None) -> Readout:
+    """A readout that says only what it is about: layer, unit, frame, and the page's numbers."""
     chosen = result.selection
-    return Readout(layer=chosen.layer or "", unit=chosen.unit or 0, seq=result.seq)
+    return Readout(
+        layer=chosen.layer or "",
+        unit=chosen.unit or 0,
+        seq=result.seq,
+        page=page,
+        num_page_numbers=page_N.numel() if page_N is not None else 0,
+    )
 
 
 def unpack_readout(numbers: list[float], subject: Readout) -> Readout:
     """The numbers of a packed vector, once they are in host memory (`tensor.tolist()`)."""
     (class_index, class_probability, value, row, column, health, *rest) = numbers[:_HEAD]
     low, high, range_low, range_high, unit_low, unit_high, hover_value, gradient_max = rest
-    num_top = (len(numbers) - _HEAD) // 2
-    indices, values = numbers[_HEAD : _HEAD + num_top], numbers[_HEAD + num_top :]
+    last = len(numbers) - subject.num_page_numbers
+    middle = (_HEAD + last) // 2
+    indices, values = numbers[_HEAD:middle], numbers[middle:last]
     return replace(
         subject,
         top=tuple((int(i), p) for i, p in zip(indices, values, strict=True)),
@@ -134,6 +150,7 @@ def unpack_readout(numbers: list[float], subject: Readout) -> Readout:
         unit_high=unit_high,
         hover_value=hover_value,
         gradient_max=gradient_max,
+        page_numbers=tuple(numbers[last:]),
     )
 
 

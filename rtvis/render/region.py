@@ -10,6 +10,7 @@ from rtvis.render import lut, wording
 from rtvis.render.chrome import Brush, Chrome
 from rtvis.render.grid import Rect
 from rtvis.render.layout import Layout, Metrics, names_classes
+from rtvis.render.pairs import lay_pairs
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Scene
 
@@ -76,6 +77,10 @@ def target_rect(layout: Layout, target: Target) -> Rect | None:
         height, width = layout.layer.map_size
         if target.position[0] < height and target.position[1] < width:
             return layout.neuron(target.position)
+    if target.kind == "pair" and layout.page == "correlation" and "details" in layout.contents:
+        assert target.unit is not None
+        assert target.other_unit is not None
+        return lay_pairs(layout).cell(target.unit, target.other_unit)
     if target.kind == "layer":
         for chip in layout.strip.chips:
             if chip.layer == target.layer:

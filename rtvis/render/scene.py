@@ -1,7 +1,7 @@
 """What one canvas shows: numbers on the device, and words for the screen."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from torch import Tensor
 
@@ -10,6 +10,15 @@ from rtvis.session import View
 
 CamStyle = Literal["alpha", "blend"]
 """How a CAM lies over the picture: turbo with alpha from the value, or RT-23's fixed blend."""
+
+
+class Measured(Protocol):
+    """What a page of the details pane had computed of a result; the page knows its kind."""
+
+    @property
+    def page_numbers(self) -> Tensor:
+        """float64 [N], on the device: for its text (`Readout.page_numbers`)."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,6 +44,10 @@ class Scene:
     """Of this frame and selection, or an older one with `stale_since_ns`. The first picture of
     a batch is drawn."""
     batch_index: int = 0
+    weights: Tensor | None = None
+    """The selected layer's own weights, in host memory; None where a page does not need them."""
+    measured: Measured | None = None
+    """Made by the compositor for the page in sight."""
     labels: tuple[str, ...] | None = None
     network: str = ""
     source_name: str = ""

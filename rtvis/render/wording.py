@@ -31,6 +31,12 @@ def number(value: float) -> str:
     return f"−{text}" if value < 0 and float(text) else text
 
 
+def signed_share(r: float) -> str:
+    """A number in -1..1 with two digits and no zero in front, with a true minus."""
+    text = f"{abs(r):.2f}".removeprefix("0")
+    return f"−{text}" if r < 0 and float(text) else text
+
+
 def age(now_ns: int, since_ns: int) -> str:
     """Time gone by, as "0.4 s", "12 s" or "3 min"."""
     seconds = max(now_ns - since_ns, 0) / 1e9
@@ -227,6 +233,11 @@ def hover_text(scene: Scene, readout: Readout, target: Target) -> tuple[Run, ...
         return (bright(layer.name), dim(f"   {layer_facts(layer)}")) if layer is not None else ()
     if scene.result is None or target.layer != scene.result.selection.layer:
         return ()
+    if target.kind == "pair":
+        names = bright(f"{target.unit} × {target.other_unit}")
+        known = readout.page == "correlation" and len(readout.page_numbers) > 3
+        r = readout.page_numbers[3] if known else math.nan
+        return (names, dim("   r "), bright("–" if math.isnan(r) else signed_share(r)))
     if target.kind == "unit" and target.unit is not None:
         layer = next(layer for layer in scene.layers if layer.name == target.layer)
         single = layer.map_size == (1, 1)

@@ -114,6 +114,13 @@ BINDINGS: Final = (
         group=_VIEW,
         button="page",
     ),
+    KeyBinding(
+        keys=("-",),
+        action=looking.toggle_log_counts,
+        text="histograms: linear, log counts",
+        group=_VIEW,
+        button="counts",
+    ),
     KeyBinding(keys=("backspace",), action=looking.reset, text="all as at first", group=_VIEW),
     KeyBinding(
         keys=("space", "f"),

@@ -1,7 +1,7 @@
 """Keys and clicks become commands on the Session."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import assert_never
 
@@ -16,6 +16,8 @@ from rtvis.data import (
     Target,
 )
 from rtvis.render.layout import Layout
+from rtvis.render.pages import PAGES
+from rtvis.render.readout import Readout
 from rtvis.runtime.bindings import BINDINGS, Effect, KeyBinding, by_button, by_key, key_of
 from rtvis.runtime.commands import selecting
 from rtvis.runtime.commands.context import Context
@@ -31,6 +33,15 @@ class Drawn:
     layout: Layout
     top: tuple[int, ...] = ()
     """Class indices in the rows of the list of classes."""
+    readout: Readout = field(default_factory=Readout)
+    """The numbers in the text."""
+
+    def hit(self, x: int, y: int) -> Target:
+        """What lies under a pixel."""
+        target = self.layout.hit(x, y, classes=self.top)
+        if target.kind == "pane" and target.pane == "details":
+            return PAGES[self.layout.page].hit(self.layout, self.readout, x, y) or target
+        return target
 
 
 class Controller:
@@ -112,7 +123,7 @@ class Controller:
         drawn = self.drawn
         if drawn is None:
             return
-        target = drawn.layout.hit(event.x, event.y, classes=drawn.top)
+        target = drawn.hit(event.x, event.y)
         match event.kind:
             case "move":
                 self._session.update(hover=target)
@@ -135,6 +146,8 @@ class Controller:
         match target.kind:
             case "unit":
                 self._click_unit(target, context)
+            case "pair":
+                self._click_pair(target, context)
             case "position":
                 self._click_position(target, context)
             case "layer":
@@ -154,7 +167,17 @@ class Controller:
         assert target.layer is not None
         assert target.unit is not None
         select = partial(selecting.select_seen, layer=target.layer, unit=target.unit)
-        self._change(lambda view: replace(select(view, context), cursor="grid", hint_shown=False))
+        self._change(
+            lambda view: replace(select(view, context), cursor="grid", hint_shown=False),
+            follow=target.pane != "grid",  # in the grid it is in sight
+        )
+
+    def _click_pair(self, target: Target, context: Context) -> None:
+        """Select the unit of the row, or of the column where that of the row is selected."""
+        view, _ = self._session.read()
+        again = (view.selection.unit or 0) == target.unit
+        unit = target.other_unit if again else target.unit
+        self._click_unit(replace(target, kind="unit", unit=unit, other_unit=None), context)
 
     def _click_position(self, target: Target, context: Context) -> None:
         assert target.layer is not None

@@ -58,6 +58,8 @@ class EngineLike(Protocol):
 
     def resolve(self, selection: Selection) -> Selection: ...
 
+    def weights(self, layer: str) -> Tensor | None: ...
+
 
 class Travelling(Protocol):
     """A canvas on its way to host memory; `rtvis.render.download.Pending`."""
@@ -255,6 +257,7 @@ class Turn:
             layers=self._engine.layers,
             image_HW3=self._image_HW3,
             result=self._result,
+            weights=self._weights(view),
             labels=self._engine.labels,
             network=self._engine.network,
             source_name=self._source.name,
@@ -290,6 +293,12 @@ class Turn:
             result=self._result,
         )
 
+    def _weights(self, view: View) -> Tensor | None:
+        if view.page != "histogram" or self._result is None:
+            return None
+        layer = self._result.selection.layer
+        return self._engine.weights(layer) if layer is not None else None
+
     def _receive(self, submitted: _Submitted) -> Composed | None:
         try:
             with self.clock.stage("download"):
@@ -309,7 +318,7 @@ class Turn:
         top = tuple(class_index for class_index, _ in readout.top)
         self.composed = Composed(
             picture=picture,
-            drawn=Drawn(submitted.layout, top),
+            drawn=Drawn(submitted.layout, top, readout),
             view=submitted.view,
             frame=frame,
             result=submitted.result,

@@ -2,8 +2,12 @@
 
 from typing import Final
 
-from rtvis.render.pages import unit
+from rtvis.render.pages import correlation, histogram, unit
 from rtvis.render.pages.page import Page
 from rtvis.session import PageName
 
-PAGES: Final[dict[PageName, Page]] = {"unit": unit.PAGE}
+PAGES: Final[dict[PageName, Page]] = {
+    "unit": unit.PAGE,
+    "histogram": histogram.PAGE,
+    "correlation": correlation.PAGE,
+}

@@ -2,12 +2,37 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
+import torch
+from torch import Tensor
+
+from rtvis.data import Target
 from rtvis.render.layout import Layout
+from rtvis.render.readout import Readout
 from rtvis.render.region import Region
-from rtvis.render.scene import Scene
+from rtvis.render.scene import Measured, Scene
 from rtvis.render.surface import Surface
 from rtvis.render.text import Run
+
+
+class Gauge(Protocol):
+    """Computes what a page shows, on the device, without waiting for it. One for a compositor."""
+
+    def measure(self, scene: Scene, ends: tuple[Tensor, Tensor]) -> Measured:
+        """Called for every picture that shows the page, with a scene that has a result.
+
+        Args:
+            scene: What is shown.
+            ends: Smallest and largest value of the layer as the grid's colours follow them,
+                scalars on the device: low <= 0 <= high.
+        """
+        ...
+
+
+def _nothing(layout: Layout, readout: Readout, x: int, y: int) -> Target | None:
+    del layout, readout, x, y
+    return None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,3 +47,7 @@ class Page:
     """Brings the page's slots up to date; the names of slots begin with the page's."""
     paint: Callable[[Surface, Scene, Layout], None]
     """Draws what the host does not know, without waiting for it; only with a result."""
+    make_gauge: Callable[[torch.device], Gauge] | None = None
+    """What computes `Scene.measured` for the other functions; None where the result is enough."""
+    hit: Callable[[Layout, Readout, int, int], Target | None] = _nothing
+    """What lies under a pixel (x, y) of the page; None for nothing in particular."""

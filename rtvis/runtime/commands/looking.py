@@ -116,6 +116,14 @@ def next_page(view: View, context: Context) -> View:
     return replace(view, page=after(view.page, pages))
 
 
+def toggle_log_counts(view: View, context: Context) -> View:
+    """Counts of histograms as they are, or their logarithm; brings the page into sight."""
+    del context
+    if view.page != "histogram":
+        return replace(view, page="histogram")
+    return replace(view, log_counts=not view.log_counts)
+
+
 def toggle_help(view: View, context: Context) -> View:
     """The table of keys."""
     del context
