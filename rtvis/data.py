@@ -24,6 +24,10 @@ Fit: TypeAlias = Literal["crop", "stretch", "letterbox"]
 """How a picture becomes the network's input: resized and cropped as the network wants it; all of
 it, its proportions lost; or all of it with its proportions, mean colour around it (DVT-10)."""
 
+Tap: TypeAlias = Literal["pre", "post"]
+"""Where a layer's value is taken: its module's own output, or behind the activation function that
+directly follows it (and a batch norm between them)."""
+
 Form: TypeAlias = Literal["eager", "compiled", "graph"]
 """Which form of the fused step computed a result."""
 
@@ -83,6 +87,9 @@ class Layer:
     """Input pixels (rows, columns) between neighbouring neurons."""
     receptive_field: tuple[int, int]
     """Input pixels (height, width) that a neuron can depend on, not clipped to the input."""
+    activation: str = ""
+    """Name of the activation function that directly follows, such as "relu"; empty where none
+    does: there the tap "post" means "pre"."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +110,16 @@ class Intervention:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """Where a backward pass starts while something else is looked at."""
+
+    layer: str
+    unit: int
+    position: tuple[int, int] | None = None
+    """(row, column) in the unit's map; None: see `Selection.seed`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
     """What is asked of the network for one frame. None means the default, named per field."""
 
@@ -115,6 +132,12 @@ class Selection:
     seed: Seed | None = None
     """Where the backward pass starts; default: "max"."""
     rule: Rule = "guided"
+    tap: Tap = "pre"
+    """Where the values of the selected layer, and of `origin`'s, are taken."""
+    origin: Origin | None = None
+    """Where the backward pass starts; default: at the selected unit and position."""
+    gradients: bool = False
+    """Whether `Result.grads_BCHW` is wanted."""
     class_index: int | None = None
     """Class that the CAM explains; default: the top-scoring class of each picture, or of the
     region."""
@@ -169,6 +192,9 @@ class Result:
     """int64: (row, column) of the seed; for the seeds "map" and "activation" of the maximum."""
     value_B: Tensor
     """float32: the selected unit's value at `position_B2`."""
+    grads_BCHW: Tensor | None
+    """What the backward pass brings to each neuron of the selected layer, in the shape of
+    `maps_BCHW`; zero above the pass's start. None unless `Selection.gradients`."""
     health_B: Tensor
     """int64 bit set of `Health`; 0 where all is well."""
     selection: Selection
@@ -201,6 +227,9 @@ class Health:
     UNIT_ZERO = 32
     """The selected unit's map is zero everywhere."""
     CAM_ZERO = 64
+    ORIGIN_ZERO = 128
+    """The map in which the backward pass starts is zero everywhere."""
+    GRADS_ZERO = 256
 
     TEXTS = {  # noqa: RUF012 - a constant table, never written to
         MAPS_NAN: "the layer's activations hold NaN",
@@ -210,6 +239,8 @@ class Health:
         GRADIENT_INF: "the gradient holds inf",
         UNIT_ZERO: "this unit is zero everywhere",
         CAM_ZERO: "nothing at the CAM layer speaks for this class",
+        ORIGIN_ZERO: "the unit at which the backward pass starts is zero everywhere",
+        GRADS_ZERO: "no gradient reaches this layer",
     }
 
     @classmethod
