@@ -192,14 +192,14 @@ class Result:
     """int64: (row, column) of the seed; for the seeds "map" and "activation" of the maximum."""
     value_B: Tensor
     """float32: the selected unit's value at `position_B2`."""
-    grads_BCHW: Tensor | None
-    """What the backward pass brings to each neuron of the selected layer, in the shape of
-    `maps_BCHW`; zero above the pass's start. None unless `Selection.gradients`."""
     health_B: Tensor
     """int64 bit set of `Health`; 0 where all is well."""
     selection: Selection
     """The selection that was computed, with its defaults filled in."""
     form: Form
+    grads_BCHW: Tensor | None = None
+    """What the backward pass brings to each neuron of the selected layer, in the shape of
+    `maps_BCHW`; zero above the pass's start. None unless `Selection.gradients`."""
     untouched_scores_BK: Tensor | None = None
     """float32: the scores without the selection's interventions; None where it has none."""
     dense_BKHW: Tensor | None = None
