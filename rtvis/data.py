@@ -31,6 +31,9 @@ directly follows it (and a batch norm between them)."""
 Form: TypeAlias = Literal["eager", "compiled", "graph"]
 """Which form of the fused step computed a result."""
 
+Side: TypeAlias = Literal["only", "stream", "files"]
+"""Which of two sources is shown, the stream or the files beside it; "only" where there is one."""
+
 LayerKind: TypeAlias = Literal["conv", "dense"]
 
 ImageU8: TypeAlias = npt.NDArray[np.uint8]
