@@ -139,7 +139,8 @@ class CorrelationGauge:
     ) -> None:
         """Take a new result in."""
         assert scene.result is not None, "a page measures results"
-        layer_key = scene.result.selection.layer, scene.result.selection.interventions
+        chosen = scene.result.selection
+        layer_key = chosen.layer, chosen.tap, chosen.interventions
         if layer_key != self._layer_key:
             self._frames_PC = []
         elif self._frames_PC and scene.result.seq == self._seq:
