@@ -18,6 +18,7 @@ def load(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     repeat_channels: bool = False,
+    output: str | None = None,
     trust_pickle: bool = False,
     compile: CompileMode = "auto",  # noqa: A002 - the flag's name everywhere
     batch_size: int = 1,
@@ -26,7 +27,7 @@ def load(
     """An engine that serves from its first call on.
 
     Args:
-        network: A torchvision or timm classification model, one of their Keras names, or
+        network: A torchvision or timm model, one of their Keras names, or
             `path/to/file.py:factory`.
         weights: None for pretrained ones, "random", or a file: safetensors or a state dict.
         device: "auto", "cpu", "cuda" or "cuda:n".
@@ -37,6 +38,8 @@ def load(
         std: They are divided by this.
         repeat_channels: Show pictures to a network with other channels than 1 or 3, too: it gets
             red, green, blue, red, green ...
+        output: Which of the model's outputs to explain, where it returns several: a key, a field
+            or an index, nested ones joined by dots.
         trust_pickle: Load pickled whole models too, which runs code from their file.
         compile: "auto" compiles in the background while the eager form serves; "off" does not.
         batch_size: Pictures per call that the compiled form is made for.
@@ -56,6 +59,7 @@ def load(
         mean=mean,
         std=std,
         repeat_channels=repeat_channels,
+        output=output,
         trust_pickle=trust_pickle,
     )
     if on_loaded is not None:

@@ -47,6 +47,7 @@ def opened_engine(config: Config, console: "Console", *, compiling: bool) -> "It
             mean=wanted.mean,
             std=wanted.std,
             repeat_channels=wanted.repeat_channels,
+            output=wanted.output,
             trust_pickle=wanted.trust_pickle,
             compile=config.compute.compile if compiling else "off",
             on_loaded=on_loaded,
@@ -60,7 +61,7 @@ def run_live(config: Config, console: "Console") -> int:
     from rtvis.runtime.keymap import with_keys
     from rtvis.session import View
     from rtvis.sinks.window import why_no_window
-    from rtvis.sources import open_sources
+    from rtvis.sources import open_source
     from rtvis.state import restored, resume_of
 
     bindings = with_keys(config.sections.keys)
@@ -69,20 +70,14 @@ def run_live(config: Config, console: "Console") -> int:
     # The bundled clip is over in 20 s, too soon to look around; a film of it shall end, though.
     in_window = config.output.view == "window" and not why_no_window()
     loop = config.input.loop or (config.input.stream == "demo" and in_window)
-    wanted, warnings = config.input, list[str]()
     # Before the network, for it is quick to find out that a file is missing.
     with (
-        open_sources(
-            wanted.stream,
-            wanted.files,
+        open_source(
+            config.input.stream,
             loop=loop,
-            pace=wanted.pace,
-            start_seconds=wanted.start,
-            picture=wanted.picture,
-            match=wanted.match,
-            mirror=wanted.mirror,
-            stretch_contrast=wanted.stretch_contrast,
-            warn=warnings.append,
+            pace=config.input.pace,
+            start_seconds=config.input.start,
+            picture=config.input.picture,
         ) as source,
         opened_engine(config, console, compiling=True) as engine,
     ):
@@ -101,10 +96,6 @@ def run_live(config: Config, console: "Console") -> int:
         with contextlib.ExitStack() as stack:
             if window is not None:
                 stack.enter_context(window)
-            if warnings:
-                view = replace(view, notice=" ".join(warnings), notice_is_warning=True)
-            for warning in warnings:
-                _say(console, warning)
             pipeline = stack.enter_context(
                 Pipeline(
                     engine=engine,
@@ -172,6 +163,7 @@ def _selection(config: Config, engine: "Engine") -> "Selection":
         class_index=class_index(wanted.class_, engine.labels),
         cam=wanted.cam,
         cam_layer=wanted.cam_layer,
+        region=wanted.region,
         fit=wanted.fit,
     )
 

@@ -140,6 +140,17 @@ def size(value: Any) -> tuple[int, int]:
     return height, width
 
 
+def region(value: Any) -> tuple[int, int, int, int]:
+    """(top, left, height, width) from four numbers, or from the row and column of one pixel."""
+    numbers = [whole(0)(part) for part in _numbers(value)]
+    if len(numbers) == 2:
+        numbers += [1, 1]
+    top, left, height, width = numbers
+    if min(height, width) < 1:
+        raise ValueError("empty")
+    return top, left, height, width
+
+
 def channels(value: Any) -> tuple[float, ...]:
     """One number for all channels, or one for each: "0.5", "0.485,0.456,0.406" or a list."""
     return tuple(float(part) for part in _numbers(value, separators=","))
@@ -150,32 +161,13 @@ class InputConfig:
     """What to look at."""
 
     stream: str = option(
-        "demo (the bundled clip), a webcam's number, a film, a picture, a folder, glob or list "
-        "of pictures, or a URI: rtsp://, http:// and whatever FFmpeg opens",
+        "demo (the bundled clip), a webcam's number, a film, a picture, a folder or glob of "
+        "pictures, or a URI: rtsp://, http:// and whatever FFmpeg opens",
         default="demo",
         metavar="URI",
         parse=text,
         expects="demo, a number, a path or a URI",
         is_path=True,
-    )
-    files: str | None = option(
-        "pictures beside the stream, shown first; the key 6 changes over, e and w go through them",
-        metavar="FOLDER",
-        parse=text,
-        expects="a picture, folder, glob or list of pictures",
-        is_path=True,
-    )
-    match: str | None = option(
-        "of a folder only the pictures in whose name this regular expression is found",
-        metavar="REGEXP",
-        parse=text,
-        expects="a regular expression or a part of a name",
-    )
-    mirror: Literal["auto", "on", "off"] = option(
-        "exchange left and right of the stream; auto does so for webcams", default="auto"
-    )
-    stretch_contrast: bool = option(
-        "spread the values of each frame of the stream over 0..255", default=False
     )
     start: float | None = option(
         "where in a film to begin, in seconds",
@@ -211,7 +203,7 @@ class NetworkConfig:
     """The network that watches."""
 
     network: str = option(
-        "a torchvision or timm classifier or a Keras name, in any case (--list networks), "
+        "a torchvision or timm network or a Keras name, in any case (--list networks), "
         "or path/to/file.py:factory",
         default="tf_efficientnet_lite0",
         metavar="NAME",
@@ -260,6 +252,13 @@ class NetworkConfig:
         "give a network with other channels than 1 or 3 red, green, blue, red, green ...",
         default=False,
         of="network",
+    )
+    output: str | None = option(
+        "which of the network's outputs, where it has several: a key, a field or an index, nested "
+        "ones joined by dots; default: the first that can be scores",
+        metavar="KEY",
+        parse=text,
+        expects="a key such as out, or an index",
     )
     trust_pickle: bool = option(
         "load pickled whole models too; this runs code from their file",
@@ -330,6 +329,12 @@ class SelectionConfig:
         metavar="METHOD",
         parse=text,
         expects="a method's name",
+    )
+    region: tuple[int, int, int, int] | None = option(
+        "of a dense output, the pixels whose scores count: one, or a rectangle; default: all",
+        metavar="ROW,COLUMN[,HEIGHT,WIDTH]",
+        parse=region,
+        expects="row and column such as 30,50, or top, left, height and width",
     )
     cam_layer: str | None = option(
         "the layer at which the CAM is taken; default: the last one with a map",

@@ -15,14 +15,12 @@ import torch
 from torch import Tensor
 
 import rtvis.methods  # noqa: F401 - registers the CAM methods
-from rtvis.data import Form, Frame, ImageU8, Layer, Result, Selection, Side, SourceStatus
+from rtvis.data import Form, Frame, ImageU8, Layer, Result, Selection, SourceStatus
 from rtvis.engine.resolve import resolve_selection
-from rtvis.errors import SourceError
 from rtvis.render.layout import Layout, layout
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Scene
 from rtvis.slot import LatestSlot
-from rtvis.sources.base import ONLY_ONE, Move
 
 CANVAS = (480, 640)
 
@@ -140,17 +138,9 @@ class FakeSource:
     def status(self) -> SourceStatus:
         return self._status
 
-    @property
-    def shown(self) -> Side:
-        return "only"
-
-    def step(self, count: int, *, held: Frame | None = None) -> Move:
+    def step(self, count: int) -> None:
         self.steps.append(count)
         self.put()
-        return "stepped"
-
-    def switch(self, *, held: Frame | None = None) -> None:
-        raise SourceError(ONLY_ONE)
 
     def close(self) -> None:
         pass

@@ -509,7 +509,7 @@ def test_a_dict_model_from_a_file_becomes_one_that_returns_scores(own: Own) -> N
         (lambda s: {"loss": s.sum()}, "returns a dict with loss, which holds no scores"),
         (lambda s: None, "returns a NoneType"),
         (lambda s: (1, "two"), "returns a tuple of int, str"),
-        (lambda s: s[:, :, None, None].expand(-1, -1, 4, 4), "tensor of shape (1, 2, 4, 4)"),
+        (lambda s: s[:, :, None, None, None].expand(-1, -1, 4, 4, 4), "shape (1, 2, 4, 4, 4)"),
         (lambda s: s.argmax(1, keepdim=True), "a int64 tensor of shape (1, 1)"),
     ],
 )

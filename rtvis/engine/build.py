@@ -24,7 +24,9 @@ aten = torch.ops.aten
 SEED_INPUTS = ("site_B", "unit_BU", "map_BS", "gain_BT", "tx", "tg")
 
 
-def build_pieces(flat: FlatModel, sites: tuple[Site, ...], *, num_segments: int) -> Pieces | None:
+def build_pieces(
+    flat: FlatModel, sites: tuple[Site, ...], *, num_segments: int, cam_layer: str | None = None
+) -> Pieces | None:
     """Cut the step of a flat model into pieces.
 
     Args:
@@ -32,6 +34,7 @@ def build_pieces(flat: FlatModel, sites: tuple[Site, ...], *, num_segments: int)
         sites: Its layers.
         num_segments: How many backward pieces to aim at; fewer where the network has no place
             at which one activation alone is live.
+        cam_layer: Where a CAM is taken unless the user chooses; default: see `choose_cam_site`.
 
     Returns:
         None if the network has no layer with a map.
@@ -62,11 +65,11 @@ def build_pieces(flat: FlatModel, sites: tuple[Site, ...], *, num_segments: int)
         segments.append(
             Segment(
                 backward=_first_output_only(tapped),
-                tapped=replace(tapped, name=f"tapped_{len(segments)}"),
+                tapped=tapped,
                 sites=tuple(site for node in stretch for site in by_node.get(node, ())),
             )
         )
-    cam_site = choose_cam_site(flat, sites, segments, batch)
+    cam_site = choose_cam_site(flat, sites, segments, batch, cam_layer)
     if cam_site is None:
         return None
     cam = builder.cam(order, scores, cam_site)
@@ -245,13 +248,7 @@ class _Builder:
 
     def backward(self, name: str, stretch: list[fx.Node], bottom: fx.Node, top: fx.Node) -> Piece:
         """From the gradient at `top`, plus seeds, to the gradient at `bottom` and the layers."""
-        behind = {
-            site.activation.node
-            for sites in self._sites.values()
-            for site in sites
-            if site.activation is not None
-        }
-        nodes = [node for node in stretch if node in self._sites or node in behind]
+        nodes = [node for node in stretch if node in self._sites]
 
         def call(env: Env, g: Tensor, *data: Tensor) -> list[Tensor]:
             seeds, gain_BT, thresholds = Seeds(*data[:3]), data[3], Thresholds(*data[4:])

@@ -14,17 +14,25 @@ from rtvis.engine.trace import FlatModel
 
 
 def choose_cam_site(
-    flat: FlatModel, sites: Sequence[Site], segments: Sequence[Segment], batch: int
+    flat: FlatModel,
+    sites: Sequence[Site],
+    segments: Sequence[Segment],
+    batch: int,
+    preferred: str | None = None,
 ) -> Site | None:
     """The last convolution, or the last token map behind it that has a gradient; None: no map.
 
     The last convolution of a dense output computes the scores themselves, and a CAM there is one
     of its maps. So a CAM of those is taken at the last of the coarsest maps that are not scores.
+    `preferred` is the name of a layer that the model knows better.
 
     Behind the last attention of a transformer with a class token, only that token's gradient is
     not zero: a map of the others says nothing. That is found by trying, on noise.
     """
     maps = [site for site in sites if _is_map(site)]
+    named = [site for site in maps if site.layer.name == preferred]
+    if named:
+        return named[-1]
     if flat.dense is not None:
         maps = _deepest(maps, int(flat.dense.meta["val"].shape[1])) or maps
     if not maps or maps[-1].layer.kind == "conv":

@@ -45,7 +45,9 @@ def from_config(
 
 def from_torchvision(transforms: Any) -> Preprocessing:
     """The same from a torchvision weights entry's `transforms()`."""
-    crop, resize = transforms.crop_size[0], transforms.resize_size[0]
+    resize = transforms.resize_size[0]
+    # Segmentation takes the whole picture, whose proportions are not known here: its centre.
+    crop = transforms.crop_size[0] if hasattr(transforms, "crop_size") else resize
     return Preprocessing(
         size=(crop, crop),
         resize=resize,

@@ -17,7 +17,7 @@ from rtvis.engine.model_config import (
     from_config,
     with_statistics,
 )
-from rtvis.engine.outputs import choose_scores, wrap
+from rtvis.engine.outputs import SingleOutput, choose_scores, wrap
 from rtvis.engine.own import is_own, load_own
 from rtvis.engine.preprocess import Preprocessing
 from rtvis.engine.weights import Checkpoint, load_into, num_classes_in, read_checkpoint
@@ -36,7 +36,7 @@ class Network:
     """A model, ready to be looked into, and what goes with it."""
 
     model: nn.Module
-    """In eval mode, on the CPU; returns one tensor [B, K]."""
+    """In eval mode, on the CPU; returns one tensor, [B, K] or [B, K, H, W]."""
     name: str
     """What to call it on screen."""
     preprocessing: Preprocessing
@@ -55,12 +55,13 @@ def load_network(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     repeat_channels: bool = False,
+    output: str | None = None,
     trust_pickle: bool = False,
 ) -> Network:
     """A network by name, with weights, preprocessing and labels.
 
     Args:
-        name: A torchvision or timm classifier or one of the Keras names, in any case, or
+        name: A torchvision or timm network or one of the Keras names, in any case, or
             `path/to/file.py:factory`.
         weights: None for pretrained ones (for own models: as the factory leaves them), "random",
             or a file: safetensors or a state dict.
@@ -70,10 +71,13 @@ def load_network(
         std: Likewise.
         repeat_channels: A network with other channels than 1 or 3 gets pictures' channels again
             and again; else it takes float input only.
+        output: Which of the model's outputs, where it returns several: a key, a field or an
+            index, nested ones joined by dots; default: the first that can be scores.
         trust_pickle: Allow pickled whole models. This runs code from their file.
 
     Raises:
-        NetworkError: No such network, or it or its labels or preprocessing cannot be used.
+        NetworkError: No such network or output, or it or its labels or preprocessing cannot be
+            used.
         WeightsError: The weights cannot be read, had, or belong to another network.
     """
     if isinstance(size, int):
@@ -81,7 +85,7 @@ def load_network(
     if size is not None and min(size) < 1:
         raise NetworkError(f"size {size[0]}x{size[1]}: an input has at least one row and column")
     with cpu_threads(1):  # or this thread, too, would keep a team of OpenMP threads
-        network = _load(name, weights, labels, size, mean, std, trust_pickle)
+        network = _load(name, weights, labels, size, mean, std, output, trust_pickle)
     if not repeat_channels:
         return network
     return replace(network, preprocessing=replace(network.preprocessing, repeats_channels=True))
@@ -94,6 +98,7 @@ def _load(
     size: tuple[int, int] | None,
     mean: Sequence[float] | None,
     std: Sequence[float] | None,
+    output: str | None,
     trust_pickle: bool,
 ) -> Network:
     file = weights if weights not in {None, "random"} else None
@@ -109,8 +114,10 @@ def _load(
         prep = prep.with_size(size)
     prep = with_statistics(prep, mean, std, name="flags")
     model = network.model
-    if num_classes is None:
-        model, num_classes = _probed(model, prep, network.name)
+    if output is not None and isinstance(model, SingleOutput):
+        model = model.inner
+    if num_classes is None or output is not None:
+        model, num_classes = _probed(model, prep, network.name, output)
     found = _labels(labels, checkpoint, network.labels, num_classes, network.name)
     return replace(network, model=model, preprocessing=prep, labels=found)
 
@@ -207,22 +214,24 @@ def _config_in(metadata: dict[str, Any]) -> dict[str, Any]:
     return metadata
 
 
-def _probed(model: nn.Module, prep: Preprocessing, name: str) -> tuple[nn.Module, int]:
+def _probed(
+    model: nn.Module, prep: Preprocessing, name: str, output: str | None
+) -> tuple[nn.Module, int]:
     """One forward pass of an own model: does it take pictures, and what does it return?"""
     parameter = next(model.parameters(), None)
     kind = parameter.dtype if parameter is not None else torch.float32
     blank_1CHW = torch.zeros(1, prep.num_channels, *prep.size, dtype=kind)
     try:
         with torch.no_grad():
-            output = model(blank_1CHW)
+            given = model(blank_1CHW)
     except Exception as fault:
         text = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
         shape = "x".join(str(length) for length in blank_1CHW.shape)
         raise NetworkError(f"{name} fails on a {shape} input: {text}; is --size right?") from fault
-    scores_BK = choose_scores(output, name)
-    if scores_BK is not output:
-        model = wrap(model)
-    return model, scores_BK.shape[1]
+    scores = choose_scores(given, name, output=output, input_size=prep.size)
+    if scores is not given:
+        model = wrap(model, output)
+    return model, scores.shape[1]
 
 
 def _labels(

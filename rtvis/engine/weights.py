@@ -27,8 +27,8 @@ _PREFIXES: Final = (
 _IGNORED: Final = ("num_batches_tracked", "total_ops", "total_params")
 """Last parts of keys that do not matter in eval mode, or that profilers leave behind."""
 
-_AUXILIARY: Final = ("aux1.", "aux2.", "AuxLogits.")
-"""Training heads of GoogLeNet and InceptionV3, which rtvis leaves out."""
+_AUXILIARY: Final = ("aux1.", "aux2.", "AuxLogits.", "aux_classifier.")
+"""Training heads of GoogLeNet, InceptionV3 and segmentation models, which rtvis leaves out."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""Networks by name: torchvision's and timm's classifiers, and the names that Keras gives them."""
+"""Networks by name: torchvision's and timm's, and the names that Keras gives some of them."""
 
 import functools
 from dataclasses import dataclass
@@ -9,6 +9,12 @@ from torch import nn
 from rtvis.engine.labels import imagenet_labels
 from rtvis.engine.model_config import from_config, from_torchvision
 from rtvis.engine.preprocess import Preprocessing
+from rtvis.engine.zoo_dense import (
+    build_detection,
+    build_segmentation,
+    detection_names,
+    segmentation_names,
+)
 from rtvis.errors import NetworkError, did_you_mean
 
 Origin: TypeAlias = Literal["torchvision", "timm", "rtvis"]
@@ -57,6 +63,8 @@ def names() -> dict[str, tuple[str, ...]]:
         "default": (DEFAULT_NETWORK,),
         "Keras names": tuple(KERAS_NAMES),
         "torchvision": _torchvision_names(),
+        "torchvision, segmentation": segmentation_names(),
+        "torchvision, detection: the scores that boxes are chosen by": detection_names(),
         "timm": _timm_names(),
     }
 
@@ -77,12 +85,13 @@ def find(name: str) -> Entry:
     for keras_name, (origin, own_name) in KERAS_NAMES.items():
         if wanted in {keras_name.casefold(), own_name}:
             return Entry(origin=origin, name=own_name)
-    if library in {"", "torchvision"} and rest in _torchvision_names():
+    torchvision_names = (*_torchvision_names(), *segmentation_names(), *detection_names())
+    if library in {"", "torchvision"} and rest in torchvision_names:
         return Entry(origin="torchvision", name=rest)
     if library in {"", "timm"} and (entry := _find_timm(rest)) is not None:
         return entry
-    known = {"torchvision": _torchvision_names(), "timm": _timm_names()}.get(
-        library, (*KERAS_NAMES, *_torchvision_names(), *_timm_names())
+    known = {"torchvision": torchvision_names, "timm": _timm_names()}.get(
+        library, (*KERAS_NAMES, *torchvision_names, *_timm_names())
     )
     raise NetworkError(
         f"unknown network '{name}'{did_you_mean(rest, known)}; `--list networks` lists all, "
@@ -162,6 +171,15 @@ def _build_torchvision(
 ) -> Built:
     import torchvision
 
+    for names_N, build_dense in (
+        (segmentation_names(), build_segmentation),
+        (detection_names(), build_detection),
+    ):
+        if name in names_N:
+            model, prep, known, count = build_dense(
+                name, pretrained=pretrained, num_classes=num_classes
+            )
+            return Built(model=model, preprocessing=prep, labels=known, num_classes=count)
     entry = torchvision.models.get_model_weights(name).DEFAULT
     labels = tuple(entry.meta["categories"])
     options: dict[str, Any] = {}

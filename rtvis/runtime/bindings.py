@@ -8,10 +8,7 @@ from rtvis.render.scene import Binding
 from rtvis.runtime.commands import looking, moving
 from rtvis.runtime.commands.context import ViewCommand
 
-Steer: TypeAlias = Literal["next picture", "previous picture", "switch source"]
-"""What changes what is looked at."""
-
-Effect: TypeAlias = Literal["leave", "save", "record"] | Steer
+Effect: TypeAlias = Literal["leave", "save", "record", "next picture", "previous picture"]
 """What reaches beyond the View; the runtime carries it out."""
 
 
@@ -138,13 +135,6 @@ BINDINGS: Final = (
         text="crop, stretch or letterbox",
         group=_PROGRAM,
         button="fit",
-    ),
-    KeyBinding(
-        keys=("6",),
-        action="switch source",
-        text="stream or files",
-        group=_PROGRAM,
-        button="source",
     ),
     KeyBinding(keys=("e",), action="next picture", text="next picture", group=_PROGRAM),
     KeyBinding(keys=("w",), action="previous picture", text="previous picture", group=_PROGRAM),

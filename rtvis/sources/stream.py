@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtvis.sources.base import ThreadSource
-from rtvis.sources.retouch import Retouch
 from rtvis.sources.stream_process import ProcessGoneError, StreamProcess
 from rtvis.sources.uri import Secret
 
@@ -94,7 +93,6 @@ class StreamSource(ThreadSource):
         name: str,
         camera_size: tuple[int, int] | None = None,
         limits: StreamLimits | None = None,
-        retouch: Retouch | None = None,
     ) -> None:
         """Touch nothing yet: connecting begins with `start`.
 
@@ -103,9 +101,8 @@ class StreamSource(ThreadSource):
             name: What may be shown of it.
             camera_size: (height, width) to ask of a camera.
             limits: How long to wait.
-            retouch: Done to each frame.
         """
-        super().__init__(name, pace="live", size=None, num_frames=None, retouch=retouch)
+        super().__init__(name, pace="live", size=None, num_frames=None)
         self._target = target
         self._camera_size = camera_size
         self._limits = limits or StreamLimits()
