@@ -61,7 +61,7 @@ def run_live(config: Config, console: "Console") -> int:
     from rtvis.runtime.keymap import with_keys
     from rtvis.session import View
     from rtvis.sinks.window import why_no_window
-    from rtvis.sources import open_source
+    from rtvis.sources import open_sources
     from rtvis.state import restored, resume_of
 
     bindings = with_keys(config.sections.keys)
@@ -70,14 +70,20 @@ def run_live(config: Config, console: "Console") -> int:
     # The bundled clip is over in 20 s, too soon to look around; a film of it shall end, though.
     in_window = config.output.view == "window" and not why_no_window()
     loop = config.input.loop or (config.input.stream == "demo" and in_window)
+    wanted, warnings = config.input, list[str]()
     # Before the network, for it is quick to find out that a file is missing.
     with (
-        open_source(
-            config.input.stream,
+        open_sources(
+            wanted.stream,
+            wanted.files,
             loop=loop,
-            pace=config.input.pace,
-            start_seconds=config.input.start,
-            picture=config.input.picture,
+            pace=wanted.pace,
+            start_seconds=wanted.start,
+            picture=wanted.picture,
+            match=wanted.match,
+            mirror=wanted.mirror,
+            stretch_contrast=wanted.stretch_contrast,
+            warn=warnings.append,
         ) as source,
         opened_engine(config, console, compiling=True) as engine,
     ):
@@ -96,6 +102,10 @@ def run_live(config: Config, console: "Console") -> int:
         with contextlib.ExitStack() as stack:
             if window is not None:
                 stack.enter_context(window)
+            if warnings:
+                view = replace(view, notice=" ".join(warnings), notice_is_warning=True)
+            for warning in warnings:
+                _say(console, warning)
             pipeline = stack.enter_context(
                 Pipeline(
                     engine=engine,

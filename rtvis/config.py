@@ -161,13 +161,32 @@ class InputConfig:
     """What to look at."""
 
     stream: str = option(
-        "demo (the bundled clip), a webcam's number, a film, a picture, a folder or glob of "
-        "pictures, or a URI: rtsp://, http:// and whatever FFmpeg opens",
+        "demo (the bundled clip), a webcam's number, a film, a picture, a folder, glob or list "
+        "of pictures, or a URI: rtsp://, http:// and whatever FFmpeg opens",
         default="demo",
         metavar="URI",
         parse=text,
         expects="demo, a number, a path or a URI",
         is_path=True,
+    )
+    files: str | None = option(
+        "pictures beside the stream, shown first; the key 6 changes over, e and w go through them",
+        metavar="FOLDER",
+        parse=text,
+        expects="a picture, folder, glob or list of pictures",
+        is_path=True,
+    )
+    match: str | None = option(
+        "of a folder only the pictures in whose name this regular expression is found",
+        metavar="REGEXP",
+        parse=text,
+        expects="a regular expression or a part of a name",
+    )
+    mirror: Literal["auto", "on", "off"] = option(
+        "exchange left and right of the stream; auto does so for webcams", default="auto"
+    )
+    stretch_contrast: bool = option(
+        "spread the values of each frame of the stream over 0..255", default=False
     )
     start: float | None = option(
         "where in a film to begin, in seconds",

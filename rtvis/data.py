@@ -24,8 +24,15 @@ Fit: TypeAlias = Literal["crop", "stretch", "letterbox"]
 """How a picture becomes the network's input: resized and cropped as the network wants it; all of
 it, its proportions lost; or all of it with its proportions, mean colour around it (DVT-10)."""
 
+Tap: TypeAlias = Literal["pre", "post"]
+"""Where a layer's value is taken: its module's own output, or behind the activation function that
+directly follows it (and a batch norm between them)."""
+
 Form: TypeAlias = Literal["eager", "compiled", "graph"]
 """Which form of the fused step computed a result."""
+
+Side: TypeAlias = Literal["only", "stream", "files"]
+"""Which of two sources is shown, the stream or the files beside it; "only" where there is one."""
 
 LayerKind: TypeAlias = Literal["conv", "dense"]
 
@@ -83,6 +90,9 @@ class Layer:
     """Input pixels (rows, columns) between neighbouring neurons."""
     receptive_field: tuple[int, int]
     """Input pixels (height, width) that a neuron can depend on, not clipped to the input."""
+    activation: str = ""
+    """Name of the activation function that directly follows, such as "relu"; empty where none
+    does: there the tap "post" means "pre"."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -103,6 +113,16 @@ class Intervention:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Origin:
+    """Where a backward pass starts while something else is looked at."""
+
+    layer: str
+    unit: int
+    position: tuple[int, int] | None = None
+    """(row, column) in the unit's map; None: see `Selection.seed`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Selection:
     """What is asked of the network for one frame. None means the default, named per field."""
 
@@ -115,6 +135,12 @@ class Selection:
     seed: Seed | None = None
     """Where the backward pass starts; default: "max"."""
     rule: Rule = "guided"
+    tap: Tap = "pre"
+    """Where the values of the selected layer, and of `origin`'s, are taken."""
+    origin: Origin | None = None
+    """Where the backward pass starts; default: at the selected unit and position."""
+    gradients: bool = False
+    """Whether `Result.grads_BCHW` is wanted."""
     class_index: int | None = None
     """Class that the CAM explains; default: the top-scoring class of each picture, or of the
     region."""
@@ -174,6 +200,9 @@ class Result:
     selection: Selection
     """The selection that was computed, with its defaults filled in."""
     form: Form
+    grads_BCHW: Tensor | None = None
+    """What the backward pass brings to each neuron of the selected layer, in the shape of
+    `maps_BCHW`; zero above the pass's start. None unless `Selection.gradients`."""
     untouched_scores_BK: Tensor | None = None
     """float32: the scores without the selection's interventions; None where it has none."""
     dense_BKHW: Tensor | None = None
@@ -201,6 +230,9 @@ class Health:
     UNIT_ZERO = 32
     """The selected unit's map is zero everywhere."""
     CAM_ZERO = 64
+    ORIGIN_ZERO = 128
+    """The map in which the backward pass starts is zero everywhere."""
+    GRADS_ZERO = 256
 
     TEXTS = {  # noqa: RUF012 - a constant table, never written to
         MAPS_NAN: "the layer's activations hold NaN",
@@ -210,6 +242,8 @@ class Health:
         GRADIENT_INF: "the gradient holds inf",
         UNIT_ZERO: "this unit is zero everywhere",
         CAM_ZERO: "nothing at the CAM layer speaks for this class",
+        ORIGIN_ZERO: "the unit at which the backward pass starts is zero everywhere",
+        GRADS_ZERO: "no gradient reaches this layer",
     }
 
     @classmethod

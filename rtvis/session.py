@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Final, Literal, TypeAlias
 
-from rtvis.data import Selection, Target
+from rtvis.data import Selection, Side, Target
 
 BackpropDisplay: TypeAlias = Literal["raw", "gray", "norm", "normblur", "positive"]
 """How a signed gradient becomes a picture: DVT-54 to DVT-57, and RT-25's relu(g) / max."""
@@ -25,6 +25,8 @@ class View:
     selection: Selection = field(default_factory=Selection)
     canvas_size: tuple[int, int] = (800, 1280)
     """(height, width) of the canvas in pixels."""
+    side: Side = "only"
+    """Which source is shown; the loop sets it to what there is."""
     paused: bool = False
     """The picture is held while network and views keep running (RT-18)."""
     backward_shown: bool = True

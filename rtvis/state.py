@@ -93,7 +93,10 @@ def state_document(
         resume: What else the picture depends on.
         about: For people; nobody reads it back.
     """
-    rest = {key: value for key, value in setup.items() if key not in {"stream", *_PLACES}}
+    placed = {"stream", *_PLACES}
+    if frame is not None and frame.path is None:
+        placed |= _RETOUCHES  # done to the copy of the frame already
+    rest = {key: value for key, value in setup.items() if key not in placed}
     selection, display = to_plain(view.selection), to_plain(view, DISPLAY_FIELDS)
     return {
         STATE_KEY: STATE_VERSION,
@@ -107,6 +110,7 @@ def state_document(
 
 
 _PLACES: Final = ("start", "picture")
+_RETOUCHES: Final = {"mirror", "stretch_contrast"}
 
 
 def place_of(frame: Frame | None, setup: Mapping[str, Plain]) -> dict[str, Plain]:

@@ -15,12 +15,14 @@ import torch
 from torch import Tensor
 
 import rtvis.methods  # noqa: F401 - registers the CAM methods
-from rtvis.data import Form, Frame, ImageU8, Layer, Result, Selection, SourceStatus
+from rtvis.data import Form, Frame, ImageU8, Layer, Result, Selection, Side, SourceStatus
 from rtvis.engine.resolve import resolve_selection
+from rtvis.errors import SourceError
 from rtvis.render.layout import Layout, layout
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Scene
 from rtvis.slot import LatestSlot
+from rtvis.sources.base import ONLY_ONE, Move
 
 CANVAS = (480, 640)
 
@@ -138,9 +140,17 @@ class FakeSource:
     def status(self) -> SourceStatus:
         return self._status
 
-    def step(self, count: int) -> None:
+    @property
+    def shown(self) -> Side:
+        return "only"
+
+    def step(self, count: int, *, held: Frame | None = None) -> Move:
         self.steps.append(count)
         self.put()
+        return "stepped"
+
+    def switch(self, *, held: Frame | None = None) -> None:
+        raise SourceError(ONLY_ONE)
 
     def close(self) -> None:
         pass

@@ -92,6 +92,17 @@ def test_the_run_ends_after_so_many_frames(here: Path, capsys: pytest.CaptureFix
     assert num_frames(here / "out.mp4") == 5
 
 
+def test_files_are_shown_although_the_camera_is_missing_and_the_run_says_why(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """DVT-01. The list holds two of the three pictures; its folder is that of the list."""
+    (here / "list.txt").write_text("pictures/2.png\npictures/0.png\n")
+    argv = [*SMALL, "--view", "none", "--pace", "fast", "--stream", "9999", "--files", "list.txt"]
+    assert cli.main([*argv, "--record", "out.mp4"]) == 0
+    assert num_frames(here / "out.mp4") == 2
+    assert "rtvis: camera 9999: there is no /dev/video9999" in capsys.readouterr().err
+
+
 def test_without_a_display_it_says_so_and_records_a_film(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -17,7 +17,8 @@ from rtvis.flags import parse_config
 ROOT = Path(__file__).parents[1]
 
 ALL_FLAGS = (
-    "--stream 0 --start 1.5 --picture a.png --loop --pace fast --frames 9 --network VGG16 "
+    "--stream 0 --files pictures --match ^cat --mirror on --stretch-contrast --start 1.5 "
+    "--picture a.png --loop --pace fast --frames 9 --network VGG16 "
     "--weights w.pt --labels l.txt "
     "--size 240x320 --mean 0.5 --std 0.1,0.2,0.3 --trust-pickle --device cuda:1 "
     "--dtype bfloat16 --compile off --layer features.3 --unit 4 --position 5,6 --seed map "
@@ -59,7 +60,16 @@ def test_every_flag_reaches_its_field() -> None:
     config = parse(*ALL_FLAGS.split(), "--class", "tabby")
     assert config == Config(
         input=config_module.InputConfig(
-            stream="0", start=1.5, picture="a.png", loop=True, pace="fast", frames=9
+            stream="0",
+            files="pictures",
+            match="^cat",
+            mirror="on",
+            stretch_contrast=True,
+            start=1.5,
+            picture="a.png",
+            loop=True,
+            pace="fast",
+            frames=9,
         ),
         network=config_module.NetworkConfig(
             network="VGG16",
@@ -89,7 +99,8 @@ def test_every_flag_reaches_its_field() -> None:
 
 def test_every_flag_is_a_key_of_the_same_name(write: Writer) -> None:
     path = write(
-        "stream: 0\nstart: 1.5\npicture: a.png\nloop: yes\n"
+        "stream: 0\nfiles: pictures\nmatch: ^cat\nmirror: on\nstretch_contrast: yes\n"
+        "start: 1.5\npicture: a.png\nloop: yes\n"
         "pace: fast\nframes: 9\nnetwork: VGG16\nweights: w.pt\n"
         "labels: l.txt\nsize: [240, 320]\nmean: 0.5\nstd: [0.1, 0.2, 0.3]\ntrust-pickle: true\n"
         "device: cuda:1\ndtype: bfloat16\ncompile: off\nlayer: features.3\nunit: 4\n"

@@ -293,14 +293,15 @@ def test_y_takes_the_next_cam_method_and_shows_it() -> None:
 
 
 def test_backspace_puts_everything_back_but_the_window() -> None:
-    desk = Desk(zoom="unit", coloured=False, paused=True, grid_scroll=0)
+    desk = Desk(zoom="unit", coloured=False, paused=True, grid_scroll=0, side="stream")
     view = desk.press("backspace")
     assert view.selection == Selection(layer="stem", unit=0)
-    assert (view.zoom, view.coloured, view.paused, view.canvas_size) == (
+    assert (view.zoom, view.coloured, view.paused, view.canvas_size, view.side) == (
         "grid",
         True,
         True,
         (700, 1200),
+        "stream",
     )
 
 
@@ -311,6 +312,7 @@ def test_backspace_puts_everything_back_but_the_window() -> None:
         ("escape", "leave"),
         ("x", "save"),
         ("r", "record"),
+        ("6", "switch source"),
         ("e", "next picture"),
         ("w", "previous picture"),
     ],
@@ -408,7 +410,8 @@ def test_a_click_means_what_was_on_screen_although_the_selection_has_moved_on() 
 def test_each_button_does_what_its_key_does() -> None:
     shown_on = {"counts": "histogram"}
     for name, binding in by_button().items():
-        clicked, pressed = (Desk(page=shown_on.get(name, "unit")) for _ in range(2))
+        page = shown_on.get(name, "unit")
+        clicked, pressed = (Desk(page=page, side="files") for _ in range(2))
         button = clicked.draw().button(name)
         assert button is not None, name
         view = clicked.click(button.rect)

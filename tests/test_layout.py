@@ -50,7 +50,8 @@ LAYERS = network()
 
 
 def laid(size: tuple[int, int], layer: str = "blocks.4.conv_dw", **changes: object) -> Layout:
-    view = View(selection=Selection(layer=layer, unit=3), canvas_size=size, **changes)  # type: ignore[arg-type]
+    selection = Selection(layer=layer, unit=3)
+    view = View(selection=selection, canvas_size=size, side="files", **changes)  # type: ignore[arg-type]
     return layout(view, LAYERS, frame_size=(360, 640), input_size=(224, 224))
 
 

@@ -129,7 +129,14 @@ def test_segmentation_and_detection_networks_are_not_offered() -> None:
 
 def test_the_list_has_every_group_and_every_name_in_it_is_found() -> None:
     groups = names()
-    assert list(groups) == ["default", "Keras names", "torchvision", "timm"]
+    assert list(groups) == [
+        "default",
+        "Keras names",
+        "torchvision",
+        "torchvision, segmentation",
+        "torchvision, detection: the scores that boxes are chosen by",
+        "timm",
+    ]
     assert len(groups["torchvision"]) > 70
     assert len(groups["timm"]) > 1000
     for group in groups.values():

@@ -266,7 +266,8 @@ def test_the_part_of_a_large_layer_moves_in_steps_and_holds_the_unit(
 
 
 def test_large_maps_are_looked_at_every_so_many_rows_and_columns() -> None:
-    assert every((112, 112), 96, 1 << 27) == 1  # 116 million multiplications
+    assert every((112, 112), 32, 1 << 27) == 1  # 401,408 values
+    assert every((112, 112), 96, 1 << 27) == 2  # 1,204,224 of them; every second: 301,056
     assert every((56, 56), 256, 1 << 27) == 2  # 206 million; every second: 51
     assert every((28, 28), 512, 1 << 27) == 2
     assert every((1, 1), 4096, 1) == 1

@@ -65,7 +65,7 @@ def build_pieces(
         segments.append(
             Segment(
                 backward=_first_output_only(tapped),
-                tapped=tapped,
+                tapped=replace(tapped, name=f"tapped_{len(segments)}"),
                 sites=tuple(site for node in stretch for site in by_node.get(node, ())),
             )
         )
@@ -248,7 +248,13 @@ class _Builder:
 
     def backward(self, name: str, stretch: list[fx.Node], bottom: fx.Node, top: fx.Node) -> Piece:
         """From the gradient at `top`, plus seeds, to the gradient at `bottom` and the layers."""
-        nodes = [node for node in stretch if node in self._sites]
+        behind = {
+            site.activation.node
+            for sites in self._sites.values()
+            for site in sites
+            if site.activation is not None
+        }
+        nodes = [node for node in stretch if node in self._sites or node in behind]
 
         def call(env: Env, g: Tensor, *data: Tensor) -> list[Tensor]:
             seeds, gain_BT, thresholds = Seeds(*data[:3]), data[3], Thresholds(*data[4:])

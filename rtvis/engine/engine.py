@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rtvis.data import Crop, Fit, Form, Intervention, Layer, Result, Selection
+from rtvis.data import Crop, Fit, Form, Intervention, Layer, Origin, Result, Selection
 from rtvis.engine.artifacts import default_cache_dir
 from rtvis.engine.build import build_pieces
 from rtvis.engine.compile import Compiler
@@ -200,6 +200,7 @@ class Engine:
             class_index_B=outcome.class_index_B,
             position_B2=outcome.position_B2,
             value_B=outcome.value_B,
+            grads_BCHW=outcome.grads_BCHW,
             health_B=outcome.health_B,
             selection=selection,
             form=self.form,
@@ -278,8 +279,15 @@ class Engine:
         assert selection.cam_layer is not None
         assert selection.unit is not None
         assert selection.seed is not None
+        origin = selection.origin or Origin(
+            layer=selection.layer, unit=selection.unit, position=selection.position
+        )
         route = Route(
             site=self._index_of[selection.layer],
+            origin_site=self._index_of[origin.layer],
+            frozen=selection.origin is not None,
+            tap=selection.tap,
+            gradients=selection.gradients,
             cam_site=self._index_of[selection.cam_layer],
             cam=selection.cam,
             intervened=bool(selection.interventions),
@@ -287,6 +295,8 @@ class Engine:
         click = Click(
             unit=selection.unit,
             position=selection.position,
+            origin_unit=origin.unit,
+            origin_position=origin.position,
             seed=selection.seed,
             rule=selection.rule,
             class_index=selection.class_index,
@@ -325,10 +335,10 @@ class Engine:
         if self.device.type != "cuda":
             return ClickTensors(*packed, *changes)
         # Pinned: a copy from pageable memory would wait for the device.
-        index_B4, amount_B5, corners_B4 = (
+        index_B7, amount_B5, corners_B4 = (
             each.pin_memory().to(self.device, non_blocking=True) for each in packed
         )
-        return ClickTensors(index_B4, amount_B5, corners_B4, *changes)
+        return ClickTensors(index_B7, amount_B5, corners_B4, *changes)
 
     def _crop(self, image: Image, fit: Fit) -> Crop:
         return self._network.preprocessing.crop_of(image.shape[0], image.shape[1], fit)

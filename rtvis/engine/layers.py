@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, fx
 
 from rtvis.data import Layer, LayerKind
+from rtvis.engine.activations import Activation, activation_behind
 from rtvis.engine.graph import depends_on, input_of, is_getitem, pair
 from rtvis.engine.places import Grid, find_grids
 from rtvis.engine.trace import FlatModel
@@ -29,6 +30,8 @@ class Site:
     """The model's parameter that holds the layer's weights, as in `model.named_parameters()`."""
     rows: tuple[int, ...] | None = None
     """The tokens that are its places, row by row; None: all of them, in their order."""
+    activation: Activation | None = None
+    """What alone reads the value, if it is an activation function."""
     is_rest: bool = False
     """The class and register tokens of a layer whose other tokens form a map. Its units are those
     of that layer."""
@@ -111,6 +114,7 @@ def find_layers(flat: FlatModel, batch: int) -> tuple[Site, ...]:
         map_size = (shape[2], shape[3]) if kind == "conv" else (1, shape[0] // batch)
         grid = grids.get(node)
         field = fields[node]
+        activation = activation_behind(node, flat.module)
         layer = Layer(
             index=len(sites),
             name=name,
@@ -119,6 +123,7 @@ def find_layers(flat: FlatModel, batch: int) -> tuple[Site, ...]:
             map_size=grid.map_size if grid else (int(map_size[0]), int(map_size[1])),
             stride=grid.stride if grid else (field.stride_h, field.stride_w),
             receptive_field=(field.height, field.width),
+            activation=activation.name if activation is not None else "",
         )
         scale_C, shift_C = flat.affines.get(node.name, (None, None))
         site = Site(
@@ -127,6 +132,7 @@ def find_layers(flat: FlatModel, batch: int) -> tuple[Site, ...]:
             first=first,
             parameter=parameter,
             rows=grid.rows if grid else None,
+            activation=activation,
             scale_C=scale_C,
             shift_C=shift_C,
         )

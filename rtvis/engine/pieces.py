@@ -58,8 +58,9 @@ class Segment:
     backward: Piece
     """(values ..., g, seeds ...) -> the gradient at the lower cut."""
     tapped: Piece
-    """The same, and after it the gradient at each of `sites`. Runs operation by operation: handing
-    them all out would cost every turn 0.04 of the network's time, and few turns ask for one."""
+    """The same, and after it the gradient at the node of each of `sites` and at its activation's.
+    Handing them all out would cost every turn 0.04 of the network's time, and few turns ask for
+    one: it runs operation by operation."""
     sites: tuple[Site, ...]
 
 

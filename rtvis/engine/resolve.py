@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import get_args
 
-from rtvis.data import Fit, Intervention, Layer, Rule, Seed, Selection
+from rtvis.data import Fit, Intervention, Layer, Rule, Seed, Selection, Tap
 from rtvis.errors import SelectionError, did_you_mean
 from rtvis.registry import CAM_METHODS
 
@@ -42,14 +42,11 @@ def resolve_selection(
         )
     unit = 0 if selection.unit is None else selection.unit
     _check_unit(layer, unit)
-    if selection.position is not None:
-        row, column = selection.position
-        height, width = layer.map_size
-        if not (0 <= row < height and 0 <= column < width):
-            raise SelectionError(
-                f"position ({row}, {column}) is outside the {height}x{width} maps of layer "
-                f"'{layer.name}'"
-            )
+    _check_position(layer, selection.position)
+    if selection.origin is not None:
+        start = find_layer(selection.origin.layer, layers, default_layer)
+        _check_unit(start, selection.origin.unit)
+        _check_position(start, selection.origin.position)
     if selection.class_index is not None and not 0 <= selection.class_index < num_classes:
         raise SelectionError(
             f"there is no class {selection.class_index}; classes are 0 to {num_classes - 1}"
@@ -59,6 +56,7 @@ def resolve_selection(
     seed = selection.seed or "max"
     _check_choice("seed", seed, get_args(Seed))
     _check_choice("rule", selection.rule, get_args(Rule))
+    _check_choice("tap", selection.tap, get_args(Tap))
     _check_choice("fit", selection.fit, get_args(Fit))
     CAM_METHODS[selection.cam]
     return replace(
@@ -103,6 +101,18 @@ def _check_region(
         raise SelectionError(
             f"region {region}, that is top, left, height and width, does not lie inside the "
             f"{output_size[0]}x{output_size[1]} output"
+        )
+
+
+def _check_position(layer: Layer, position: tuple[int, int] | None) -> None:
+    if position is None:
+        return
+    row, column = position
+    height, width = layer.map_size
+    if not (0 <= row < height and 0 <= column < width):
+        raise SelectionError(
+            f"position ({row}, {column}) is outside the {height}x{width} maps of layer "
+            f"'{layer.name}'"
         )
 
 

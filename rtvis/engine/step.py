@@ -11,11 +11,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, fx
 
-from rtvis.data import Health, Rule, Seed
+from rtvis.data import Health, Rule, Seed, Tap
 from rtvis.engine.backward import RULE_THRESHOLDS, plain_pass
 from rtvis.engine.dense import REGION, corners, region_dtype, region_weights
 from rtvis.engine.layers import Site
 from rtvis.engine.pieces import Piece, Pieces, Runner, Segment
+from rtvis.engine.vjps import Thresholds
 from rtvis.registry import CamMethod
 from rtvis.threads import cpu_threads
 
@@ -34,6 +35,13 @@ class Route:
     """The part of a selection that decides which code runs; equal routes share a CUDA graph."""
 
     site: int
+    """The layer that is looked at."""
+    origin_site: int
+    """The layer at which the backward pass starts."""
+    frozen: bool
+    """Whether it starts elsewhere than at what is looked at."""
+    tap: Tap
+    gradients: bool
     cam_site: int
     cam: str
     intervened: bool
@@ -45,6 +53,8 @@ class Click:
 
     unit: int
     position: tuple[int, int] | None
+    origin_unit: int
+    origin_position: tuple[int, int] | None
     seed: Seed
     rule: Rule
     class_index: int | None
@@ -55,8 +65,9 @@ class Click:
 class ClickTensors(NamedTuple):
     """A click on the device."""
 
-    index_B4: Tensor
-    """int64: unit, row, column (-1 for the maximum), class (-1 for the top-scoring one)."""
+    index_B7: Tensor
+    """int64: unit, row, column (-1 for the maximum), the same of the backward pass's start, class
+    (-1 for the top-scoring one)."""
     amount_B5: Tensor
     """float32: seed coefficients of neuron, map and activation, then tx and tg of the rule."""
     corners_B4: Tensor
@@ -70,19 +81,20 @@ class ClickTensors(NamedTuple):
 def pack_click(
     click: Click, batch: int, output_size: tuple[int, int] | None
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """`index_B4`, `amount_B5` and `corners_B4` of a click, in host memory.
+    """`index_B7`, `amount_B5` and `corners_B4` of a click, in host memory.
 
     Args:
         click: What to pack.
         batch: B.
         output_size: (height, width) of the dense output; None without one.
     """
-    row, column = click.position if click.position is not None else (-1, -1)
+    place = click.position or (-1, -1)
+    origin = click.origin_position or (-1, -1)
     class_index = -1 if click.class_index is None else click.class_index
-    seed: Seed = "max" if click.position is not None else click.seed
+    seed: Seed = "max" if click.origin_position is not None else click.seed
     amounts = (*_SEED_COEFFICIENTS[seed], *RULE_THRESHOLDS[click.rule])
     return (
-        torch.tensor([[click.unit, row, column, class_index]] * batch),
+        torch.tensor([[click.unit, *place, click.origin_unit, *origin, class_index]] * batch),
         torch.tensor([amounts] * batch),
         torch.tensor([corners(click.region, output_size or (0, 0))] * batch),
     )
@@ -98,6 +110,7 @@ class Outcome(NamedTuple):
     class_index_B: Tensor
     position_B2: Tensor
     value_B: Tensor
+    grads_BCHW: Tensor | None
     health_B: Tensor
     untouched_scores_BK: Tensor
     """Without the interventions; `scores_BK` itself where there are none."""
@@ -116,15 +129,16 @@ class Step:
         self.pieces = pieces
         self.device = device
         self._num_threads = torch.get_num_threads()
+        every_piece = [*pieces.all_pieces(), *(segment.tapped for segment in pieces.segments)]
         if device.type == "cuda":
             # cuDNN wants kernels in the order of their inputs; on a CPU oneDNN packs them anyway.
-            tapped = [segment.tapped for segment in pieces.segments]
-            _place([piece.module for piece in (*pieces.all_pieces(), *tapped)], device)
-        self._runners: dict[str, Runner] = {p.name: p.run_eager for p in pieces.all_pieces()}
+            _place([piece.module for piece in every_piece], device)
+        self._runners: dict[str, Runner] = {piece.name: piece.run_eager for piece in every_piece}
         self._sites = pieces.sites
         with cpu_threads(1):
             self._zeros = [_no_gradient(s.backward, device) for s in pieces.segments]
             self._units_U = torch.arange(pieces.most_units, device=device)
+            self._activations = [s.activation and s.activation.to(device) for s in pieces.sites]
             self._affines = [_affine(s, s.node.meta["val"].dtype, device) for s in pieces.sites]
 
     def replace_runner(self, piece: Piece, runner: Runner) -> None:
@@ -162,23 +176,28 @@ class Step:
         if route.intervened:
             values.update(self._run_piece(pieces.intervened, values))
             scores_BK = values[pieces.scores].float()
-        unit_B, row_B, column_B, wanted_B = click.index_B4.unbind(1)
+        unit_B, row_B, column_B, *origin, wanted_B = click.index_B7.unbind(1)
         class_B = torch.where(wanted_B >= 0, wanted_B, scores_BK.argmax(dim=1))
 
         site, cam_site = self._sites[route.site], self._sites[route.cam_site]
-        maps_BCHW = self._maps(site, values, intervened=route.intervened)
+        post = route.tap == "post"
+        maps_BCHW = self._maps(site, values, post=post, intervened=route.intervened)
         cam_maps_BCHW = (
             maps_BCHW
-            if cam_site is site
-            else self._maps(cam_site, values, intervened=route.intervened)
+            if cam_site is site and not (post and site.activation)
+            else self._maps(cam_site, values, post=False, intervened=route.intervened)
         )
         cam_grads_BCHW = self._cam_gradient(values, cam_site, class_B)
         cam_BHW = cam_method(_at_least_float32(cam_maps_BCHW), _at_least_float32(cam_grads_BCHW))
 
         map_BHW = _unit_map(maps_BCHW, unit_B)
         position_B2, value_B = _position_and_value(map_BHW, row_B, column_B)
-        seed_BS = self._seed(site, map_BHW, unit_B, position_B2, click.amount_B5)
-        backprop_BCHW = self._backward(values, site, unit_B, seed_BS, click.amount_B5)
+        start = _Start(self._sites[route.origin_site], unit_B, map_BHW, position_B2)
+        if route.frozen:
+            start = self._start(route, values, maps_BCHW, *origin)
+        backprop_BCHW, grads_BCHW = self._backward(route, values, start, click.amount_B5)
+        if grads_BCHW is None and route.gradients:
+            grads_BCHW = torch.zeros_like(maps_BCHW)
         dense_BKHW = None if pieces.dense is None else values[pieces.dense]
         return Outcome(
             scores_BK=scores_BK,
@@ -188,7 +207,8 @@ class Step:
             class_index_B=class_B,
             position_B2=position_B2,
             value_B=value_B,
-            health_B=_health(maps_BCHW, map_BHW, backprop_BCHW, cam_BHW),
+            grads_BCHW=grads_BCHW,
+            health_B=_health(maps_BCHW, map_BHW, start.map_BHW, backprop_BCHW, cam_BHW, grads_BCHW),
             untouched_scores_BK=untouched_scores_BK,
             dense_BKHW=dense_BKHW,
             labels_BHW=None if dense_BKHW is None else self._labels(dense_BKHW),
@@ -201,8 +221,35 @@ class Step:
         with cpu_threads(self._num_threads):
             return dense_BKHW.argmax(dim=1)
 
-    def _maps(self, site: Site, values: dict[str, Tensor], *, intervened: bool) -> Tensor:
-        """The layer's own output, before any batch norm folded into it."""
+    def _start(
+        self,
+        route: Route,
+        values: dict[str, Tensor],
+        maps_BCHW: Tensor,
+        unit_B: Tensor,
+        row_B: Tensor,
+        column_B: Tensor,
+    ) -> "_Start":
+        """Where the backward pass starts when that is not what is looked at."""
+        site = self._sites[route.origin_site]
+        if route.origin_site != route.site:
+            post = route.tap == "post"
+            maps_BCHW = self._maps(site, values, post=post, intervened=route.intervened)
+        map_BHW = _unit_map(maps_BCHW, unit_B)
+        position_B2, _ = _position_and_value(map_BHW, row_B, column_B)
+        return _Start(site, unit_B, map_BHW, position_B2)
+
+    def _maps(
+        self, site: Site, values: dict[str, Tensor], *, post: bool, intervened: bool
+    ) -> Tensor:
+        """The layer's own output, before any batch norm folded into it, or what leaves the
+        activation behind it."""
+        activation = self._activations[site.layer.index]
+        if post and activation is not None:
+            after = values.get(activation.node.name)
+            if after is None:
+                after = activation(self._value_of(site, values, intervened=intervened))
+            return site.as_maps(after, self.pieces.batch)
         value = self._value_of(site, values, intervened=intervened)
         maps_BCHW = site.as_maps(value, self.pieces.batch)
         affine = self._affines[site.layer.index]
@@ -257,30 +304,47 @@ class Step:
         lowest = pieces.segment_of(site)
         given = {**values, **data}
         given["g"] = self._descend(pieces.segments[lowest + 1 :], grad, given)
-        tapped = pieces.segments[lowest].tapped
-        with cpu_threads(self._num_threads):
-            found = tapped.run_eager([given[name] for name in tapped.inputs])
-        return dict(zip(tapped.outputs, found, strict=True))
+        return self._run_piece(pieces.segments[lowest].tapped, given)
 
     def _backward(
         self,
+        route: Route,
         values: dict[str, Tensor],
-        site: Site,
-        unit_B: Tensor,
-        seed_BS: Tensor,
+        start: "_Start",
         amount_B5: Tensor,
-    ) -> Tensor:
-        """Gradient at the input of what the seed adds at a layer."""
+    ) -> tuple[Tensor, Tensor | None]:
+        """Gradient at the input of what the seed adds, and the one at the layer looked at.
+
+        The second is None where it is not wanted, and where the pass does not come by.
+        """
         pieces = self.pieces
-        top = pieces.segment_of(site)
+        site = self._sites[route.site]
+        seed_BS = self._seed(start, amount_B5)
+        tx, tg = (amount_B5[0, i].to(seed_BS.dtype) for i in (3, 4))
+        top = pieces.segment_of(start.site)
         data = {
-            "site_B": torch.full_like(unit_B, site.layer.index),
-            "unit_BU": (self._units_U == unit_B[:, None]).to(seed_BS.dtype),
-            "map_BS": seed_BS,
-            "tx": amount_B5[0, 3].to(seed_BS.dtype),
-            "tg": amount_B5[0, 4].to(seed_BS.dtype),
+            "site_B": torch.full_like(start.unit_B, start.site.layer.index),
+            "unit_BU": (self._units_U == start.unit_B[:, None]).to(seed_BS.dtype),
+            "map_BS": self._seed_at_node(route, values, start, seed_BS, Thresholds(tx, tg)),
+            "tx": tx,
+            "tg": tg,
         }
-        return self._descend(pieces.segments[: top + 1], self._zeros[top], {**values, **data})
+        segments, given = pieces.segments[: top + 1], {**values, **data}
+        if not route.gradients or site is start.site:
+            grad = self._descend(segments, self._zeros[top], given)
+            if not route.gradients:
+                return grad, None
+            chosen_BC = data["unit_BU"][:, : site.layer.num_units]
+            placed_BCS = chosen_BC[:, :, None] * seed_BS[:, None, :]
+            return grad, placed_BCS.reshape(*placed_BCS.shape[:2], *site.layer.map_size)
+        post = route.tap == "post" and site.activation is not None
+        at = site.activation.node.name if post and site.activation is not None else site.node.name
+        grad, found = self._descend_past(at, segments, self._zeros[top], given)
+        if found is None:
+            return grad, None
+        grads_BCHW = site.as_maps(found, pieces.batch)
+        affine = None if post else self._affines[site.layer.index]
+        return grad, grads_BCHW if affine is None else grads_BCHW * affine.scale_1C11
 
     def _descend(
         self, segments: Sequence[Segment], grad: Tensor, values: dict[str, Tensor]
@@ -291,21 +355,62 @@ class Step:
             grad = found[segment.backward.outputs[0]]
         return grad
 
-    def _seed(
-        self, site: Site, map_BHW: Tensor, unit_B: Tensor, position_B2: Tensor, amount_B5: Tensor
-    ) -> Tensor:
-        """What to add to the gradient of the selected unit, rows end to end, padded with zeros."""
-        flat_BS = map_BHW.flatten(1)
-        width = map_BHW.shape[2]
-        neuron_B = position_B2[:, 0] * width + position_B2[:, 1]
+    def _descend_past(
+        self, node: str, segments: Sequence[Segment], grad: Tensor, values: dict[str, Tensor]
+    ) -> tuple[Tensor, Tensor | None]:
+        """As `_descend`, and the gradient at a node on the way; None if it is not there."""
+        for index in reversed(range(len(segments))):
+            tapped = segments[index].tapped
+            if node in tapped.outputs[1:]:
+                grad = self._descend(segments[index + 1 :], grad, values)
+                found = self._run_piece(tapped, {**values, "g": grad})
+                return self._descend(segments[:index], found[tapped.outputs[0]], values), found[
+                    node
+                ]
+        return self._descend(segments, grad, values), None
+
+    def _seed(self, start: "_Start", amount_B5: Tensor) -> Tensor:
+        """The gradient of what is explained at the starting unit's map, rows end to end."""
+        flat_BS = start.map_BHW.flatten(1)
+        neuron_B = start.position_B2[:, 0] * start.map_BHW.shape[2] + start.position_B2[:, 1]
         places_S = torch.arange(flat_BS.shape[1], device=self.device)
         neuron_BS = (places_S == neuron_B[:, None]).to(flat_BS.dtype)
         neuron, whole, active = (amount_B5[:, i, None].to(flat_BS.dtype) for i in range(3))
-        seed_BS = neuron * neuron_BS + whole + active * flat_BS
-        affine = self._affines[site.layer.index]
-        if affine is not None:
-            seed_BS = seed_BS * affine.inverse_1C11.flatten()[unit_B, None]
+        return neuron * neuron_BS + whole + active * flat_BS
+
+    def _seed_at_node(
+        self,
+        route: Route,
+        values: dict[str, Tensor],
+        start: "_Start",
+        seed_BS: Tensor,
+        rule: Thresholds,
+    ) -> Tensor:
+        """The seed as it arrives at the layer's node, padded with zeros."""
+        site, affine = start.site, self._affines[start.site.layer.index]
+        activation = self._activations[site.layer.index]
+        if route.tap == "post" and activation is not None:
+            before_BHW = start.map_BHW
+            if activation.reads_before:
+                value = self._value_of(site, values, intervened=route.intervened)
+                before_BHW = _unit_map(site.as_maps(value, self.pieces.batch), start.unit_B)
+            g_BHW = seed_BS.view_as(start.map_BHW)
+            seed_BS = activation.pass_back(
+                g_BHW, unit_B=start.unit_B, before=before_BHW, after=start.map_BHW, rule=rule
+            ).flatten(1)
+        elif affine is not None:
+            seed_BS = seed_BS * affine.inverse_1C11.flatten()[start.unit_B, None]
         return torch.nn.functional.pad(seed_BS, (0, self.pieces.largest_map - seed_BS.shape[1]))
+
+
+class _Start(NamedTuple):
+    """Where a backward pass starts."""
+
+    site: Site
+    unit_B: Tensor
+    map_BHW: Tensor
+    """Of that unit, at the selection's tap."""
+    position_B2: Tensor
 
 
 def _place(modules: Sequence[fx.GraphModule], device: torch.device) -> None:
@@ -364,11 +469,21 @@ def _position_and_value(map_BHW: Tensor, row_B: Tensor, column_B: Tensor) -> tup
     return position_B2, value_B.float()
 
 
-def _health(maps_BCHW: Tensor, map_BHW: Tensor, backprop: Tensor, cam_BHW: Tensor) -> Tensor:
+def _health(
+    maps_BCHW: Tensor,
+    map_BHW: Tensor,
+    start_BHW: Tensor,
+    backprop: Tensor,
+    cam_BHW: Tensor,
+    grads_BCHW: Tensor | None,
+) -> Tensor:
     """Bits of `Health` per picture. A NaN or inf anywhere shows in the smallest and largest."""
     maps_low, maps_high = _extremes(maps_BCHW)
     unit_low, unit_high = _extremes(map_BHW)
     grad_low, grad_high = _extremes(backprop)
+    start_low, start_high = (unit_low, unit_high)
+    if start_BHW is not map_BHW:
+        start_low, start_high = _extremes(start_BHW)
     _, cam_high = _extremes(cam_BHW)
     flags = {
         Health.MAPS_NAN: maps_low.isnan(),
@@ -378,7 +493,11 @@ def _health(maps_BCHW: Tensor, map_BHW: Tensor, backprop: Tensor, cam_BHW: Tenso
         Health.GRADIENT_INF: grad_low.isinf() | grad_high.isinf(),
         Health.UNIT_ZERO: (unit_low == 0) & (unit_high == 0),
         Health.CAM_ZERO: cam_high == 0,
+        Health.ORIGIN_ZERO: (start_low == 0) & (start_high == 0),
     }
+    if grads_BCHW is not None:
+        grads_low, grads_high = _extremes(grads_BCHW)
+        flags[Health.GRADS_ZERO] = (grads_low == 0) & (grads_high == 0)
     health_B = torch.zeros_like(cam_high, dtype=torch.int64)
     for bit, flag_B in flags.items():
         health_B = health_B + flag_B.to(torch.int64) * bit

@@ -10,7 +10,7 @@ from rtvis.render.text import measure
 from rtvis.session import BackpropDisplay, PageName, View
 
 BUTTONS: Final = (
-    "fit", "pause", "record", "save", "help",  # header
+    "source", "fit", "pause", "record", "save", "help",  # header
     "cam", "cam-method",                # input
     "rule", "display", "backward",      # backward picture
     "colours", "zoom",                  # grid
@@ -25,6 +25,7 @@ _WORDS: Final[dict[str, tuple[str, ...]]] = {
     "save": ("save",),
     "help": ("help",),
     "cam": ("CAM on", "CAM off"),
+    "source": ("stream", "files"),
     "fit": get_args(Fit),
     "rule": get_args(Rule),
     "display": get_args(BackpropDisplay),
@@ -52,6 +53,7 @@ def lay_buttons(view: View, panes: dict[str, Rect], metrics: Metrics) -> tuple[B
     zoomed = {"grid": "grid", "unit": "unit", "backprop": "backward"}[view.zoom]
     rows: dict[str, tuple[tuple[str, str], ...]] = {
         "header": (
+            *((("source", view.side),) if view.side != "only" else ()),
             ("fit", view.selection.fit),
             ("pause", "resume" if view.paused else "pause"),
             ("record", "stop" if view.recording else "record"),

@@ -22,6 +22,8 @@ _HOST_BUDGET: Final = 1 << 27
 _DEVICE_BUDGET: Final = 1 << 32
 """Multiplications of the matrix: 5 ms on one core, 0.2 ms on a GPU. Above it every second row and
 column of the maps is looked at, or every third ..."""
+_VALUES_SHARE: Final = 1 << 8
+"""A value costs as much as so many multiplications: it is read, centred and scaled."""
 
 _FOLLOWS: Final = 1 / 8
 """How much of the way the shown correlations go to those of a new picture."""
@@ -79,10 +81,11 @@ def standardise(samples_NC: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def every(map_size: tuple[int, int], num_units: int, budget: int) -> int:
-    """Step through rows and columns at which the matrix stays within the budget."""
+    """Step through rows and columns at which a layer of so many units stays within the budget."""
     step = 1
     height, width = map_size
-    while -(-height // step) * -(-width // step) * num_units**2 > budget:
+    cost = max(min(num_units, MOST_UNITS) ** 2, num_units * _VALUES_SHARE)
+    while -(-height // step) * -(-width // step) * cost > budget:
         if step >= max(height, width):
             break
         step += 1
@@ -116,7 +119,7 @@ class CorrelationGauge:
         unit = min(result.selection.unit or 0, num_units - 1)
         units = shown_units(num_units, unit)
         over_frames = height * width < FEWEST_POSITIONS
-        step = 1 if over_frames else every((height, width), len(units), self._budget)
+        step = 1 if over_frames else every((height, width), num_units, self._budget)
         if result is not self._result:
             self._result = result
             self._advance(scene, maps_CHW[:, ::step, ::step], unit, units, over_frames=over_frames)
@@ -136,7 +139,8 @@ class CorrelationGauge:
     ) -> None:
         """Take a new result in."""
         assert scene.result is not None, "a page measures results"
-        layer_key = scene.result.selection.layer, scene.result.selection.interventions
+        chosen = scene.result.selection
+        layer_key = chosen.layer, chosen.tap, chosen.interventions
         if layer_key != self._layer_key:
             self._frames_PC = []
         elif self._frames_PC and scene.result.seq == self._seq:

@@ -183,7 +183,7 @@ class HistogramGauge:
     def _follow(self, peak: Tensor, scene: Scene) -> Tensor:
         assert scene.result is not None, "a page measures results"
         selection = scene.result.selection
-        key = selection.layer, selection.unit
+        key = selection.layer, selection.tap, selection.unit
         old = self._peak
         if old is not None and key == self._key and scene.view.range_smoothed:
             peak = torch.lerp(old, peak, torch.where(peak > old, 0.5, _NARROWS))

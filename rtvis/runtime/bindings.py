@@ -8,7 +8,10 @@ from rtvis.render.scene import Binding
 from rtvis.runtime.commands import looking, moving
 from rtvis.runtime.commands.context import ViewCommand
 
-Effect: TypeAlias = Literal["leave", "save", "record", "next picture", "previous picture"]
+Steer: TypeAlias = Literal["next picture", "previous picture", "switch source"]
+"""What changes what is looked at."""
+
+Effect: TypeAlias = Literal["leave", "save", "record"] | Steer
 """What reaches beyond the View; the runtime carries it out."""
 
 
@@ -135,6 +138,13 @@ BINDINGS: Final = (
         text="crop, stretch or letterbox",
         group=_PROGRAM,
         button="fit",
+    ),
+    KeyBinding(
+        keys=("6",),
+        action="switch source",
+        text="stream or files",
+        group=_PROGRAM,
+        button="source",
     ),
     KeyBinding(keys=("e",), action="next picture", text="next picture", group=_PROGRAM),
     KeyBinding(keys=("w",), action="previous picture", text="previous picture", group=_PROGRAM),

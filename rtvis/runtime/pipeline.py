@@ -1,6 +1,7 @@
 """The loop: frames in, pictures out, the user's events back in."""
 
 import logging
+import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -10,11 +11,11 @@ from pathlib import Path
 from typing import Literal, Self, TypeAlias, assert_never
 
 from rtvis.data import ClosedEvent, Event, Frame, Rates, ShownEvent
-from rtvis.errors import SinkError
+from rtvis.errors import SinkError, SourceError
 from rtvis.plain import Plain
 from rtvis.registry import CAM_METHODS
 from rtvis.render.layout import Layout, layout
-from rtvis.runtime.bindings import BINDINGS, Effect, KeyBinding, help_lines, key_of
+from rtvis.runtime.bindings import BINDINGS, Effect, KeyBinding, Steer, help_lines, key_of
 from rtvis.runtime.composed import Composed
 from rtvis.runtime.controller import Controller
 from rtvis.runtime.recording import Recordings
@@ -23,7 +24,7 @@ from rtvis.runtime.turn import CompositorLike, EngineLike, Turn
 from rtvis.session import Session, View
 from rtvis.sinks.base import Sink
 from rtvis.slot import LatestSlot
-from rtvis.sources.base import Source
+from rtvis.sources.base import Move, Source
 from rtvis.timing import RateMeter
 
 _LOG = logging.getLogger(__name__)
@@ -117,6 +118,7 @@ class Pipeline:
         self._pictures: LatestSlot[Composed] = LatestSlot()
         self._stop = threading.Event()
         self._save_wanted = threading.Event()
+        self._steering: queue.SimpleQueue[Steer] = queue.SimpleQueue()
         self._reason: Reason | None = None
         self._message = ""
         self._fault: BaseException | None = None
@@ -176,6 +178,7 @@ class Pipeline:
         thread = threading.Thread(target=self._loop, name="rtvis-engine", daemon=True)
         try:
             self._source.start(self._frames)
+            self._show_side()
             thread.start()
             while not self._stop.is_set():
                 self._serve()
@@ -212,6 +215,13 @@ class Pipeline:
             raise SinkError(
                 f"{parent}: cannot be saved to ({error.strerror}); name a folder that is yours"
             ) from None
+
+    def _show_side(self) -> None:
+        """Show the source that the View asks for, where there are two."""
+        wanted = self.session.read()[0].side
+        if "only" not in (wanted, self._source.shown) and wanted != self._source.shown:
+            self._steering.put("switch source")
+        self.session.update(side=self._source.shown)
 
     def close(self) -> None:
         """Finish films and saves. Safe to call twice."""
@@ -257,9 +267,9 @@ class Pipeline:
                 self._save_wanted.set()
             case "record":
                 self.session.update(recording=self.recordings.toggle())
-            case "next picture" | "previous picture":
-                self._turn.want_frame()
-                self._source.step(1 if effect == "next picture" else -1)
+            case "next picture" | "previous picture" | "switch source":
+                # For the engine's thread: it must not take a frame of the source that is left.
+                self._steering.put(effect)
             case _:
                 assert_never(effect)
 
@@ -284,7 +294,30 @@ class Pipeline:
             if self._window is not None:
                 self._window.wake()
 
+    def _steer(self, what: Steer) -> None:
+        """Go to another picture or source."""
+        view, _ = self.session.read()
+        held = self._turn.frame if view.paused else None
+        move: Move = "switched"
+        if what == "switch source":
+            try:
+                self._source.switch(held=held)
+            except SourceError as error:
+                self._say(str(error), True)
+                return
+        else:
+            move = self._source.step(1 if what == "next picture" else -1, held=held)
+        if move == "none":
+            self._say("this source has no other picture to go to", False)
+            return
+        if move == "switched":
+            self._turn.leave_source()
+            self.session.update(side=self._source.shown)
+        self._turn.want_frame()
+
     def _one_turn(self) -> None:
+        while not self._steering.empty():
+            self._steer(self._steering.get())
         # Before the slot is looked at: a frame put in between is found there.
         is_over = self._source.status().state in {"ended", "failed"}
         composed = self._turn.run(wait_s=_IDLE_S)

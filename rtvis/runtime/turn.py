@@ -148,9 +148,20 @@ class Turn:
         self.composed: Composed | None = None
         """The last picture, and what it shows."""
 
+    @property
+    def frame(self) -> Frame | None:
+        """What is looked at."""
+        return self._frame
+
     def want_frame(self) -> None:
         """Take the next frame even while paused: the user stepped to another picture."""
         self._wants_frame = True
+
+    def leave_source(self) -> None:
+        """Forget the frame and all that came of it: another source is shown now."""
+        self._frame = self._image_HW3 = self._result = self._asked = self._submitted = None
+        self._stale_since_ns = 0
+        self.faults.clear()
 
     def run(self, *, wait_s: float = 0.0) -> Composed | None:
         """Do what there is to do, waiting up to `wait_s` for a frame.
@@ -330,6 +341,7 @@ class Turn:
         """What is on screen beside frame and View."""
         status = self._source.status()
         return (
+            self._source.name,
             status.state,
             status.message,
             self._engine.form,

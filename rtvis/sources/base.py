@@ -18,12 +18,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol, Self, TypeAlias
 
-from rtvis.data import Frame, ImageU8, SourceStatus
+from rtvis.data import Frame, ImageU8, Side, SourceStatus
+from rtvis.errors import SourceError
 from rtvis.slot import LatestSlot
+from rtvis.sources.retouch import Retouch
 from rtvis.timing import RateMeter
 
 Pace: TypeAlias = Literal["live", "fast"]
 """By the clock of the film or camera, dropping what comes too fast; or every frame, at once."""
+
+Move: TypeAlias = Literal["stepped", "switched", "none"]
+"""What a step did: another picture is on its way, the files are shown now, or nothing."""
+
+ONLY_ONE = "there is only one source; start with --files FOLDER to have pictures beside the stream"
 
 JOIN_LIMIT_S = 5.0
 """How long `close` waits for the source's thread. Longer than any read of a local file."""
@@ -50,8 +57,24 @@ class Source(Protocol):
     def status(self) -> SourceStatus:
         """What it is doing. "ended" and "failed" are final: no frame is put after them."""
 
-    def step(self, count: int) -> None:
-        """Go `count` pictures on, or back if negative. Nothing where there is no such thing."""
+    @property
+    def shown(self) -> Side:
+        """Which of two sources frames come from now."""
+
+    def step(self, count: int, *, held: Frame | None = None) -> Move:
+        """Go `count` pictures on, or back if negative; from the stream, first to the files.
+
+        Args:
+            count: How many.
+            held: What the user holds on the screen, to be shown again on the way back.
+        """
+
+    def switch(self, *, held: Frame | None = None) -> None:
+        """Show the other source.
+
+        Raises:
+            SourceError: There is no other one; says why.
+        """
 
     def close(self) -> None:
         """Stop, and free everything. Safe to call twice, and from another thread."""
@@ -91,8 +114,10 @@ class ThreadSource:
         pace: Pace,
         size: tuple[int, int] | None = None,
         num_frames: int | None = None,
+        retouch: Retouch | None = None,
     ) -> None:
         self._name = name
+        self._retouch = retouch or Retouch()
         self._size = size
         self._num_frames = num_frames
         self._pace: Pace = pace
@@ -142,8 +167,20 @@ class ThreadSource:
                 captured_fps=self._rate.rate(),
             )
 
-    def step(self, count: int) -> None:
+    @property
+    def shown(self) -> Side:
+        """There is only this one."""
+        return "only"
+
+    def step(self, count: int, *, held: Frame | None = None) -> Move:
         """Nothing to step through."""
+        del count, held
+        return "none"
+
+    def switch(self, *, held: Frame | None = None) -> None:
+        """There is only this one."""
+        del held
+        raise SourceError(ONLY_ONE)
 
     def close(self) -> None:
         """Stop the thread and free everything."""
@@ -220,6 +257,7 @@ class ThreadSource:
         if self._stop.is_set():
             return False
         captured_ns = time.monotonic_ns() if captured_ns is None else captured_ns
+        image_HW3 = self._retouch.apply(image_HW3)
         with self._lock:
             self._num_captured += 1
             self._rate.tick()

@@ -4,17 +4,17 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 from rtvis.errors import SourceError
 from rtvis.sources.base import Pace, Source
-from rtvis.sources.images import ImageSource, list_folder, list_glob
+from rtvis.sources.images import Listed, list_file, list_folder, list_glob
+from rtvis.sources.lists import LIST_SUFFIXES
 from rtvis.sources.pixels import is_image
+from rtvis.sources.reading import Reading, compiled
+from rtvis.sources.retouch import Mirror, Retouch
 from rtvis.sources.stream import StreamLimits, StreamSource
 from rtvis.sources.uri import Secret, check_stream_uri, public_name, scheme_of
-from rtvis.sources.video import VideoSource
 
 DEMO_NAME = "demo"
 
@@ -24,6 +24,9 @@ def open_source(
     *,
     loop: bool = False,
     pace: Pace = "live",
+    match: str | None = None,
+    mirror: Mirror = "auto",
+    stretch_contrast: bool = False,
     camera_size: tuple[int, int] | None = None,
     limits: StreamLimits | None = None,
     start_seconds: float | None = None,
@@ -33,10 +36,14 @@ def open_source(
 
     Args:
         uri: `demo`; a number or `/dev/videoN` for a webcam; a URI with a scheme such as rtsp or
-            http for a network stream; a picture or a film, told apart by their content; a folder
-            or a glob for pictures.
+            http for a network stream; a picture or a film, told apart by their content; a folder,
+            a glob, or a list file (.txt, .lst or .csv) for pictures.
         loop: Films, and folders in pace "fast", begin again after the end.
         pace: "live" or "fast", see `rtvis.sources.base`. Cameras and streams are always live.
+        match: A regular expression: of a folder only the pictures in whose name it is found,
+            in any case (DVT-07).
+        mirror: Exchange left and right; "auto" does so for webcams.
+        stretch_contrast: Spread each frame's values over 0..255 (DVT-02).
         camera_size: (height, width) to ask of a webcam, which may choose another.
         limits: How long to wait for cameras and streams; the defaults suit people.
         start_seconds: Where in a film to begin.
@@ -49,10 +56,19 @@ def open_source(
     """
     assert pace in {"live", "fast"}
     text = os.fspath(uri) if not isinstance(uri, int) else str(uri)
-    how = Beginning(loop=loop, pace=pace, start_seconds=start_seconds, picture=picture)
+    retouch = Retouch(mirrored=mirror == "on", stretched=stretch_contrast)
+    camera_retouch = Retouch(mirrored=mirror != "off", stretched=stretch_contrast)
+    how = Reading(
+        loop=loop,
+        pace=pace,
+        start_seconds=start_seconds,
+        picture=picture,
+        pattern=compiled(match),
+        retouch=retouch,
+    )
     if re.fullmatch(r"-?\d+", text):
         how.refuse_place(f"camera {text}")
-        return _open_camera(int(text), camera_size, limits)
+        return _open_camera(int(text), camera_size, limits, camera_retouch)
     if text == DEMO_NAME:
         return how.film(demo_path(), name=DEMO_NAME)
     if not text.strip():
@@ -63,50 +79,12 @@ def open_source(
     elif scheme is not None:
         check_stream_uri(text)
         how.refuse_place(public_name(text))
-        return StreamSource(Secret(text), name=public_name(text), limits=limits)
+        return StreamSource(Secret(text), name=public_name(text), limits=limits, retouch=retouch)
     camera = re.fullmatch(r"/dev/video(\d+)", text)
     if camera:
         how.refuse_place(text)
-        return _open_camera(int(camera.group(1)), camera_size, limits)
+        return _open_camera(int(camera.group(1)), camera_size, limits, camera_retouch)
     return _open_path(text, how)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Beginning:
-    """Where a stored source begins, and how it goes on."""
-
-    loop: bool
-    pace: Pace
-    start_seconds: float | None
-    picture: str | None
-
-    def film(self, path: Path, *, name: str | None = None) -> Source:
-        """A film from that beginning."""
-        self._refuse_picture(name or str(path))
-        start_s = self.start_seconds or 0.0
-        return VideoSource(path, loop=self.loop, pace=self.pace, name=name, start_seconds=start_s)
-
-    def pictures(self, name: str, list_paths: Callable[[], list[Path]]) -> Source:
-        """Pictures from that beginning."""
-        self._refuse_start(name)
-        return ImageSource(
-            name, list_paths, loop=self.loop, pace=self.pace, first_name=self.picture
-        )
-
-    def refuse_place(self, name: str) -> None:
-        """Raise SourceError if a place was asked for: what is live has only now."""
-        self._refuse_start(name)
-        self._refuse_picture(name)
-
-    def _refuse_start(self, name: str) -> None:
-        if self.start_seconds is not None:
-            raise SourceError(f"{name}: is no film, and has no start in seconds; leave it out")
-
-    def _refuse_picture(self, name: str) -> None:
-        if self.picture is not None:
-            raise SourceError(
-                f"{name}: has no picture '{self.picture}', for it is no folder; leave that out"
-            )
 
 
 def demo_path() -> Path:
@@ -118,13 +96,13 @@ def demo_path() -> Path:
     raise SourceError("demo: this installation lacks its clip demo.mp4; name a file or a camera")
 
 
-def _open_path(text: str, how: Beginning) -> Source:
+def _open_path(text: str, how: Reading) -> Source:
     path = Path(text).expanduser()
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         if re.search(r"[*?\[]", text):
-            return how.pictures(text, lambda: list_glob(str(path)))
+            return how.pictures(text, lambda: [Listed(found) for found in list_glob(str(path))])
         raise SourceError(
             f"{_shown(text)}: there is no such file or folder; name one, a camera's number, a URI "
             "such as rtsp://host/path, or demo"
@@ -133,13 +111,17 @@ def _open_path(text: str, how: Beginning) -> Source:
         reason = getattr(error, "strerror", None) or "is not a name that a file can have"
         raise SourceError(f"{_shown(text)}: {reason}; name a readable file or folder") from None
     if stat.S_ISDIR(mode):
-        return how.pictures(path.resolve().name or text, lambda: list_folder(path))
+        pattern = how.pattern
+        return how.pictures(
+            path.resolve().name or text,
+            lambda: [Listed(found) for found in list_folder(path, pattern=pattern)],
+        )
     if not stat.S_ISREG(mode):
         raise SourceError(f"{text}: is neither a file nor a folder; name a picture or a film")
     return _open_file(path, how)
 
 
-def _open_file(path: Path, how: Beginning) -> Source:
+def _open_file(path: Path, how: Reading) -> Source:
     try:
         with path.open("rb") as file:
             head = file.read(4096)
@@ -149,20 +131,26 @@ def _open_file(path: Path, how: Beginning) -> Source:
         raise SourceError(f"{path}: the file is empty; name a picture or film with something in it")
     # An animated GIF has a picture's signature, and is a film.
     if is_image(path) and not head.startswith(b"GIF8"):
-        return how.pictures(path.name, lambda: [path])
+        return how.pictures(path.name, lambda: [Listed(path)])
+    if path.suffix.lower() in LIST_SUFFIXES:
+        return how.pictures(path.name, lambda: list_file(path))
     if _is_text(head):
-        raise SourceError(f"{path}: is a text file; name a picture or a film")
+        raise SourceError(
+            f"{path}: is a text file; name a picture or a film, or a list of pictures that ends "
+            "in .txt, .lst or .csv"
+        )
     return how.film(path)
 
 
 def _open_camera(
-    index: int, size: tuple[int, int] | None, limits: StreamLimits | None
+    index: int, size: tuple[int, int] | None, limits: StreamLimits | None, retouch: Retouch
 ) -> StreamSource:
     if sys.platform == "linux":
         _check_linux_camera(index)
     elif index < 0:
         raise SourceError(f"camera {index}: cameras are counted from 0")
-    return StreamSource(index, name=f"camera {index}", camera_size=size, limits=limits)
+    name = f"camera {index}"
+    return StreamSource(index, name=name, camera_size=size, limits=limits, retouch=retouch)
 
 
 def _check_linux_camera(index: int) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rtvis.sources.base import ThreadSource
+from rtvis.sources.retouch import Retouch
 from rtvis.sources.stream_process import ProcessGoneError, StreamProcess
 from rtvis.sources.uri import Secret
 
@@ -93,6 +94,7 @@ class StreamSource(ThreadSource):
         name: str,
         camera_size: tuple[int, int] | None = None,
         limits: StreamLimits | None = None,
+        retouch: Retouch | None = None,
     ) -> None:
         """Touch nothing yet: connecting begins with `start`.
 
@@ -101,8 +103,9 @@ class StreamSource(ThreadSource):
             name: What may be shown of it.
             camera_size: (height, width) to ask of a camera.
             limits: How long to wait.
+            retouch: Done to each frame.
         """
-        super().__init__(name, pace="live", size=None, num_frames=None)
+        super().__init__(name, pace="live", size=None, num_frames=None, retouch=retouch)
         self._target = target
         self._camera_size = camera_size
         self._limits = limits or StreamLimits()

@@ -10,6 +10,7 @@ from rtvis.data import ImageU8
 from rtvis.errors import SourceError
 from rtvis.sources.base import Pace, ThreadSource
 from rtvis.sources.pixels import rgb_from_bgr
+from rtvis.sources.retouch import Retouch
 
 LATE_LIMIT_S = 1.0
 """A film later than this behind its clock (the program was stopped) sets the clock anew."""
@@ -34,6 +35,7 @@ class VideoSource(ThreadSource):
         pace: Pace = "live",
         name: str | None = None,
         start_seconds: float = 0.0,
+        retouch: Retouch | None = None,
     ) -> None:
         """Open the film and decode its first frame.
 
@@ -43,6 +45,7 @@ class VideoSource(ThreadSource):
             pace: See `rtvis.sources.base`.
             name: What to call it on screen; default: the file's name.
             start_seconds: Begin with the first frame at this time of the film or after it.
+            retouch: Done to each frame.
 
         Raises:
             SourceError: It cannot be opened, its first frame cannot be decoded, or it ends before
@@ -71,6 +74,7 @@ class VideoSource(ThreadSource):
             pace=pace,
             size=(first.shape[0], first.shape[1]),
             num_frames=count if count > 0 else None,
+            retouch=retouch,
         )
 
     def _run(self) -> None:

@@ -11,19 +11,20 @@ import pytest
 from stream_servers import Server, wait_until
 
 from rtvis.slot import LatestSlot
-from rtvis.sources import next_frame, open_source
+from rtvis.sources import next_frame, open_source, open_sources
 from rtvis.sources.stream import StreamLimits
 
-FINITE = ["picture-fast", "folder-fast", "glob-fast", "film-fast", "demo-fast"]
+FINITE = ["picture-fast", "folder-fast", "glob-fast", "list-fast", "film-fast", "demo-fast"]
 ENDLESS = [
     "picture-live",
     "folder-live",
     "film-loop-live",
     "film-loop-fast",
+    "beside-live",
     "mjpeg",
     pytest.param("rtsp", marks=pytest.mark.stream),
 ]
-NUM_FRAMES = {"picture": 1, "folder": 3, "glob": 2, "film": 12, "demo": 500}
+NUM_FRAMES = {"picture": 1, "folder": 3, "glob": 2, "list": 2, "film": 12, "demo": 500}
 
 
 def write_film(path, *, num_frames=12):
@@ -42,10 +43,13 @@ def make(tmp_path):
     for index in range(3):
         cv2.imwrite(str(pictures / f"{index}.png"), np.full((30 + index, 40, 3), 50 * index))
     write_film(tmp_path / "film.avi")
+    (tmp_path / "list.txt").write_text("pictures/2.png\npictures/0.png\n")
 
     def opened(kind):
         what, *options = kind.split("-")
         pace = "fast" if "fast" in options else "live"
+        if what == "beside":
+            return open_sources(str(tmp_path / "film.avi"), str(pictures), loop=True)
         if what in {"mjpeg", "rtsp"}:
             if what not in servers:
                 servers[what] = Server(what)
@@ -55,6 +59,7 @@ def make(tmp_path):
             "picture": pictures / "1.png",
             "folder": pictures,
             "glob": pictures / "[12].png",
+            "list": tmp_path / "list.txt",
             "film": tmp_path / "film.avi",
             "demo": "demo",
         }[what]

@@ -135,6 +135,7 @@ def reset(view: View, context: Context) -> View:
     fresh = View(
         selection=Selection(layer=context.layers[0].name, unit=0),
         canvas_size=view.canvas_size,
+        side=view.side,
         paused=view.paused,
         recording=view.recording,
         hover=view.hover,
