@@ -318,6 +318,18 @@ Event: TypeAlias = KeyEvent | PointerEvent | ResizeEvent | ClosedEvent | ShownEv
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ProcessUse:
+    """What this process takes of the machine; the readers of streams are processes of their own."""
+
+    num_cores: float = 0.0
+    """Processor seconds per second."""
+    memory_bytes: int = 0
+    """Resident in main memory."""
+    device_bytes: int = 0
+    """Held by torch on the GPU; 0 without one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Rates:
     """Running means for the status line."""
 
@@ -328,8 +340,13 @@ class Rates:
     """From capture to screen."""
     num_dropped: int = 0
     """Frames captured and never processed."""
+    frame_age_s: float = 0.0
+    """Since the frame that is shown was captured."""
     stages_ms: dict[str, float] = field(default_factory=dict)
     """Mean time of each stage of the turn."""
+    stages_cpu_ms: dict[str, float] = field(default_factory=dict)
+    """Mean processor time of all threads of the process during each stage."""
+    process: ProcessUse = field(default_factory=ProcessUse)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

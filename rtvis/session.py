@@ -10,6 +10,10 @@ from rtvis.data import Selection, Side, Target
 BackpropDisplay: TypeAlias = Literal["raw", "gray", "norm", "normblur", "positive"]
 """How a signed gradient becomes a picture: DVT-54 to DVT-57, and RT-25's relu(g) / max."""
 
+Timing: TypeAlias = Literal["off", "stages", "all"]
+"""What is shown of times: nothing, those of the stages of a turn, or also what they and the
+process take of the processor and of memory (DVT-16)."""
+
 PageName: TypeAlias = Literal["unit", "histogram", "correlation"]
 """What the details pane shows; each is a module of `rtvis.render.pages`."""
 
@@ -42,6 +46,7 @@ class View:
     cam_shown: bool = True
     range_smoothed: bool = True
     """Colour ranges follow a running mean, so that a flickering maximum does not pulse."""
+    timing: Timing = "off"
     help_shown: bool = False
     hint_shown: bool = True
     """The first-run line; gone after the first click."""

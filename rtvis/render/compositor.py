@@ -22,6 +22,7 @@ from rtvis.render.scene import Scene
 from rtvis.render.surface import Surface
 from rtvis.render.text import Run
 from rtvis.render.tiles import draw_tiles
+from rtvis.render.times import HeldTimes, Table
 from rtvis.render.wording import backward_message, class_name, hover_text
 from rtvis.session import PageName
 from rtvis.threads import cpu_threads
@@ -49,6 +50,7 @@ class Compositor:
         self._overlays = Overlays(device)
         self._downloader = Downloader(device)
         self._surface = Surface(device)
+        self._times = HeldTimes()
         self._packed_N: Tensor | None = None
         self._subject: Readout | None = None
         self._gauges: dict[PageName, Gauge] = {}
@@ -288,11 +290,23 @@ class Compositor:
             chip_HW = self._overlays.chip("hover", runs, metrics, max_width=width)
             size = (chip_HW.shape[0], chip_HW.shape[1])
             self._surface.float(beside(anchor, size, plan.size, metrics.gap // 2), chip_HW)
+        times = self._times.of(scene)
+        if times:
+            self._corner("times", times, plan)
         if view.notice:
             colour = lut.WARNING if view.notice_is_warning else lut.TEXT
             self._bottom_line(plan, "notice", (Run(view.notice, colour),))
         elif view.hint_shown and scene.result is not None:
             self._bottom_line(plan, "hint", (Run(HINT, lut.TEXT),))
+
+    def _corner(self, name: str, rows: Table, plan: Layout) -> None:
+        """A table in the lower right corner of the large pane, above the line for notices."""
+        table_HW = self._overlays.table(name, rows, plan.metrics)
+        pane, metrics = plan.panes["grid"], plan.metrics
+        height, width = min(table_HW.shape[0], pane.height), min(table_HW.shape[1], pane.width)
+        bottom = pane.bottom - 2 * metrics.gap - metrics.row - metrics.pad // 2
+        top, left = max(bottom - height, pane.top), pane.right - width - metrics.gap
+        self._surface.float(Rect(top, left, height, width), table_HW)
 
     def _bottom_line(self, plan: Layout, name: str, runs: tuple[Run, ...]) -> None:
         pane = plan.panes["grid"]

@@ -40,6 +40,31 @@ class Overlays:
 
         return self._picture(name, (runs, size), size, draw)
 
+    def table(self, name: str, rows: Sequence[tuple[str, ...]], metrics: Metrics) -> Tensor:
+        """Labels with figures behind them, under a row of heads: packed pixels [H, W]."""
+        rows, pad = tuple(rows), metrics.pad
+        widths = [
+            max(measure(cell, metrics.text) for cell in cells) for cells in zip(*rows, strict=True)
+        ]
+        rooms = [max(width, round(44 * metrics.scale)) + 2 * pad for width in widths]
+        size = (len(rows) * metrics.row + pad, sum(rooms))
+
+        def draw(brush: Brush) -> None:
+            whole = Rect(0, 0, *size)
+            brush.fill(whole, lut.RAISED)
+            brush.outline(whole, 0x3A404C, max(metrics.line // 2, 1))
+            for index, cells in enumerate(rows):
+                left = pad
+                for column, (cell, room) in enumerate(zip(cells, rooms, strict=True)):
+                    where = Rect(pad // 2 + index * metrics.row, left, metrics.row, room - 2 * pad)
+                    colour = lut.TEXT if index and column else lut.DIM
+                    brush.line(
+                        where, (Run(cell, colour),), metrics.text, align=1.0 if column else 0.0
+                    )
+                    left += room
+
+        return self._picture(name, (rows, metrics), size, draw)
+
     def captions(self, name: str, names: tuple[str, ...], metrics: Metrics, grid: Grid) -> Tensor:
         """The names below one row of cells: packed pixels [caption height, row width]."""
         size = (grid.caption_height, len(names) * grid.pitch_x - (grid.pitch_x - grid.tile_width))

@@ -7,6 +7,7 @@ from rtvis.render import lut
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Scene
 from rtvis.render.text import SEMIBOLD, Run, line_width, measure
+from rtvis.timing import CURRENT_S
 
 _RULE_WORDS = {
     "gradient": "gradient",
@@ -208,16 +209,17 @@ def status(scene: Scene, layer: Layer, name: str, readout: Readout, size: int) -
 def rates(scene: Scene, size: int, *, short: bool = False) -> tuple[Run, ...]:
     """Captured, processed and shown pictures a second, latency, and what was dropped."""
     now = scene.rates
+    is_current = now.frame_age_s <= CURRENT_S
 
     def rate(value: float) -> Run:
-        return figure(f"{value:.1f}", "000.0", size)
+        return figure(f"{value:.1f}" if is_current else "–", "000.0", size)
 
     runs = []
     if not short:
         runs += [dim("captured"), rate(now.captured_fps), dim("  processed")]
         runs += [rate(now.processed_fps), dim("  shown")]
     runs += [rate(now.shown_fps), dim(" fps   ·")]
-    latency = f"{now.latency_ms:.0f}" if now.latency_ms else "–"
+    latency = f"{now.latency_ms:.0f}" if now.latency_ms and is_current else "–"
     runs += [figure(latency, "0000", size), dim(" ms")]
     if not short:
         colour = lut.TEXT if now.num_dropped else lut.DIM

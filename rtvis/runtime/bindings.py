@@ -153,6 +153,9 @@ BINDINGS: Final = (
     ),
     KeyBinding(keys=("r",), action="record", text="record a film", group=_PROGRAM, button="record"),
     KeyBinding(
+        keys=("5",), action=looking.cycle_timing, text="times of a turn, and memory", group=_PROGRAM
+    ),
+    KeyBinding(
         keys=("h", "f1", "?"),
         action=looking.toggle_help,
         text="this help",

@@ -19,7 +19,7 @@ from rtvis.runtime.faults import Faults
 from rtvis.session import Session, View
 from rtvis.slot import LatestSlot
 from rtvis.sources.base import Source
-from rtvis.timing import RateMeter, StageClock
+from rtvis.timing import CURRENT_S, ProcessMeter, RateMeter, StageClock
 
 IN_LOOP: Final = (RtvisError, RuntimeError, ValueError, MemoryError)
 """What a frame, a selection or a full device can cause; anything else is a fault of ours."""
@@ -141,6 +141,7 @@ class Turn:
         self._dropped_at_pause: int | None = None
         self._processed = RateMeter()
         self.clock = StageClock(engine.device)
+        self._meter = ProcessMeter(engine.device)
         self.faults = Faults()
         self.draw_faults = Faults()
         self.num_processed = 0
@@ -198,7 +199,7 @@ class Turn:
             view, revision = self._session.read()
             # Drawn as computed: a selection made meanwhile is the next turn's.
             return self._draw(replace(view, selection=computed), revision)
-        if revision != self._drawn_revision or self._has_changed():
+        if revision != self._drawn_revision or self._has_changed(view):
             return self._draw(view, revision)
         return None
 
@@ -210,8 +211,14 @@ class Turn:
             shown_fps=shown_fps,
             latency_ms=latency_ms,
             num_dropped=self._frames.num_dropped - self._dropped_in_pauses(),
+            frame_age_s=self._frame_age_s(),
             stages_ms=self.clock.means_ms(),
+            stages_cpu_ms=self.clock.cpu_means_ms(),
+            process=self._meter.read(),
         )
+
+    def _frame_age_s(self) -> float:
+        return (self._now_ns() - self._frame.captured_ns) / 1e9 if self._frame is not None else 0.0
 
     def _take_frame(self, view: View, wait_s: float) -> bool:
         if view.paused and self._frame is not None and not self._wants_frame:
@@ -342,6 +349,7 @@ class Turn:
         status = self._source.status()
         return (
             self._source.name,
+            self._frame_age_s() > CURRENT_S,
             status.state,
             status.message,
             self._engine.form,
@@ -350,10 +358,11 @@ class Turn:
             self._recording_note(),
         )
 
-    def _has_changed(self) -> bool:
+    def _has_changed(self, view: View) -> bool:
         if self._state() != self._drawn_state:
             return True
         ages = self._stale_since_ns or self._source.status().state in {"opening", "reconnecting"}
+        ages = ages or view.timing != "off"
         return bool(ages) and self._now_ns() - self._drawn_ns > _TICK_NS
 
 

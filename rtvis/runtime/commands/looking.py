@@ -5,7 +5,7 @@ from typing import Final, get_args
 
 from rtvis.data import Fit, Rule, Seed, Selection
 from rtvis.runtime.commands.context import Context, after, select
-from rtvis.session import BackpropDisplay, PageName, View
+from rtvis.session import BackpropDisplay, PageName, Timing, View
 
 
 def cycle_zoom(view: View, context: Context) -> View:
@@ -122,6 +122,13 @@ def toggle_log_counts(view: View, context: Context) -> View:
     if view.page != "histogram":
         return replace(view, page="histogram")
     return replace(view, log_counts=not view.log_counts)
+
+
+def cycle_timing(view: View, context: Context) -> View:
+    """Times of the stages of a turn, then also processor and memory, then nothing (DVT-16)."""
+    del context
+    levels: tuple[Timing, ...] = get_args(Timing)
+    return replace(view, timing=after(view.timing, levels))
 
 
 def toggle_help(view: View, context: Context) -> View:
