@@ -155,6 +155,17 @@ class Selection:
     """Changes to units, made before anything is explained; of two for one unit the last counts."""
     fit: Fit = "crop"
 
+    def change_of(self, layer: str, unit: int) -> Intervention | None:
+        """What is done to a unit; None where it is left alone."""
+        return next(
+            (
+                change
+                for change in reversed(self.interventions)
+                if (change.layer, change.unit) == (layer, unit)
+            ),
+            None,
+        )
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Crop:
@@ -353,13 +364,13 @@ class Rates:
 class Target:
     """What lies under the pointer; only the fields that its kind names are set."""
 
-    kind: Literal["layer", "unit", "position", "pair", "class", "rule", "pane", "none"]
+    kind: Literal["layer", "unit", "position", "pair", "change", "class", "rule", "pane", "none"]
     pane: str = ""
     """Name of the pane it lies in."""
     layer: str | None = None
-    """With "layer", "unit", "position" and "pair"."""
+    """With "layer", "unit", "position", "pair" and "change"."""
     unit: int | None = None
-    """With "unit", "position" and "pair"."""
+    """With "unit", "position", "pair" and "change"."""
     other_unit: int | None = None
     """With "pair"."""
     position: tuple[int, int] | None = None

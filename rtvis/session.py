@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Final, Literal, TypeAlias
 
-from rtvis.data import Selection, Side, Target
+from rtvis.data import Intervention, Selection, Side, Target
 
 BackpropDisplay: TypeAlias = Literal["raw", "gray", "norm", "normblur", "positive"]
 """How a signed gradient becomes a picture: DVT-54 to DVT-57, and RT-25's relu(g) / max."""
@@ -14,7 +14,7 @@ Timing: TypeAlias = Literal["off", "stages", "all"]
 """What is shown of times: nothing, those of the stages of a turn, or also what they and the
 process take of the processor and of memory (DVT-16)."""
 
-PageName: TypeAlias = Literal["unit", "histogram", "correlation"]
+PageName: TypeAlias = Literal["unit", "changes", "histogram", "correlation"]
 """What the details pane shows; each is a module of `rtvis.render.pages`."""
 
 
@@ -56,6 +56,10 @@ class View:
     """First row of tiles shown."""
     layer_scroll: int = 0
     """First row of the layer list shown."""
+    earlier_changes: tuple[tuple[Intervention, ...], ...] = field(default=(), metadata=_PASSING)
+    """What `selection.interventions` was before each of the last changes, the newest last."""
+    nudged: bool = field(default=False, metadata=_PASSING)
+    """The last change was a small step of a strength: the next one belongs to it."""
     hover: Target = field(default_factory=lambda: Target(kind="none"), metadata=_PASSING)
     recording: bool = field(default=False, metadata=_PASSING)
     notice: str = field(default="", metadata=_PASSING)

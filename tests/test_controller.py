@@ -409,6 +409,7 @@ def test_a_click_means_what_was_on_screen_although_the_selection_has_moved_on() 
 
 def test_each_button_does_what_its_key_does() -> None:
     shown_on = {"counts": "histogram"}
+    shown_on |= dict.fromkeys(("weaken", "strengthen", "undo", "clear"), "changes")
     for name, binding in by_button().items():
         page = shown_on.get(name, "unit")
         clicked, pressed = (Desk(page=page, side="files") for _ in range(2))

@@ -1,13 +1,14 @@
 """Where everything lies, from 1000x700 to 4K, and that the pointer finds what is drawn."""
 
 import itertools
+from typing import get_args
 
 import pytest
 
 from rtvis.data import Layer, Selection
 from rtvis.render.layout import BUTTONS, Layout, canvas_scale, layout, shown_layer
 from rtvis.render.strip import group_title, short_names
-from rtvis.session import View
+from rtvis.session import PageName, View
 
 SIZES = [(700, 1000), (800, 1280), (1080, 1920), (1440, 2560), (2160, 3840)]
 
@@ -78,16 +79,29 @@ def test_panes_lie_on_the_canvas_and_never_overlap(
         assert apart, (one, other)
 
 
+ON_PAGE = {
+    "counts": "histogram",
+    **dict.fromkeys(("weaken", "strengthen", "undo", "clear"), "changes"),
+}
+"""Buttons that only one page of the details pane has."""
+
+
+def buttons_of(plan: Layout, page: str) -> set[str]:
+    """The buttons that there should be."""
+    if "details" not in plan.panes:
+        return set(BUTTONS) - {"page", *ON_PAGE}
+    return {name for name in BUTTONS if ON_PAGE.get(name, page) == page}
+
+
+@pytest.mark.parametrize("page", get_args(PageName))
 @pytest.mark.parametrize("size", SIZES)
-def test_pictures_and_buttons_lie_inside_their_panes(size: tuple[int, int]) -> None:
-    plan = laid(size)
+def test_pictures_and_buttons_lie_inside_their_panes(size: tuple[int, int], page: str) -> None:
+    plan = laid(size, page=page)
     for name in ("input", "unit", "backprop"):
         image, pane = plan.images[name], plan.panes[name]
         assert pane.contains(image.left, image.top)
         assert pane.contains(image.right - 1, image.bottom - 1)
-    # "counts" is there on the page that has counts.
-    folded = {"counts"} if "details" in plan.panes else {"counts", "page"}
-    assert {button.name for button in plan.buttons} == set(BUTTONS) - folded
+    assert {button.name for button in plan.buttons} == buttons_of(plan, page)
     for one, other in itertools.combinations(plan.buttons, 2):
         assert not one.rect.contains(other.rect.left, other.rect.top), (one, other)
     for button in plan.buttons:
@@ -192,14 +206,12 @@ def test_rows_of_top_classes_hit_the_classes_that_were_drawn(size: tuple[int, in
     assert plan.hit(plan.class_rows[4].left, plan.class_rows[4].top, classes=(1, 2)).kind == "pane"
 
 
+@pytest.mark.parametrize("page", get_args(PageName))
 @pytest.mark.parametrize("size", SIZES)
-def test_buttons_are_hit(size: tuple[int, int]) -> None:
-    plan = laid(size, page="histogram")
-    for name in BUTTONS:
+def test_buttons_are_hit(size: tuple[int, int], page: str) -> None:
+    plan = laid(size, page=page)
+    for name in buttons_of(plan, page):
         button = plan.button(name)
-        if name in {"counts", "page"} and "details" not in plan.panes:
-            assert button is None
-            continue
         assert button is not None
         rect = button.rect
         target = plan.hit(rect.left + rect.width // 2, rect.top + rect.height // 2)

@@ -3,12 +3,13 @@
 from collections.abc import Hashable
 
 from rtvis.render import lut, wording
+from rtvis.render.buttons import Button
 from rtvis.render.chrome import Brush
 from rtvis.render.grid import Rect
 from rtvis.render.pages import PAGES
-from rtvis.render.region import Region
+from rtvis.render.region import Region, corner_size
 from rtvis.render.strip import Chip, short_names
-from rtvis.render.text import SEMIBOLD, Run, line_width
+from rtvis.render.text import SEMIBOLD, Run, line_width, measure
 
 
 class Bars(Region):
@@ -55,25 +56,34 @@ class Bars(Region):
             if button.pane != pane:
                 continue
             hovered = self.scene.view.hover.pane == f"button:{button.name}"
-            colour = lut.TEXT if hovered or pane == "header" else lut.DIM
-            if button.name == "rule" and self.scene.view.backward_shown:
-                colour = lut.SOURCE
-            if button.name == "record" and self.scene.view.recording:
-                colour = lut.WARNING
-            text = button.text
-            if button.name == "backward" and self.scene.stale_since_ns:
-                text, colour = self._age(), lut.WARNING
+            text, colour = self._button_words(button, lit=hovered or pane == "header")
             run = Run(text, colour)
 
             def draw(
                 brush: Brush, rect: Rect = button.rect, run: Run = run, lit: bool = hovered
             ) -> None:
-                raised = lut.HAIRLINE if not lit else 0x3A404C
-                brush.rounded(rect, raised if lit else lut.RAISED, self._radius)
+                brush.rounded(rect, lut.LIT if lit else lut.RAISED, self._radius)
                 brush.line(rect, (run,), size, align=0.5)
 
             content = (text, colour, hovered)
             self.chrome.slot(f"button {button.name}", button.rect, content, draw, ground=ground)
+
+    def _button_words(self, button: Button, *, lit: bool) -> tuple[str, int]:
+        """Text and colour."""
+        view = self.scene.view
+        if button.name == "backward" and self.scene.stale_since_ns:
+            return self._age(), lut.WARNING
+        if button.name == "record" and view.recording:
+            return button.text, lut.WARNING
+        if button.name == "rule" and view.backward_shown:
+            return button.text, lut.SOURCE
+        if button.changed:
+            return button.text, lut.CHANGED
+        return button.text, lut.TEXT if lit else lut.DIM
+
+    def _age(self) -> str:
+        """How long the network's panes have been showing the same old result."""
+        return f"{wording.age(self.scene.now_ns, self.scene.stale_since_ns)} old"
 
     def strip(self) -> None:
         strip, view = self.layout.strip, self.scene.view
@@ -81,6 +91,7 @@ class Bars(Region):
         hovered = view.hover.layer if view.hover.kind == "layer" else None
         cam = self.scene.result.selection.cam_layer if self.scene.result is not None else None
         cursor = view.cursor == "layers"
+        changed = frozenset(change.layer for change in view.selection.interventions)
         size = self._metric.text
         bar = self.layout.panes["layers"]
 
@@ -105,9 +116,11 @@ class Bars(Region):
                 inner = Rect(rect.top, rect.left, rect.height, rect.width)
                 align = 0.5 if chip.layer is not None else 0.0
                 brush.line(inner, (Run(chip.text, colour, weight),), size, align=align)
+                if chip.layer in changed:
+                    brush.corner(rect, lut.CHANGED, corner_size(rect, self._metric))
             self._scrollbar(brush, bar, strip.first_row, strip.rows_in_sight, strip.num_rows)
 
-        content = (strip, chosen, hovered, cam, cursor)
+        content = (strip, chosen, hovered, cam, cursor, changed)
         self.chrome.slot("strip", bar, content, draw)
 
     def titles(self) -> None:
@@ -116,15 +129,14 @@ class Bars(Region):
         top = ""
         if readout.top and "classes" not in layout.panes:
             index, probability = readout.top[0]
-            share = f"{probability:.2f}".removeprefix("0")
-            top = f"{wording.class_name(scene.labels, index)} {share}"
+            top = f"{wording.class_name(scene.labels, index)} {wording.share(probability)}"
         titles: dict[str, tuple[Run, ...]] = {
             "input": (wording.bright(top) if top else wording.dim("input"),),
             "unit": (
                 wording.dim("unit "),
                 Run(f"{layout.unit}", lut.SELECTED, SEMIBOLD),
                 wording.dim("   "),
-                wording.bright(wording.number(readout.value) if readout.seq >= 0 else ""),
+                self._unit_value(),
             ),
             "grid": (wording.bright(layout.layer.name if layout.layer is not None else ""),),
             "classes": (wording.dim("top classes"),),
@@ -136,7 +148,12 @@ class Bars(Region):
             if pane not in layout.panes:
                 continue
             bar = layout.panes[pane]
-            lefts = [button.rect.left for button in layout.buttons if button.pane == pane]
+            # The page of changes has a row of buttons of its own, below the title.
+            lefts = [
+                b.rect.left
+                for b in layout.buttons
+                if b.pane == pane and bar.top + metrics.title > b.rect.top
+            ]
             right = min([*lefts, bar.right - metrics.pad // 2]) - metrics.pad // 2
             if pane == "grid" and layout.grid is not None:
                 right -= self._scale_width + metrics.pad
@@ -155,9 +172,20 @@ class Bars(Region):
             self._buttons(pane, lut.PANEL)
         self._buttons("backprop", lut.PANEL)
 
-    def _age(self) -> str:
-        """How long the network's panes have been showing the same old result."""
-        return f"{wording.age(self.scene.now_ns, self.scene.stale_since_ns)} old"
+    def _unit_value(self) -> Run:
+        """The selected unit's value, or that it is none."""
+        layer, scene = self.layout.layer, self.scene
+        if layer is not None and scene.result is not None:
+            change = scene.result.selection.change_of(layer.name, self.layout.unit)
+            if change is not None and (change.scale, change.offset) == (0, 0):
+                # Where there is no room for it, the lit button beside it says so.
+                words, size = wording.change_words(change), self._metric.text
+                first = min(b.rect.left for b in self.layout.buttons if b.pane == "unit")
+                room = first - self.layout.panes["unit"].left - 2 * self._metric.pad
+                taken = measure(f"unit {self.layout.unit}   ", size, SEMIBOLD)
+                return Run(words if taken + measure(words, size) <= room else "", lut.CHANGED)
+        known = self.readout.seq >= 0
+        return wording.bright(wording.number(self.readout.value) if known else "")
 
     def status(self) -> None:
         scene, metrics, bar = self.scene, self._metric, self.layout.panes["status"]

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final, get_args
 
-from rtvis.data import Fit, Rule
+from rtvis.data import Fit, Intervention, Rule
 from rtvis.render.grid import Rect
 from rtvis.render.metrics import Metrics
 from rtvis.render.text import measure
@@ -12,9 +12,11 @@ from rtvis.session import BackpropDisplay, PageName, View
 BUTTONS: Final = (
     "source", "fit", "pause", "record", "save", "help",  # header
     "cam", "cam-method",                # input
+    "knock-out", "double", "hold",      # unit
     "rule", "display", "backward",      # backward picture
     "colours", "zoom",                  # grid
     "counts", "page",                   # details
+    "weaken", "strengthen", "undo", "clear",  # details, page of changes
 )  # fmt: skip
 """Names of the things that do what a key does; `hit` gives Target(kind="pane", pane="button:NAME"),
 but kind="rule" for the rule."""
@@ -27,6 +29,7 @@ _WORDS: Final[dict[str, tuple[str, ...]]] = {
     "cam": ("CAM on", "CAM off"),
     "source": ("stream", "files"),
     "fit": get_args(Fit),
+    "double": ("×2", "×4", "×8"),
     "rule": get_args(Rule),
     "display": get_args(BackpropDisplay),
     "colours": ("colour", "grey"),
@@ -46,10 +49,22 @@ class Button:
     """In whose title row it stands."""
     rect: Rect
     text: str
+    changed: bool = False
+    """What it does has been done to the selected unit."""
 
 
-def lay_buttons(view: View, panes: dict[str, Rect], metrics: Metrics) -> tuple[Button, ...]:
-    """Buttons stand at the right ends of title rows, the last one outermost."""
+def lay_buttons(
+    view: View, panes: dict[str, Rect], metrics: Metrics, *, change: Intervention | None = None
+) -> tuple[Button, ...]:
+    """Buttons stand at the right ends of title rows, the last one outermost.
+
+    Args:
+        view: What they say.
+        panes: Whose title rows there are.
+        metrics: Sizes at the canvas's scale.
+        change: What is done to the selected unit.
+    """
+    active, times = _of_change(change)
     zoomed = {"grid": "grid", "unit": "unit", "backprop": "backward"}[view.zoom]
     rows: dict[str, tuple[tuple[str, str], ...]] = {
         "header": (
@@ -64,6 +79,7 @@ def lay_buttons(view: View, panes: dict[str, Rect], metrics: Metrics) -> tuple[B
             ("cam-method", view.selection.cam),
             ("cam", "CAM on" if view.cam_shown else "CAM off"),
         ),
+        "unit": (("knock-out", "out"), ("double", times), ("hold", "hold")),
         "backprop": (
             ("rule", view.selection.rule),
             ("display", view.backprop_display),
@@ -87,7 +103,8 @@ def lay_buttons(view: View, panes: dict[str, Rect], metrics: Metrics) -> tuple[B
             width = widest + 2 * (metrics.pad * 3 // 4)
             right -= width
             top = bar.top + (bar_height - height) // 2 + (gap_above if pane == "header" else 0)
-            buttons.append(Button(name, pane, Rect(top, right, height, width), text))
+            rect = Rect(top, right, height, width)
+            buttons.append(Button(name, pane, rect, text, changed=name == active))
             right -= metrics.gap // 2
     # The name of the backward pane is its switch, at the left end.
     backprop = panes["backprop"]
@@ -97,3 +114,31 @@ def lay_buttons(view: View, panes: dict[str, Rect], metrics: Metrics) -> tuple[B
     left = Rect(top, backprop.left + metrics.gap, height, width)
     buttons.append(Button("backward", "backprop", left, "backward"))
     return tuple(reversed(buttons))
+
+
+def lay_change_buttons(row: Rect, metrics: Metrics) -> tuple[Button, ...]:
+    """A row of buttons on the page of changes, the first ones at its left end."""
+    buttons = []
+    height = metrics.row - metrics.gap // 2
+    left, right = row.left, row.right
+    words = (("weaken", "−"), ("strengthen", "+"), ("undo", "undo"), ("clear", "clear all"))
+    for name, text in words[:2]:
+        buttons.append(Button(name, "details", Rect(row.top, left, height, height), text))
+        left += height + metrics.gap // 2
+    for name, text in reversed(words[2:]):
+        width = measure(text, metrics.text) + 2 * (metrics.pad * 3 // 4)
+        right -= width
+        buttons.append(Button(name, "details", Rect(row.top, right, height, width), text))
+        right -= metrics.gap // 2
+    return tuple(buttons)
+
+
+def _of_change(change: Intervention | None) -> tuple[str, str]:
+    """Name of the button whose work a change is, and what "double" says."""
+    times = _WORDS["double"]
+    if change is None:
+        return "", times[0]
+    if change.scale == 0:
+        return "hold" if change.offset else "knock-out", times[0]
+    exact = f"×{change.scale:g}"
+    return "double", exact if exact in times else times[0]

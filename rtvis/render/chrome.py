@@ -32,6 +32,11 @@ class Brush:
         for edge in edges(rect, thickness):
             self.fill(edge, colour)
 
+    def corner(self, rect: Rect, colour: int, side: int) -> None:
+        """A square in the upper right corner of a rectangle, set off from what is there."""
+        for corner, word in corners(rect, colour, side):
+            self.fill(corner, word)
+
     def rounded(self, rect: Rect, colour: int, radius: int) -> None:
         """A flat rectangle with smooth corners, on whatever is there."""
         part = self._image_HW4[rect.rows, rect.columns]
@@ -111,6 +116,16 @@ def edges(rect: Rect, thickness: int) -> tuple[Rect, Rect, Rect, Rect]:
         Rect(rect.bottom - t, rect.left, t, rect.width),
         Rect(rect.top, rect.left, rect.height, t),
         Rect(rect.top, rect.right - t, rect.height, t),
+    )
+
+
+def corners(rect: Rect, colour: int, side: int) -> tuple[tuple[Rect, int], tuple[Rect, int]]:
+    """What to fill, and how, for a mark in the upper right corner: an edge, and the square."""
+    edge = min(side + 1, rect.height), min(side + 1, rect.width)
+    inner = min(side, rect.height), min(side, rect.width)
+    return (
+        (Rect(rect.top, rect.right - edge[1], *edge), lut.BACKGROUND),
+        (Rect(rect.top, rect.right - inner[1], *inner), colour),
     )
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from rtvis.data import Layer, Target
+from rtvis.data import Layer, Result, Target
 from rtvis.render import display, lut, panes
 from rtvis.render.chrome import Chrome
 from rtvis.render.download import Downloader, Pending
@@ -16,7 +16,7 @@ from rtvis.render.overlays import HINT, Overlays, beside
 from rtvis.render.pages import PAGES
 from rtvis.render.pages.page import Gauge
 from rtvis.render.readout import Readout, pack_readout, subject_of, unpack_readout
-from rtvis.render.region import target_rect
+from rtvis.render.region import corner_size, target_rect
 from rtvis.render.regions import draw_regions
 from rtvis.render.scene import Scene
 from rtvis.render.surface import Surface
@@ -143,7 +143,7 @@ class Compositor:
             return Readout()
         readout = self.readout
         same = (readout.layer, readout.unit) == (result.selection.layer, result.selection.unit)
-        return readout if same else replace(Readout(), top=readout.top)
+        return readout if same else replace(Readout(), top=readout.top, moved=readout.moved)
 
     def _plan(self, scene: Scene) -> Layout:
         """The layout, made anew only when something changed that it depends on."""
@@ -263,6 +263,7 @@ class Compositor:
         if scene.result is None:
             return
         line = plan.metrics.line
+        self._mark_changes(scene.result, plan)
         if plan.grid is not None:
             tile = plan.grid.tile(plan.unit) if plan.unit < plan.grid.num else None
             if tile is not None:
@@ -271,6 +272,17 @@ class Compositor:
         rect = target_rect(plan, hover) if hover.kind in {"unit", "position", "pair"} else None
         if rect is not None and hover.layer == scene.result.selection.layer:
             self._surface.outline(rect, lut.TEXT, max(line // 2, 1))
+
+    def _mark_changes(self, result: Result, plan: Layout) -> None:
+        """A corner on the tiles of units that the user has changed."""
+        if plan.grid is None:
+            return
+        for change in result.selection.interventions:
+            if change.layer != result.selection.layer or change.unit >= plan.grid.num:
+                continue
+            tile = plan.grid.tile(change.unit)
+            if tile is not None:
+                self._surface.corner(tile, lut.CHANGED, corner_size(tile, plan.metrics))
 
     def _draw_overlays(self, scene: Scene, plan: Layout) -> None:
         view, metrics = scene.view, plan.metrics

@@ -146,7 +146,7 @@ class Figures(Region):
             hover = scene.view.hover
             lit = shown is not None and hover.kind == "class" and hover.class_index == shown[0]
             strong = shown is not None and shown[0] == chosen
-            text = f"{share:.2f}".removeprefix("0") if shown is not None else ""
+            text = wording.share(share) if shown is not None else ""
             room = measure("1.00", metrics.text)
             weight = SEMIBOLD if strong and pinned else 400
             colour = lut.TEXT if strong or lit else lut.DIM
@@ -158,6 +158,7 @@ class Figures(Region):
             thick = round(4 * metrics.scale)
             track = Rect(left.bottom, rect.left, thick, rect.width)
             bar = Rect(track.top, track.left, thick, round(share * rect.width))
+            mark = self._untouched_mark(place, track)
 
             def draw(
                 brush: Brush,
@@ -166,10 +167,23 @@ class Figures(Region):
                 shown: bool = shown is not None,
                 lit: bool = lit,
                 strong: bool = strong,
+                mark: Rect | None = mark,
             ) -> None:
                 if shown:
-                    brush.fill(track, lut.RAISED if not lit else 0x3A404C)
+                    brush.fill(track, lut.RAISED if not lit else lut.LIT)
                     brush.fill(bar, lut.TEXT if strong else lut.FAINT)
+                if shown and mark is not None:
+                    brush.fill(mark, lut.CHANGED)
 
-            content = (shown is not None, lit, strong, bar.width)
+            content = (shown is not None, lit, strong, bar.width, mark)
             self.chrome.slot(f"class bar {place}", track, content, draw)
+
+    def _untouched_mark(self, place: int, track: Rect) -> Rect | None:
+        """Where a class's bar would end without the changes to units; None without any."""
+        moved, metrics = self.readout.moved, self._metric
+        if moved is None or place >= len(moved.before):
+            return None
+        width = round(1.5 * metrics.line)
+        end = track.left + round(moved.before[place] * track.width)
+        left = min(max(end - width // 2, track.left), track.right - width)
+        return Rect(track.top, left, track.height, width)

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from rtvis.data import Layer
-from rtvis.render.buttons import BUTTONS, Button, lay_buttons
+from rtvis.render.buttons import BUTTONS, Button, lay_buttons, lay_change_buttons
+from rtvis.render.changes_plan import lay_changes
 from rtvis.render.grid import Grid, Rect, fit_grid
 from rtvis.render.metrics import Metrics, canvas_scale, metrics_for
 from rtvis.render.plan import Layout
@@ -94,6 +95,13 @@ def layout(
         class_rows = tuple(
             Rect(area.top + i * height, area.left, height, area.width) for i in range(NUM_TOP)
         )
+    changes, details = None, contents.get("details")
+    if details is not None and view.page == "changes":
+        changes = lay_changes(details, view.selection.interventions, metrics)
+    change = view.selection.change_of(layer.name, unit) if layer is not None else None
+    buttons = lay_buttons(view, panes, metrics, change=change)
+    if changes is not None:
+        buttons += lay_change_buttons(changes.buttons, metrics)
     return Layout(
         size=size,
         metrics=metrics,
@@ -106,8 +114,9 @@ def layout(
         grid=grid,
         class_rows=class_rows,
         patches=_patches(contents.get("details"), layer, metrics),
-        buttons=lay_buttons(view, panes, metrics),
+        buttons=buttons,
         page=view.page,
+        changes=changes,
     )
 
 

@@ -18,6 +18,8 @@ BACKGROUND: Final = 0x14161A
 PANEL: Final = 0x1C1F26
 RAISED: Final = 0x282C35
 """Buttons, and what the pointer is over."""
+LIT: Final = 0x3A404C
+"""Buttons under the pointer."""
 HAIRLINE: Final = 0x2C313B
 TEXT: Final = 0xE6E8EB
 DIM: Final = 0x9AA0AA
@@ -26,6 +28,10 @@ FAINT: Final = 0x646B77
 SELECTED: Final = 0x4CC9F0
 SOURCE: Final = 0xFFB703
 WARNING: Final = 0xFF6B6B
+CHANGED: Final = 0xC08CFF
+"""Units that the user has changed, and what that did to the scores."""
+CHANGED_DARK: Final = 0x5C4688
+"""What a score has lost, beside what is left of it."""
 
 STEPS: Final = 255
 """Colours on either side of zero."""

@@ -34,7 +34,7 @@ class Overlays:
         def draw(brush: Brush) -> None:
             whole = Rect(0, 0, *size)
             brush.fill(whole, lut.RAISED)
-            brush.outline(whole, 0x3A404C, max(metrics.line // 2, 1))
+            brush.outline(whole, lut.LIT, max(metrics.line // 2, 1))
             inner = Rect(0, pad, size[0], size[1] - 2 * pad)
             brush.line(inner, runs, metrics.text)
 

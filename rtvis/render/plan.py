@@ -6,6 +6,7 @@ from typing import Literal
 
 from rtvis.data import Layer, Target
 from rtvis.render.buttons import Button
+from rtvis.render.changes_plan import ChangesPlan
 from rtvis.render.grid import Grid, Rect
 from rtvis.render.metrics import Metrics
 from rtvis.render.strip import Strip
@@ -42,6 +43,8 @@ class Layout:
     buttons: tuple[Button, ...]
     page: PageName = "unit"
     """What the details pane shows."""
+    changes: ChangesPlan | None = None
+    """The page of changes, while it is in sight."""
 
     @property
     def max_grid_scroll(self) -> int:

@@ -12,10 +12,12 @@ from torch import Tensor
 
 from rtvis.data import Result, Target
 from rtvis.render.display import extremes
+from rtvis.render.moved import Moved, pack_moved, padded, unpack_moved
 from rtvis.session import PageName
 
 NUM_TOP = 5
 _HEAD = 14
+_TOP_END = _HEAD + 2 * NUM_TOP
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,6 +53,8 @@ class Readout:
     page_numbers: tuple[float, ...] = ()
     """What it asked for (`Measured.page_numbers`); its module knows their meaning."""
     num_page_numbers: int = 0
+    moved: Moved | None = None
+    """What the changes to units did to the classes; None without changes."""
     layer: str = ""
     unit: int = 0
     seq: int = -1
@@ -106,13 +110,18 @@ def pack_readout(
         torch.maximum(-gradient_low, gradient_high),
     ]
     assert len(head) == _HEAD
+    parts = [padded(top.indices.double(), NUM_TOP), padded(top.values, NUM_TOP)]
+    if result.untouched_scores_BK is not None:
+        untouched_K = result.untouched_scores_BK[batch_index]
+        scores_K = result.scores_BK[batch_index]
+        parts.append(pack_moved(scores_K, untouched_K, top.indices, num_top=NUM_TOP))
+    if page_N is not None:
+        parts.append(page_N)
     if probabilities_K.device.type == "cpu":  # nothing to wait for: half the time
-        numbers = [float(x) for x in head]
-        numbers += [*top.indices.tolist(), *top.values.tolist()]
-        numbers += page_N.tolist() if page_N is not None else []
-        return torch.tensor(numbers, dtype=torch.float64)
-    parts = [torch.stack([x.double() for x in head]), top.indices.double(), top.values]
-    return torch.cat(parts if page_N is None else [*parts, page_N])
+        head_N = torch.tensor([float(x) for x in head], dtype=torch.float64)
+    else:
+        head_N = torch.stack([x.double() for x in head])
+    return torch.cat([head_N, *parts])
 
 
 def subject_of(result: Result, *, page: PageName = "unit", page_N: Tensor | None = None) -> Readout:
@@ -131,12 +140,13 @@ def unpack_readout(numbers: list[float], subject: Readout) -> Readout:
     """The numbers of a packed vector, once they are in host memory (`tensor.tolist()`)."""
     (class_index, class_probability, value, row, column, health, *rest) = numbers[:_HEAD]
     low, high, range_low, range_high, unit_low, unit_high, hover_value, gradient_max = rest
+    indices, values = numbers[_HEAD : _HEAD + NUM_TOP], numbers[_HEAD + NUM_TOP : _TOP_END]
     last = len(numbers) - subject.num_page_numbers
-    middle = (_HEAD + last) // 2
-    indices, values = numbers[_HEAD:middle], numbers[middle:last]
+    moved = numbers[_TOP_END:last]
     return replace(
         subject,
-        top=tuple((int(i), p) for i, p in zip(indices, values, strict=True)),
+        top=tuple((int(i), p) for i, p in zip(indices, values, strict=True) if i >= 0),
+        moved=unpack_moved(moved) if moved else None,
         class_index=int(class_index),
         class_probability=class_probability,
         value=value,

@@ -62,6 +62,11 @@ class Region:
         brush.fill(Rect(top, track.left, height, thickness), lut.FAINT)
 
 
+def corner_size(rect: Rect, metrics: Metrics) -> int:
+    """Side of the corner that marks what the user has changed, in pixels."""
+    return min(max(min(rect.height, rect.width) // 4, 3 * metrics.line // 2), 4 * metrics.line)
+
+
 def patches_shown(scene: Scene) -> tuple[bool, bool]:
     """Whether the picture and the backward picture of the receptive field are drawn."""
     if scene.result is None:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from rtvis.render.chrome import Chrome, edges
+from rtvis.render.chrome import Chrome, corners, edges
 from rtvis.render.grid import Rect
 
 
@@ -43,6 +43,11 @@ class Surface:
         for edge in edges(outer, thickness):
             self._fill(edge, colour)
         self._damage.append(outer)
+
+    def corner(self, rect: Rect, colour: int, side: int) -> None:
+        """A square in the upper right corner of a rectangle that is drawn anew each turn."""
+        for corner, word in corners(rect, colour, side):
+            self._fill(corner, word)
 
     def float(self, rect: Rect, pixels_HW: Tensor) -> None:
         """A packed picture above everything, cut to `rect`, for this turn."""

@@ -2,7 +2,7 @@
 
 import math
 
-from rtvis.data import Health, Layer, Target
+from rtvis.data import Health, Intervention, Layer, Target
 from rtvis.render import lut
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Scene
@@ -68,6 +68,33 @@ def figure(text: str, template: str, size: int, colour: int = lut.TEXT) -> Run:
     return Run(text, colour, width=measure(template, size))
 
 
+def share(probability: float, digits: int = 2) -> str:
+    """A probability without its leading zero: ".95"."""
+    return f"{probability:.{digits}f}".removeprefix("0")
+
+
+def change_sign(change: Intervention) -> str:
+    """What is done to a unit, for a list: "out", "= 3.10" or "×2"."""
+    if change.scale == 0:
+        return f"= {number(change.offset)}" if change.offset else "out"
+    times = f"×{change.scale:g}".replace("-", "−")
+    if not change.offset:
+        return times
+    return f"{times} {'−' if change.offset < 0 else '+'} {number(abs(change.offset))}"
+
+
+def change_words(change: Intervention) -> str:
+    """The same in a sentence: "knocked out", "held at 3.10", "×2"."""
+    if change.scale == 0:
+        return f"held at {number(change.offset)}" if change.offset else "knocked out"
+    return change_sign(change)
+
+
+def num_changes(num: int) -> str:
+    """ "1 change", "3 changes"."""
+    return f"{num} change" if num == 1 else f"{num} changes"
+
+
 def header(scene: Scene) -> tuple[Run, ...]:
     """Who is looking at what with what."""
     form = f"{scene.device} {scene.form}"
@@ -125,6 +152,10 @@ def backward_message(scene: Scene, readout: Readout) -> str:
     if not bits:
         return ""
     text = Health.texts(bits)[0]
+    chosen = scene.result.selection
+    change = chosen.change_of(chosen.layer or "", chosen.unit or 0)
+    if bits & Health.GRADIENT_ZERO and change is not None and change.scale == 0:
+        return f"the unit is {change_words(change)}: it depends on no input"
     if bits & Health.GRADIENT_ZERO and readout.health & Health.UNIT_ZERO:
         text += ": " + Health.TEXTS[Health.UNIT_ZERO]
     return text
@@ -181,6 +212,7 @@ def status(scene: Scene, layer: Layer, name: str, readout: Readout, size: int) -
     # What follows stays in place while value and position change.
     spare = measure(widest, size) - line_width(tuple(runs), size)
     runs.append(Run("", lut.DIM, width=max(spare, 0)))
+    runs += _changes(scene, readout)
     if scene.view.backward_shown:
         seed = {"max": "maximum", "map": "whole map", "activation": "map × itself"}
         start = "neuron" if chosen.position is not None else seed[chosen.seed or "max"]
@@ -204,6 +236,22 @@ def status(scene: Scene, layer: Layer, name: str, readout: Readout, size: int) -
     if scene.rule_note and scene.view.backward_shown:
         runs += [dim("   ·   "), dim(scene.rule_note)]
     return tuple(runs)
+
+
+def _changes(scene: Scene, readout: Readout) -> list[Run]:
+    """How many units are changed, and what that does to the network's best class."""
+    assert scene.result is not None, "there is a status line only for a result"
+    changes = scene.result.selection.interventions
+    if not changes:
+        return []
+    runs = [dim("   ·   "), Run(num_changes(len(changes)), lut.CHANGED)]
+    if readout.moved is not None:
+        top = readout.moved.top
+        runs += [
+            dim(f"  {class_name(scene.labels, top.class_index)} "),
+            bright(f"{share(top.before)} → {share(top.after)}"),
+        ]
+    return runs
 
 
 def rates(scene: Scene, size: int, *, short: bool = False) -> tuple[Run, ...]:
@@ -247,6 +295,9 @@ def hover_text(scene: Scene, readout: Readout, target: Target) -> tuple[Run, ...
         runs.append(bright(number(readout.hover_value)))
         if single and scene.labels is not None and layer.num_units == len(scene.labels):
             runs.insert(0, bright(class_name(scene.labels, target.unit) + "   "))
+        change = scene.result.selection.change_of(layer.name, target.unit)
+        if change is not None:
+            runs.append(Run(f"   {change_words(change)}", lut.CHANGED))
         return tuple(runs)
     if target.kind == "position" and target.position is not None:
         row, column = target.position

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from rtvis.render.scene import Binding
-from rtvis.runtime.commands import looking, moving
+from rtvis.runtime.commands import changing, looking, moving
 from rtvis.runtime.commands.context import ViewCommand
 
 Steer: TypeAlias = Literal["next picture", "previous picture", "switch source"]
@@ -37,6 +37,7 @@ class KeyBinding:
 
 _MOVE = "Move"
 _BACKWARD = "Backward picture"
+_CHANGE = "Hands on the network"
 _VIEW = "View"
 _PROGRAM = "Picture and program"
 
@@ -82,6 +83,51 @@ BINDINGS: Final = (
         action=looking.cycle_seed,
         text="start: max, map, activation",
         group=_BACKWARD,
+    ),
+    KeyBinding(
+        keys=("1",),
+        action=changing.knock_out,
+        text="knock the unit out, or not",
+        group=_CHANGE,
+        button="knock-out",
+    ),
+    KeyBinding(
+        keys=("2",),
+        action=changing.double,
+        text="unit ×2, ×4, ×8, ×1",
+        group=_CHANGE,
+        button="double",
+    ),
+    KeyBinding(
+        keys=("3",),
+        action=changing.hold,
+        text="hold the unit at its value",
+        group=_CHANGE,
+        button="hold",
+    ),
+    KeyBinding(
+        keys=("[",),
+        action=changing.weaken,
+        text="unit a little weaker",
+        group=_CHANGE,
+        button="weaken",
+    ),
+    KeyBinding(
+        keys=("]",),
+        action=changing.strengthen,
+        text="unit a little stronger",
+        group=_CHANGE,
+        button="strengthen",
+    ),
+    KeyBinding(
+        keys=("4",), action=changing.undo_change, text="undo a change", group=_CHANGE, button="undo"
+    ),
+    KeyBinding(
+        keys=("7",),
+        action=changing.clear_changes,
+        text="undo all changes",
+        group=_CHANGE,
+        button="clear",
     ),
     KeyBinding(
         keys=("z",),

@@ -19,7 +19,7 @@ from rtvis.render.layout import Layout
 from rtvis.render.pages import PAGES
 from rtvis.render.readout import Readout
 from rtvis.runtime.bindings import BINDINGS, Effect, KeyBinding, by_button, by_key, key_of
-from rtvis.runtime.commands import selecting
+from rtvis.runtime.commands import changing, selecting
 from rtvis.runtime.commands.context import Context
 from rtvis.session import Session, View
 
@@ -130,7 +130,7 @@ class Controller:
             case "leave":
                 self._session.update(hover=_NOWHERE)
             case "wheel":
-                self._scroll(drawn.layout, target.pane, -event.wheel_steps)
+                self._wheel(drawn.layout, target, event.wheel_steps)
             case "down" | "double":
                 if event.button == "left":
                     self._click(target, twice=event.kind == "double")
@@ -154,6 +154,8 @@ class Controller:
                 self._click_layer(target, context)
             case "class":
                 self._click_class(target, context, twice=twice)
+            case "change":
+                self._click_change(target)
             case "rule" | "pane":
                 binding = self._buttons.get(target.pane.removeprefix("button:"))
                 if target.pane.startswith("button:") and binding is not None:
@@ -208,6 +210,32 @@ class Controller:
         else:
             self._change(lambda view: selecting.toggle_class(view, chosen))
 
+    def _click_change(self, target: Target) -> None:
+        assert target.layer is not None
+        assert target.unit is not None
+        remove = partial(changing.remove, layer=target.layer, unit=target.unit)
+        self._change(remove)
+
+    def _wheel(self, layout: Layout, target: Target, steps_up: int) -> None:
+        if target.pane == "details":
+            self._wheel_over_details(target, steps_up)
+        else:
+            self._scroll(layout, target.pane, -steps_up)
+
+    def _wheel_over_details(self, target: Target, steps: int) -> None:
+        """Over a change of the list: that one; elsewhere on its page: the selected unit."""
+        context = self._context()
+
+        def turn(view: View) -> View:
+            if view.page != "changes":
+                return view
+            layer, unit = target.layer, target.unit
+            if target.kind != "change" or layer is None or unit is None:
+                layer, unit = context.layer(view).name, view.selection.unit or 0
+            return changing.nudge(view, context, layer, unit, steps=steps)
+
+        self._change(turn)
+
     def _scroll(self, layout: Layout, pane: str, rows: int) -> None:
         if pane == "layers":
             limit = layout.max_layer_scroll
@@ -253,4 +281,5 @@ class Controller:
             default_layer=self._default_layer,
             cam_methods=self._cam_methods,
             num_columns=grid.num_cols if grid is not None else 1,
+            readout=self.drawn.readout if self.drawn is not None else Readout(),
         )

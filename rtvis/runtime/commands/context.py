@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
 from rtvis.data import Layer
+from rtvis.render.readout import Readout
 from rtvis.session import View
 
 T = TypeVar("T")
@@ -20,6 +21,8 @@ class Context:
     cam_methods: tuple[str, ...]
     num_columns: int
     """Of the grid as it is drawn now."""
+    readout: Readout = Readout()  # noqa: RUF009 - frozen
+    """The numbers of the picture that the user sees."""
 
     def layer_index(self, view: View) -> int:
         """Index of the selected layer."""

@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Final, get_args
 
 from rtvis.data import Fit, Rule, Seed, Selection
+from rtvis.runtime.commands.changing import remember
 from rtvis.runtime.commands.context import Context, after, select
 from rtvis.session import BackpropDisplay, PageName, Timing, View
 
@@ -147,8 +148,9 @@ def reset(view: View, context: Context) -> View:
         recording=view.recording,
         hover=view.hover,
         hint_shown=view.hint_shown,
+        earlier_changes=view.earlier_changes,
     )
-    return replace(fresh, notice="everything is back to its defaults")
+    return replace(remember(view, fresh), notice="everything is back to its defaults")
 
 
 def _backward(view: View, rule: Rule, display: BackpropDisplay) -> View:
