@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ import pytest
 
 from rtvis.data import Frame, KeyEvent, Side
 from rtvis.errors import SourceError
+from rtvis.render import wording
 from rtvis.runtime.pipeline import Pipeline
 from rtvis.session import Session, View
 from rtvis.sinks.memory import MemorySink
@@ -425,6 +427,25 @@ def test_a_held_camera_picture_is_there_again_after_a_look_at_the_files(folder: 
 
     show.go(folder, script)
     assert seen[0] == seen[1] == seen[2]
+
+
+def test_the_header_names_the_file_and_a_file_that_cannot_be_read_is_told(folder: Path) -> None:
+    (folder / "1.png").write_bytes(b"broken")
+    show = Show(open_source(folder))
+
+    def script() -> None:
+        wait_for(lambda: show.brightness() == 0)
+        show.press("e")
+        wait_for(lambda: show.brightness() == 20)
+        wait_for(lambda: "passed over" in show.view.notice)
+        assert "1.png: cannot be decoded" in show.view.notice
+        assert show.view.notice_is_warning
+
+    show.go(folder, script)
+    scene = show.compositor.scenes[-1]
+    texts = [run.text for run in wording.header(replace(scene, weights_note="random weights"))]
+    parts = "".join(texts).removeprefix("rtvis").strip().split("  ·  ")
+    assert parts == ["fake", "random weights", "pictures", "2.png", "cpu eager"]
 
 
 def test_without_another_source_the_key_says_so(folder: Path) -> None:

@@ -10,7 +10,7 @@ from rtvis.render.text import measure
 from rtvis.session import BackpropDisplay, PageName, View
 
 BUTTONS: Final = (
-    "source", "fit", "pause", "record", "save", "help",  # header
+    "previous", "next", "source", "fit", "pause", "record", "save", "help",  # header
     "cam", "cam-method",                # input
     "knock-out", "double", "hold",      # unit
     "rule", "display", "backward",      # backward picture
@@ -68,6 +68,7 @@ def lay_buttons(
     zoomed = {"grid": "grid", "unit": "unit", "backprop": "backward"}[view.zoom]
     rows: dict[str, tuple[tuple[str, str], ...]] = {
         "header": (
+            *((("previous", "‹"), ("next", "›")) if view.side == "files" else ()),
             *((("source", view.side),) if view.side != "only" else ()),
             ("fit", view.selection.fit),
             ("pause", "resume" if view.paused else "pause"),

@@ -52,6 +52,8 @@ class Scene:
     network: str = ""
     source_name: str = ""
     """Without credentials."""
+    picture_name: str = ""
+    """Of the file that is shown, where the source has several."""
     source: SourceStatus = field(default_factory=lambda: SourceStatus(state="opening"))
     rates: Rates = field(default_factory=Rates)
     device: str = "cpu"

@@ -98,14 +98,18 @@ def num_changes(num: int) -> str:
 def header(scene: Scene) -> tuple[Run, ...]:
     """Who is looking at what with what."""
     form = f"{scene.device} {scene.form}"
-    parts = [scene.network, scene.source_name, form, scene.compile_note]
+    picture = scene.picture_name if scene.picture_name != scene.source_name else ""
+    parts = [
+        bright(scene.network),
+        Run(scene.weights_note, lut.WARNING),  # before names that may be long
+        bright(scene.source_name),
+        bright(picture),
+        dim(form),
+        dim(scene.compile_note),
+    ]
     runs = [Run("rtvis", lut.TEXT, SEMIBOLD), dim("    ")]
-    for index, part in enumerate(part for part in parts if part):
-        if index:
-            runs.append(dim("  ·  "))
-        runs.append(bright(part) if index < 2 else dim(part))
-    if scene.weights_note:
-        runs += [dim("  ·  "), Run(scene.weights_note, lut.WARNING)]
+    for index, part in enumerate(part for part in parts if part.text):
+        runs += [dim("  ·  "), part] if index else [part]
     return tuple(runs)
 
 

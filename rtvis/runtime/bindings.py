@@ -192,8 +192,16 @@ BINDINGS: Final = (
         group=_PROGRAM,
         button="source",
     ),
-    KeyBinding(keys=("e",), action="next picture", text="next picture", group=_PROGRAM),
-    KeyBinding(keys=("w",), action="previous picture", text="previous picture", group=_PROGRAM),
+    KeyBinding(
+        keys=("e",), action="next picture", text="next picture", group=_PROGRAM, button="next"
+    ),
+    KeyBinding(
+        keys=("w",),
+        action="previous picture",
+        text="previous picture",
+        group=_PROGRAM,
+        button="previous",
+    ),
     KeyBinding(
         keys=("x",), action="save", text="save all that is shown", group=_PROGRAM, button="save"
     ),

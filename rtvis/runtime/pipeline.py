@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, Self, TypeAlias, assert_never
 
-from rtvis.data import ClosedEvent, Event, Frame, Rates, ShownEvent
+from rtvis.data import ClosedEvent, Event, Frame, Rates, ShownEvent, SourceStatus
 from rtvis.errors import SinkError, SourceError
 from rtvis.plain import Plain
 from rtvis.registry import CAM_METHODS
@@ -129,6 +129,7 @@ class Pipeline:
         self._last_rates = Rates()
         self._noticed_s = 0.0
         self._noticed = ""
+        self._told = ""
         layers = engine.layers
         default = engine.resolve(replace(self.session.read()[0].selection, layer=None, unit=None))
         self._controller = Controller(
@@ -294,6 +295,14 @@ class Pipeline:
             if self._window is not None:
                 self._window.wake()
 
+    def _tell(self, status: SourceStatus) -> None:
+        """Say once what a source has to say while a picture is shown, such as a file it cannot
+        read. That a stream is lost is said by the header, as long as it lasts."""
+        if status.message != self._told:
+            self._told = status.message
+            if status.message and status.state in {"live", "ended", "failed"}:
+                self._say(status.message, True)
+
     def _steer(self, what: Steer) -> None:
         """Go to another picture or source."""
         view, _ = self.session.read()
@@ -319,7 +328,9 @@ class Pipeline:
         while not self._steering.empty():
             self._steer(self._steering.get())
         # Before the slot is looked at: a frame put in between is found there.
-        is_over = self._source.status().state in {"ended", "failed"}
+        status = self._source.status()
+        is_over = status.state in {"ended", "failed"}
+        self._tell(status)
         composed = self._turn.run(wait_s=_IDLE_S)
         self._deliver(composed)
         if self._save_wanted.is_set():

@@ -279,6 +279,7 @@ class Turn:
             labels=self._engine.labels,
             network=self._engine.network,
             source_name=self._source.name,
+            picture_name=self._frame.name if self._frame is not None else "",
             source=self._source.status(),
             rates=self._rates(),
             device=str(self._engine.device),
