@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import rtvis.methods  # noqa: F401 - registers the CAM methods
 from rtvis.engine.engine import CompileMode, Engine
+from rtvis.engine.layer_rules import LayerRules
 from rtvis.engine.models import load_network
 
 
@@ -20,6 +21,8 @@ def load(
     repeat_channels: bool = False,
     output: str | None = None,
     trust_pickle: bool = False,
+    model_config: str | None = None,
+    layers: LayerRules = LayerRules(),  # noqa: B008 - frozen
     compile: CompileMode = "auto",  # noqa: A002 - the flag's name everywhere
     batch_size: int = 1,
     on_loaded: Callable[[str], None] | None = None,
@@ -41,12 +44,16 @@ def load(
         output: Which of the model's outputs to explain, where it returns several: a key, a field
             or an index, nested ones joined by dots.
         trust_pickle: Load pickled whole models too, which runs code from their file.
+        model_config: A YAML file with labels, preprocessing and layers, or "none"; default: the one
+            beside the weights or the network's file. What is given here wins over it.
+        layers: Which layers are shown, and what they are called.
         compile: "auto" compiles in the background while the eager form serves; "off" does not.
         batch_size: Pictures per call that the compiled form is made for.
         on_loaded: Called with the network's name when weights are in place, before it is traced,
             which takes longer. For whoever shows progress.
 
     Raises:
+        ConfigError: The YAML file beside the weights cannot be used.
         NetworkError: No such network, it cannot be traced, or has no layer with a map.
         WeightsError: The weights cannot be read, had, or belong to another network.
         DeviceError: The device does not exist or has not enough memory.
@@ -61,6 +68,8 @@ def load(
         repeat_channels=repeat_channels,
         output=output,
         trust_pickle=trust_pickle,
+        model_config=model_config,
+        layers=layers,
     )
     if on_loaded is not None:
         on_loaded(loaded.name)

@@ -28,6 +28,7 @@ def opened_engine(config: Config, console: "Console", *, compiling: bool) -> "It
     wanted = config.network
     with console.status(f"loading {wanted.network}") as status:
         from rtvis.api import load
+        from rtvis.engine.layer_rules import layer_rules
         from rtvis.engine.models import downloads_weights
 
         if downloads_weights(wanted.network, wanted.weights):
@@ -49,6 +50,8 @@ def opened_engine(config: Config, console: "Console", *, compiling: bool) -> "It
             repeat_channels=wanted.repeat_channels,
             output=wanted.output,
             trust_pickle=wanted.trust_pickle,
+            model_config=wanted.model_config,
+            layers=layer_rules(wanted),
             compile=config.compute.compile if compiling else "off",
             on_loaded=on_loaded,
         )
@@ -148,7 +151,7 @@ def _with_selection(view: "View", config: Config, engine: "Engine") -> "View":
     sections = config.sections
     view = restored(replace(view, selection=_selection(config, engine)), sections)
     try:
-        engine.resolve(view.selection)
+        resolved = engine.resolve(view.selection)
     except SelectionError as fault:
         try:
             engine.resolve(restored(replace(view, selection=Selection()), sections).selection)
@@ -156,7 +159,18 @@ def _with_selection(view: "View", config: Config, engine: "Engine") -> "View":
             _, where = next(iter(sections.selection.values()))
             raise SelectionError(f"{where.rpartition('.')[0]}: {fault}") from fault
         raise
-    return view
+    return replace(view, selection=_by_shown_names(view.selection, resolved))
+
+
+def _by_shown_names(chosen: "Selection", resolved: "Selection") -> "Selection":
+    """Layers by the names that the screen has; what is open stays open: a default may change."""
+    return replace(
+        chosen,
+        layer=chosen.layer and resolved.layer,
+        cam_layer=chosen.cam_layer and resolved.cam_layer,
+        origin=resolved.origin,
+        interventions=resolved.interventions,
+    )
 
 
 def _selection(config: Config, engine: "Engine") -> "Selection":

@@ -206,6 +206,11 @@ def _parser(name: str, description: str) -> argparse.ArgumentParser:
         "--size", type=_size, metavar="N|HxW", help="input size (default: the network's own)"
     )
     network.add_argument(
+        "--model-config",
+        metavar="FILE",
+        help="YAML with labels, preprocessing and layers, or 'none' (default: beside the weights)",
+    )
+    network.add_argument(
         "--repeat-channels",
         action="store_true",
         help="give a network with other channels than 1 or 3 red, green, blue, red ...",
@@ -316,6 +321,7 @@ def _load(args: argparse.Namespace, *, num_pictures: int) -> "Stills":
         size=args.size,
         repeat_channels=args.repeat_channels,
         trust_pickle=args.trust_pickle,
+        model_config=args.model_config,
     )
     batch_size = min(args.batch_size, num_pictures)
     return Stills(network, device=args.device, batch_size=batch_size)

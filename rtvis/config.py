@@ -156,6 +156,33 @@ def channels(value: Any) -> tuple[float, ...]:
     return tuple(float(part) for part in _numbers(value, separators=","))
 
 
+def patterns(value: Any) -> tuple[str, ...]:
+    """Patterns for names: "layer4*,!*downsample*" or a list."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple):
+        raise TypeError("not a list")
+    found = tuple(part.strip() for part in parts if isinstance(part, str) and part.strip())
+    if not found or len(found) != len(parts):
+        raise ValueError("empty")
+    return found
+
+
+def renaming(value: Any) -> tuple[tuple[str, str], ...]:
+    """Patterns and names: "layer1.*=stage 1,fc=head" or a mapping."""
+    if isinstance(value, str):
+        pairs: list[Any] = [part.split("=", 1) for part in value.split(",")]
+    else:
+        pairs = list(value.items() if isinstance(value, dict) else value)
+    if not all(isinstance(text, str) for pair in pairs for text in pair):
+        raise TypeError("not text")
+    found = []
+    for pattern, name in pairs:
+        if not pattern.strip() or not name.strip():
+            raise ValueError("empty")
+        found.append((pattern.strip(), name.strip()))
+    return tuple(found)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputConfig:
     """What to look at."""
@@ -265,6 +292,36 @@ class NetworkConfig:
         metavar="R,G,B",
         parse=channels,
         expects="a number such as 0.5, or one per channel",
+        of="network",
+    )
+    model_config: str | None = option(
+        "YAML with the network's labels, preprocessing and layers, or none; default: the one "
+        "beside the weights or the network's file (net.pt: net.yaml)",
+        metavar="FILE",
+        parse=text,
+        expects="a file, or none",
+        of="network weights",
+        is_path=True,
+    )
+    layers: tuple[str, ...] | None = option(
+        "show these layers alone, or with ! before a pattern all but these; * is any text",
+        metavar="PATTERN,...",
+        parse=patterns,
+        expects="patterns such as layer4*,!*downsample*",
+        of="network",
+    )
+    rename_layers: tuple[tuple[str, str], ...] | None = option(
+        "names of layers on screen; {1} is what the first * stands for",
+        metavar="PATTERN=NAME,...",
+        parse=renaming,
+        expects="pairs such as layer1.*=stage 1 {1},fc=head",
+        of="network",
+    )
+    group_layers: tuple[tuple[str, str], ...] | None = option(
+        "what to call neighbouring layers together, likewise",
+        metavar="PATTERN=NAME,...",
+        parse=renaming,
+        expects="pairs such as layer1.*=stage 1",
         of="network",
     )
     repeat_channels: bool = option(

@@ -58,13 +58,7 @@ class FileReader:
         Raises:
             ConfigError: It cannot be read, or a key or value is wrong; says where.
         """
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-        except OSError as fault:
-            raise ConfigError(f"{path}: cannot read it: {fault.strerror}") from fault
-        except UnicodeDecodeError as fault:
-            raise ConfigError(f"{path}: not a text file; a {kind} is YAML") from fault
-        return self.parse(text, path, kind)
+        return self.parse(_text_of(path, kind), path, kind)
 
     def parse(self, text: str, path: str, kind: FileKind) -> list[Given]:
         """What the text of a file gives; see `read`."""
@@ -174,7 +168,29 @@ def _orphans(
 _Pairs: TypeAlias = dict[str, tuple[yaml.Node, Any]]
 
 
-def _pairs(text: str, path: str, kind: FileKind) -> _Pairs:
+def read_mapping(path: str, kind: str) -> dict[str, Any]:
+    """Name -> value of a YAML file that is a mapping, no name of it twice.
+
+    Args:
+        path: The file.
+        kind: What it is, for errors.
+
+    Raises:
+        ConfigError: It cannot be read, or is something else; says where.
+    """
+    return {name: value for name, (_, value) in _pairs(_text_of(path, kind), path, kind).items()}
+
+
+def _text_of(path: str, kind: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as fault:
+        raise ConfigError(f"{path}: cannot read it: {fault.strerror}") from fault
+    except UnicodeDecodeError as fault:
+        raise ConfigError(f"{path}: not a text file; a {kind} is YAML") from fault
+
+
+def _pairs(text: str, path: str, kind: str) -> _Pairs:
     """Name -> node and value of the mapping that a YAML text is."""
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
@@ -186,7 +202,8 @@ def _pairs(text: str, path: str, kind: FileKind) -> _Pairs:
     if node is None:
         return {}
     if not isinstance(node, yaml.MappingNode):
-        raise ConfigError(f"{path}: a {kind} is `key: value` lines, with the flags as keys")
+        flags = ", with the flags as keys" if kind == "config" else ""
+        raise ConfigError(f"{path}: a {kind} is `key: value` lines{flags}")
     loader = yaml.SafeLoader("")
     pairs: _Pairs = {}
     for key_node, value_node in node.value:

@@ -93,6 +93,10 @@ class Layer:
     activation: str = ""
     """Name of the activation function that directly follows, such as "relu"; empty where none
     does: there the tap "post" means "pre"."""
+    name_in_model: str = ""
+    """The name that the model gives it, where a rule gave it another; it selects the layer too."""
+    group: str = ""
+    """What the list of layers calls it together with its neighbours of the same group."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,5 +1,6 @@
 """What `--list` prints: one thing a line, fit for grep."""
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -31,7 +32,7 @@ def key_lines(rows: Sequence[tuple[str, str, str]]) -> Iterator[str]:
 
 def layer_lines(layers: Sequence[Layer]) -> Iterator[str]:
     """A table of the layers that can be looked at, in order of execution."""
-    head = ("layer", "kind", "units", "map", "stride", "receptive field")
+    head = ("layer", "kind", "units", "map", "stride", "receptive field", "in the model", "group")
     rows = [
         (
             layer.name,
@@ -40,10 +41,14 @@ def layer_lines(layers: Sequence[Layer]) -> Iterator[str]:
             "{}x{}".format(*layer.map_size),
             "{:g}x{:g}".format(*layer.stride),
             "{}x{}".format(*layer.receptive_field),
+            layer.name_in_model,
+            layer.group,
         )
         for layer in layers
     ]
-    yield from _table([head, *rows])
+    # The last two say something only where rules gave names or groups.
+    used = [any(row[column] for row in rows) for column in range(len(head))]
+    yield from _table([tuple(itertools.compress(row, used)) for row in (head, *rows)])
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:

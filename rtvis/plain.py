@@ -45,7 +45,7 @@ def from_plain(kind: type[T], plain: object, *, where: str) -> T:
     Args:
         kind: The dataclass.
         plain: As `to_plain` gives it, or as a person wrote it.
-        where: Begins every error: "view.yaml: selection".
+        where: Begins every error: "view.yaml: selection", or a file alone: "view.yaml: ".
 
     Raises:
         ConfigError: A field is unknown, missing, or of another type.
@@ -84,9 +84,14 @@ def fields_from_plain(
     values = {}
     for name, value in plain.items():
         if name not in known:
-            raise ConfigError(f"{where}.{name}: unknown key{did_you_mean(str(name), known)}")
-        values[name] = _decode(hints[name], value, f"{where}.{name}")
+            near = did_you_mean(str(name), known)
+            raise ConfigError(f"{_below(where, name)}: unknown key{near}")
+        values[name] = _decode(hints[name], value, _below(where, name))
     return values
+
+
+def _below(where: str, name: str) -> str:
+    return where + name if where.endswith(" ") else f"{where}.{name}"
 
 
 def _decode(hint: Any, plain: object, where: str) -> Any:

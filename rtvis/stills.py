@@ -52,7 +52,9 @@ class Stills:
         """
         check_takes_pictures(network.preprocessing, name=network.name)
         self._preprocessing = network.preprocessing
-        self.engine = Engine(network, device=device, compile="off", batch_size=batch_size)
+        self.engine = Engine(
+            network, device=device, compile="off", batch_size=network.only_batch or batch_size
+        )
 
     def gradcam(
         self,

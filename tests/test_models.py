@@ -437,11 +437,12 @@ def test_an_exported_program_is_a_network_of_its_own_size(tmp_path: Path) -> Non
     path = str(tmp_path / "whole.pt2")
     torch.export.save(torch.export.export(model, (torch.zeros(1, 3, 8, 8),)), path)
     assert "--trust-pickle" in fault(path, size=8)
-    network = load_network(path, size=8, trust_pickle=True)
+    network = load_network(path, trust_pickle=True)
+    assert network.preprocessing.size == (8, 8)
     picture_13HW = torch.rand(1, 3, 8, 8)
     torch.testing.assert_close(network.model(picture_13HW), model(picture_13HW))
     assert not network.model.training
-    assert "is --size right?" in fault(path, size=9, trust_pickle=True)
+    assert "exported for inputs of 8x8, not 9x9" in fault(path, size=9, trust_pickle=True)
     Path(path).write_text("no program")
     assert "not an exported program" in fault(path, trust_pickle=True)
 

@@ -30,7 +30,8 @@ def choose_cam_site(
     not zero: a map of the others says nothing. That is found by trying, on noise.
     """
     maps = [site for site in sites if _is_map(site)]
-    named = [site for site in maps if site.layer.name == preferred]
+    names = [(site.layer.name_in_model or site.layer.name) for site in maps]
+    named = [site for site, name in zip(maps, names, strict=True) if name == preferred]
     if named:
         return named[-1]
     if flat.dense is not None:

@@ -15,6 +15,7 @@ from rtvis.engine.compile import Compiler
 from rtvis.engine.device import resolve_device, resolve_dtype
 from rtvis.engine.graphs import GraphStep
 from rtvis.engine.interventions import Changes, pack_interventions
+from rtvis.engine.layer_rules import apply_rules
 from rtvis.engine.layers import find_layers
 from rtvis.engine.memory import keep_freed_memory
 from rtvis.engine.models import Network
@@ -72,7 +73,12 @@ class Engine:
         self.batch_size = batch_size
         step = self._step_for(batch_size)
         self.layers: tuple[Layer, ...] = tuple(site.layer for site in step.pieces.sites)
-        self._index_of = {layer.name: layer.index for layer in self.layers}
+        self._index_of = {
+            name: layer.index
+            for layer in self.layers
+            for name in (layer.name, layer.name_in_model)
+            if name
+        }
         self.num_classes = step.pieces.num_classes
         self.output_size = step.pieces.output_size
         """(height, width) of a dense output, which has scores for each pixel; None without one."""
@@ -252,6 +258,12 @@ class Engine:
 
     def _step_for(self, batch: int) -> Step:
         if batch not in self._steps:
+            only = self._network.only_batch
+            if only is not None and batch != only:
+                raise NetworkError(
+                    f"{self.network}: was exported for {only} picture at a time, not {batch}; "
+                    "export it again with a dynamic first dimension"
+                )
             channels = self._network.preprocessing.num_channels
             example = torch.empty(batch, channels, *self.input_size, dtype=self.dtype)
             with cpu_threads(1):  # or this thread, too, would keep a team of OpenMP threads
@@ -262,8 +274,9 @@ class Engine:
     def _build(self, example: Tensor) -> Pieces:
         name = f"network '{self.network}'"
         flat = flatten(self._network.model, example, name=name)
-        sites = find_layers(flat, example.shape[0])
-        model = self._network.model
+        found = find_layers(flat, example.shape[0])
+        model, rules = self._network.model, self._network.layer_rules
+        sites = apply_rules(found, rules, name=self.network)
         cam_layer = model.cam_layer if isinstance(model, Borrowing) else None
         pieces = None
         if sites:

@@ -1,7 +1,7 @@
 """Networks: what they are called, their weights, their preprocessing and their class names."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,10 @@ import torch
 from torch import nn
 
 from rtvis.engine import hub, zoo
+from rtvis.engine.exported import load_exported
+from rtvis.engine.from_model_file import adapted, apply_model_file
 from rtvis.engine.labels import as_labels, imagenet_labels, read_labels
+from rtvis.engine.layer_rules import LayerRules
 from rtvis.engine.model_config import (
     channels_of,
     config_of,
@@ -17,8 +20,9 @@ from rtvis.engine.model_config import (
     from_config,
     with_statistics,
 )
+from rtvis.engine.model_file import ModelFile, find_model_file, read_model_file
 from rtvis.engine.outputs import SingleOutput, choose_scores, wrap
-from rtvis.engine.own import is_own, load_own
+from rtvis.engine.own import is_exported, is_own, load_own
 from rtvis.engine.preprocess import Preprocessing
 from rtvis.engine.weights import Checkpoint, load_into, num_classes_in, read_checkpoint
 from rtvis.engine.zoo import names
@@ -44,6 +48,10 @@ class Network:
     """Names of the classes, one for each; None if nobody knows them."""
     weights_note: str
     """What the screen must say about the weights, such as "random weights"; often empty."""
+    layer_rules: LayerRules = field(default_factory=LayerRules)
+    """Which layers are shown, and what they are called."""
+    only_batch: int | None = None
+    """The only number of pictures that it takes at once; None: any."""
 
 
 def load_network(
@@ -57,6 +65,8 @@ def load_network(
     repeat_channels: bool = False,
     output: str | None = None,
     trust_pickle: bool = False,
+    model_config: str | None = None,
+    layers: LayerRules = LayerRules(),  # noqa: B008 - frozen
 ) -> Network:
     """A network by name, with weights, preprocessing and labels.
 
@@ -74,8 +84,12 @@ def load_network(
         output: Which of the model's outputs, where it returns several: a key, a field or an
             index, nested ones joined by dots; default: the first that can be scores.
         trust_pickle: Allow pickled whole models. This runs code from their file.
+        model_config: A YAML file about the network (see `model_file`), or "none"; default: the one
+            beside the weights or the network's own file, if there is one. What is given here wins.
+        layers: Which layers are shown, and what they are called.
 
     Raises:
+        ConfigError: The YAML file cannot be used.
         NetworkError: No such network or output, or it or its labels or preprocessing cannot be
             used.
         WeightsError: The weights cannot be read, had, or belong to another network.
@@ -85,41 +99,55 @@ def load_network(
     if size is not None and min(size) < 1:
         raise NetworkError(f"size {size[0]}x{size[1]}: an input has at least one row and column")
     with cpu_threads(1):  # or this thread, too, would keep a team of OpenMP threads
-        network = _load(name, weights, labels, size, mean, std, output, trust_pickle)
-    if not repeat_channels:
-        return network
-    return replace(network, preprocessing=replace(network.preprocessing, repeats_channels=True))
+        checkpoint = None
+        if weights not in {None, "random"}:
+            assert weights is not None
+            checkpoint = read_checkpoint(weights, trust_pickle=trust_pickle)
+        path = find_model_file(model_config, name, checkpoint.path if checkpoint else None)
+        file = read_model_file(path) if path is not None else ModelFile()
+        if size is None and file.size is not None:
+            size = (file.size, file.size) if isinstance(file.size, int) else file.size
+        if is_own(name):
+            network, num_classes = _load_own(name, weights, checkpoint, size, trust_pickle), None
+        else:
+            network, num_classes = _load_by_name(name, weights, checkpoint, size)
+        prep = _preprocessing(network, checkpoint, file, size)
+        prep = with_statistics(prep, mean, std, name="flags")
+        if repeat_channels:
+            prep = replace(prep, repeats_channels=True)
+        model, output = network.model, output or file.output
+        if output is not None and isinstance(model, SingleOutput):
+            model = model.inner
+        if num_classes is None or output is not None:
+            model, num_classes = _probed(model, prep, network.name, output)
+        asked = labels if labels is not None else _labels_of(file)
+        found = _labels(asked, checkpoint, network.labels, num_classes, network.name)
+        return replace(
+            network,
+            model=adapted(file, model, prep),
+            preprocessing=prep,
+            labels=found,
+            layer_rules=layers.or_else(file.layers),
+        )
 
 
-def _load(
-    name: str,
-    weights: str | None,
-    labels: str | Sequence[str] | None,
+def _preprocessing(
+    network: Network,
+    checkpoint: Checkpoint | None,
+    file: ModelFile,
     size: tuple[int, int] | None,
-    mean: Sequence[float] | None,
-    std: Sequence[float] | None,
-    output: str | None,
-    trust_pickle: bool,
-) -> Network:
-    file = weights if weights not in {None, "random"} else None
-    checkpoint = read_checkpoint(file, trust_pickle=trust_pickle) if file is not None else None
-    if is_own(name):
-        network, num_classes = _load_own(name, weights, checkpoint, size, trust_pickle), None
-    else:
-        network, num_classes = _load_by_name(name, weights, checkpoint, size)
+) -> Preprocessing:
+    """The library's or the model's, then what the weights say, then the file beside them."""
     prep = network.preprocessing
     if checkpoint is not None:
         prep = from_config(_config_in(checkpoint.metadata), name=checkpoint.path, base=prep)
     if size is not None:
         prep = prep.with_size(size)
-    prep = with_statistics(prep, mean, std, name="flags")
-    model = network.model
-    if output is not None and isinstance(model, SingleOutput):
-        model = model.inner
-    if num_classes is None or output is not None:
-        model, num_classes = _probed(model, prep, network.name, output)
-    found = _labels(labels, checkpoint, network.labels, num_classes, network.name)
-    return replace(network, model=model, preprocessing=prep, labels=found)
+    return apply_model_file(replace(file, size=None), prep)
+
+
+def _labels_of(file: ModelFile) -> str | tuple[str, ...] | None:
+    return file.beside(file.labels) if isinstance(file.labels, str) else file.labels
 
 
 def downloads_weights(name: str, weights: str | None) -> bool:
@@ -173,6 +201,8 @@ def _load_own(
     size: tuple[int, int] | None,
     trust_pickle: bool,
 ) -> Network:
+    if is_exported(name):
+        return _load_exported(name, checkpoint, size, trust_pickle)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         model = load_own(name, trust_pickle=trust_pickle)
@@ -196,6 +226,33 @@ def _load_own(
         preprocessing=prep,
         labels=found,
         weights_note=_weights_note(weights),
+    )
+
+
+def _load_exported(
+    name: str, checkpoint: Checkpoint | None, size: tuple[int, int] | None, trust_pickle: bool
+) -> Network:
+    program = load_exported(name, trust_pickle=trust_pickle)
+    short = Path(name).name
+    if checkpoint is not None:
+        load_into(program.model, checkpoint, name=short)
+    prep = Preprocessing()
+    if program.num_channels is not None:
+        prep = for_channels(prep, program.num_channels)
+    wanted = size or prep.size
+    fixed = program.size[0] or wanted[0], program.size[1] or wanted[1]
+    if size is not None and size != fixed:
+        raise NetworkError(
+            f"{short}: was exported for inputs of {fixed[0]}x{fixed[1]}, not {size[0]}x{size[1]}; "
+            "export it again with dynamic height and width"
+        )
+    return Network(
+        model=program.model,
+        name=short,
+        preprocessing=prep.with_size(fixed),
+        labels=None,
+        weights_note="" if checkpoint is None else f"weights {Path(checkpoint.path).name}",
+        only_batch=program.batch,
     )
 
 

@@ -4,7 +4,6 @@ import importlib.util
 import itertools
 import sys
 import traceback
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.machinery import SourceFileLoader
@@ -12,11 +11,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-import torch
 from torch import nn
 
 from rtvis.engine.weights import load_pickle
-from rtvis.errors import NetworkError, WeightsError, did_you_mean
+from rtvis.errors import NetworkError, did_you_mean
 
 _SAVED: Final = (".pt", ".pth", ".pt2", ".bin", ".ckpt")
 _NUMBERS = itertools.count()
@@ -28,13 +26,17 @@ def is_own(name: str) -> bool:
     return (bool(colon) and path.endswith(".py")) or name.endswith((".py", *_SAVED))
 
 
+def is_exported(name: str) -> bool:
+    """Whether it means an exported program; see `rtvis.engine.exported`."""
+    return name.endswith(".pt2")
+
+
 def load_own(name: str, *, trust_pickle: bool = False) -> nn.Module:
     """The model that `name` means, in eval mode.
 
     Args:
         name: `path/to/file.py:factory`, where the factory is a function or a class that takes no
-            arguments, or a module; or a file with a whole model: an exported program (.pt2), or a
-            pickle.
+            arguments, or a module; or a file with a pickled model.
         trust_pickle: Allow files with whole models. This runs code from the file.
 
     Raises:
@@ -116,8 +118,6 @@ def _reported(name: str, path: Path) -> Iterator[None]:
 def _from_saved(name: str, *, trust_pickle: bool) -> nn.Module:
     if not Path(name).is_file():
         raise NetworkError(f"{name}: there is no such file")
-    if name.endswith(".pt2"):
-        return _from_exported(name, trust_pickle=trust_pickle)
     loaded = load_pickle(name, trust_pickle=trust_pickle)
     if not isinstance(loaded, nn.Module):
         raise NetworkError(
@@ -125,24 +125,3 @@ def _from_saved(name: str, *, trust_pickle: bool) -> nn.Module:
             f"--network and give this file as --weights"
         )
     return loaded
-
-
-def _from_exported(name: str, *, trust_pickle: bool) -> nn.Module:
-    if not trust_pickle:
-        # torch.export.load reads some of its parts with weights_only=False (torch 2.11 to 2.15).
-        raise WeightsError(
-            f"{name}: torch unpickles parts of exported programs, which can run code from the "
-            "file; pass --trust-pickle if you trust its author"
-        )
-    try:
-        with warnings.catch_warnings():
-            # Torch 2.11 warns about the buffers that it reads the file into itself.
-            warnings.simplefilter("ignore", UserWarning)
-            model = torch.export.load(name).module()
-    except Exception as fault:
-        text = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
-        raise NetworkError(f"{name}: not an exported program: {text}") from fault
-    # Its mode was chosen at the export and eval() is refused, but the flag still says "train".
-    for module in model.modules():
-        module.training = False
-    return model

@@ -43,10 +43,12 @@ def resolve_selection(
     unit = 0 if selection.unit is None else selection.unit
     _check_unit(layer, unit)
     _check_position(layer, selection.position)
-    if selection.origin is not None:
-        start = find_layer(selection.origin.layer, layers, default_layer)
-        _check_unit(start, selection.origin.unit)
-        _check_position(start, selection.origin.position)
+    origin = selection.origin
+    if origin is not None:
+        start = find_layer(origin.layer, layers, default_layer)
+        _check_unit(start, origin.unit)
+        _check_position(start, origin.position)
+        origin = replace(origin, layer=start.name)
     if selection.class_index is not None and not 0 <= selection.class_index < num_classes:
         raise SelectionError(
             f"there is no class {selection.class_index}; classes are 0 to {num_classes - 1}"
@@ -65,6 +67,7 @@ def resolve_selection(
         unit=unit,
         seed=seed,
         cam_layer=cam_layer.name,
+        origin=origin,
         interventions=_resolve_interventions(selection.interventions, layers, default_layer),
     )
 
@@ -82,7 +85,7 @@ def _resolve_interventions(
                 f"the intervention on unit {change.unit} of layer '{layer.name}' has scale "
                 f"{change.scale} and offset {change.offset}; both must be finite"
             )
-        latest[layer.name, change.unit] = change
+        latest[layer.name, change.unit] = replace(change, layer=layer.name)
     return tuple(latest.values())
 
 
@@ -132,9 +135,10 @@ def find_layer(name: str | None, layers: Sequence[Layer], default: Layer) -> Lay
     if name is None:
         return default
     for layer in layers:
-        if layer.name == name:
+        if name in {layer.name, layer.name_in_model}:
             return layer
-    near = did_you_mean(name, [layer.name for layer in layers])
+    known = [each for layer in layers for each in (layer.name, layer.name_in_model) if each]
+    near = did_you_mean(name, known)
     raise SelectionError(
         f"there is no layer '{name}'{near}; `--list layers` shows all {len(layers)}"
     )

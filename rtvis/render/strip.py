@@ -91,8 +91,11 @@ def short_names(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def group_title(layers: Sequence[Layer]) -> str:
-    """What the heading of neighbouring layers of one map size says: size, receptive fields."""
+    """What the heading of neighbouring layers says: their group, map size, receptive fields."""
     height, width = layers[0].map_size
+    if layers[0].group:
+        same_size = all(layer.map_size == (height, width) for layer in layers)
+        return layers[0].group + (f"  {height}×{width}" if same_size else "")
     if layers[0].kind == "dense" and (height, width) == (1, 1):
         return "dense"
     # The larger side of each, and a range where it grows within the group.
@@ -129,7 +132,8 @@ def lay_strip(
     groups = [
         list(group)
         for _, group in groupby(
-            range(len(layers)), key=lambda i: (layers[i].map_size, layers[i].kind)
+            range(len(layers)),
+            key=lambda i: layers[i].group or (layers[i].map_size, layers[i].kind),
         )
     ]
     titles = [group_title([layers[index] for index in group]) for group in groups]
