@@ -202,7 +202,7 @@ def _pairs(text: str, path: str, kind: str) -> _Pairs:
     if node is None:
         return {}
     if not isinstance(node, yaml.MappingNode):
-        flags = ", with the flags as keys" if kind == "config" else ""
+        flags = ", with the flags as keys" if kind in {"config", "state"} else ""
         raise ConfigError(f"{path}: a {kind} is `key: value` lines{flags}")
     loader = yaml.SafeLoader("")
     pairs: _Pairs = {}
