@@ -14,7 +14,7 @@ from rtvis.data import ImageU8, Layer, Rates, Selection
 from rtvis.engine.engine import Engine
 from rtvis.engine.pieces import Piece, Runner
 from rtvis.engine.step import Step
-from rtvis.registry import CAM_METHODS
+from rtvis.registry import method_named
 from rtvis.render.compositor import Compositor
 from rtvis.render.download import Pending
 from rtvis.render.scene import Scene
@@ -111,7 +111,7 @@ def eager_turn(engine: Engine, x_BCHW: Tensor, selection: Selection) -> Call:
 
     def call() -> object:
         with torch.inference_mode():
-            return step.run(x_BCHW, route, tensors, CAM_METHODS[route.cam])
+            return step.run(x_BCHW, route, tensors, method_named(route.cam))
 
     return call
 

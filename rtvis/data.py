@@ -34,7 +34,8 @@ Form: TypeAlias = Literal["eager", "compiled", "graph"]
 Side: TypeAlias = Literal["only", "stream", "files"]
 """Which of two sources is shown, the stream or the files beside it; "only" where there is one."""
 
-LayerKind: TypeAlias = Literal["conv", "dense"]
+LayerKind: TypeAlias = Literal["conv", "dense", "attention"]
+"""The units of attention are its heads; a head's map is what one query attends to."""
 
 ImageU8: TypeAlias = npt.NDArray[np.uint8]
 """A picture in host memory, uint8, 0..255."""
@@ -75,7 +76,7 @@ class SourceStatus:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layer:
-    """A convolution or dense layer that can be looked at."""
+    """A convolution, dense layer or attention that can be looked at."""
 
     index: int
     """Position in `engine.layers`, in order of execution."""
@@ -83,7 +84,7 @@ class Layer:
     """As in `model.named_modules()`; a module used again has `#2`, `#3` ... appended."""
     kind: LayerKind
     num_units: int
-    """Channels of a convolution, outputs of a dense layer."""
+    """Channels of a convolution, outputs of a dense layer, heads of attention."""
     map_size: tuple[int, int]
     """(height, width) of each unit's map; (1, 1) for a dense layer on flat features."""
     stride: tuple[float, float]

@@ -20,9 +20,10 @@ def network_lines() -> Iterator[str]:
 
 def method_lines() -> Iterator[str]:
     """Every CAM method with the first line of its documentation."""
-    from rtvis.methods import CAM_METHODS
+    from rtvis.methods import ATTENTION_METHODS, CAM_METHODS
 
-    yield from _described(CAM_METHODS)
+    attention = {name: method.explain for name, method in ATTENTION_METHODS.items()}
+    yield from _described({**CAM_METHODS, **attention})
 
 
 def key_lines(rows: Sequence[tuple[str, str, str]]) -> Iterator[str]:

@@ -1,6 +1,7 @@
 """Names to things. A name is written once, where the thing is defined."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeAlias, TypeVar
 
 from torch import Tensor
@@ -55,3 +56,40 @@ CamMethod: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 CAM_METHODS: Registry[CamMethod] = Registry("CAM method")
 """Filled by the modules of `rtvis.methods` when that package is imported."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AttentionMethod:
+    """A method that explains a score by the attention of all layers at once, instead of a CAM."""
+
+    explain: Callable[[Sequence[Tensor], Sequence[Tensor], Tensor], Tensor]
+    """(attention_BCQT of each layer, their gradients, query_BQ) -> relevance_BT: not negative, not
+    scaled to a range. Units are heads, Q queries, T tokens; `query_BQ` weighs the queries of the
+    last layer by how the scores read them."""
+    uses_gradients: bool
+    """Whether it is given gradients; else there are none of them."""
+    needs_same_tokens: bool
+    """Whether query i must be token i in every layer."""
+
+
+ATTENTION_METHODS: Registry[AttentionMethod] = Registry("attention method")
+"""Filled as `CAM_METHODS`; no name is in both."""
+
+
+AnyMethod: TypeAlias = CamMethod | AttentionMethod
+
+
+def method_named(name: str) -> AnyMethod:
+    """The method of one or the other kind.
+
+    Raises:
+        SelectionError: There is none, with the nearest name.
+    """
+    if name in ATTENTION_METHODS:
+        return ATTENTION_METHODS[name]
+    if name not in CAM_METHODS:
+        known = [*CAM_METHODS, *ATTENTION_METHODS]
+        raise SelectionError(
+            f"unknown CAM method '{name}'{did_you_mean(name, known)}; there are: {', '.join(known)}"
+        )
+    return CAM_METHODS[name]

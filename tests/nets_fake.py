@@ -58,13 +58,14 @@ class FakeEngine:
         self.weights_note = ""
         self.form: Form = "eager"
         self.compile_note = ""
+        self.cam_methods = ("grad-cam", "layercam")
         self.delay_s = delay_s
         self.error: BaseException | None = None
         self.asked: list[tuple[int, Selection, int]] = []
         """(seq, selection, revision) of each run."""
 
     def resolve(self, selection: Selection) -> Selection:
-        return resolve_selection(selection, self.layers, self.layers[2], 10, None)
+        return resolve_selection(selection, self.layers, self.layers[2], 10, None, {})
 
     def weights(self, layer: str) -> Tensor | None:
         del layer

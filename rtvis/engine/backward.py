@@ -49,15 +49,20 @@ class Seeds(NamedTuple):
     map_BS: Tensor
     """What to add to the unit's gradient, its rows laid end to end; S is the largest map's size.
     Counts at the node: already divided by a folded batch norm's scale."""
+    query_BQ: Tensor | None = None
+    """At attention, how much each query counts; None in a network without."""
 
 
-def plain_pass(batch: int, most_units: int, largest_map: int, like: Tensor) -> dict[str, Tensor]:
+def plain_pass(
+    batch: int, most_units: int, largest_map: int, most_queries: int, like: Tensor
+) -> dict[str, Tensor]:
     """The data of a pass without a seed and by the true derivative, by name of the input.
 
     Args:
         batch: B.
         most_units: U of `Seeds.unit_BU`.
         largest_map: S of `Seeds.map_BS`.
+        most_queries: Q of `Seeds.query_BQ`.
         like: Its dtype and device are those of the data.
     """
     tx, tg = RULE_THRESHOLDS["gradient"]
@@ -65,6 +70,7 @@ def plain_pass(batch: int, most_units: int, largest_map: int, like: Tensor) -> d
         "site_B": torch.full((batch,), -1, device=like.device),
         "unit_BU": like.new_zeros(batch, most_units),
         "map_BS": like.new_zeros(batch, largest_map),
+        "query_BQ": like.new_zeros(batch, most_queries),
         "tx": like.new_full((), tx),
         "tg": like.new_full((), tg),
     }
@@ -132,6 +138,12 @@ def _seed_at(site: Site, shape: tuple[int, ...], seeds: Seeds, batch: int) -> Te
     if site.layer.kind == "conv":
         map_B1HW = map_BS.reshape(batch, 1, height, width)
         return torch.where(chosen_BC[:, :, None, None], map_B1HW, 0.0)
+    if site.attention is not None:
+        assert seeds.query_BQ is not None, "what attention shows depends on who asks"
+        query_BQ = seeds.query_BQ[:, : site.attention.all_queries]
+        unit_BC = chosen_BC.to(map_BS.dtype)
+        seed = site.attention.spread(unit_BC, query_BQ, site.by_token(map_BS))
+        return seed.to(site.node.meta["val"].dtype)
     by_token_BT = site.by_token(map_BS)
     return torch.where(chosen_BC[:, None, :], by_token_BT[:, :, None], 0.0).reshape(shape)
 

@@ -10,12 +10,14 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from rtvis.engine import fold
+from rtvis.engine.attention_methods import has_one_grid
 from rtvis.engine.backward import Seeds, walk_down
-from rtvis.engine.cam_site import choose_cam_site
+from rtvis.engine.cam_site import choose_cam_site, late_gradients
 from rtvis.engine.cuts import arithmetic, choose_cuts
 from rtvis.engine.graph import depends_on, input_of
 from rtvis.engine.layers import Site
 from rtvis.engine.pieces import Piece, Pieces, Probe, Segment
+from rtvis.engine.queries import default_queries, stack_of
 from rtvis.engine.trace import FlatModel
 from rtvis.engine.vjps import Env, Thresholds
 
@@ -57,7 +59,10 @@ def build_pieces(
     largest = max(site.layer.map_size[0] * site.layer.map_size[1] for site in sites)
     most_units = max(site.layer.num_units for site in sites)
     num_units = sum(site.layer.num_units for site in sites if not site.is_rest)
-    builder = _Builder(flat, mode, live, by_node, batch, largest, most_units, num_units)
+    most_queries = max((s.attention.all_queries for s in sites if s.attention), default=0)
+    builder = _Builder(
+        flat, mode, live, by_node, batch, largest, most_units, num_units, most_queries
+    )
     segments: list[Segment] = []
     for bottom, top in itertools.pairwise(cuts):
         stretch = order[order.index(bottom) + 1 : order.index(top) + 1]
@@ -69,11 +74,17 @@ def build_pieces(
                 sites=tuple(site for node in stretch for site in by_node.get(node, ())),
             )
         )
-    cam_site = choose_cam_site(flat, sites, segments, batch, cam_layer)
+    gradients = late_gradients(flat, sites, segments, batch)
+    cam_site = choose_cam_site(flat, sites, gradients, batch, cam_layer)
     if cam_site is None:
         return None
-    cam = builder.cam(order, scores, cam_site)
+    cam = builder.plain("cam", order, scores, [cam_site.node])
+    attention = None
+    if has_one_grid(sites):
+        nodes = [site.node for site in stack_of(sites)]
+        attention = builder.plain("attention", order, scores, nodes)
     read = {name for s in segments for name in s.backward.inputs} | set(cam.inputs)
+    read |= set(attention.inputs if attention is not None else ())
     costly = _COSTLY_SHARE * sum(arithmetic(node) for node in order)
     probes = {site.node.name: _probe(site, cam_site, costly) for site in sites}
     read |= {name for name, probe in probes.items() if probe is None}
@@ -96,6 +107,9 @@ def build_pieces(
         largest_map=largest,
         most_units=most_units,
         num_units=num_units,
+        most_queries=most_queries,
+        queries=default_queries(sites, gradients, batch),
+        attention=attention,
     )
 
 
@@ -166,6 +180,7 @@ class _Builder:
         largest_map: int,
         most_units: int,
         num_units: int,
+        most_queries: int,
     ) -> None:
         self._flat = flat
         self._mode = mode
@@ -177,6 +192,7 @@ class _Builder:
         self._largest_map = largest_map
         self._most_units = most_units
         self._num_units = num_units
+        self._most_queries = most_queries
 
     def forward(self, wanted: list[fx.Node]) -> Piece:
         graph = fx.Graph()
@@ -257,7 +273,8 @@ class _Builder:
         nodes = [node for node in stretch if node in self._sites or node in behind]
 
         def call(env: Env, g: Tensor, *data: Tensor) -> list[Tensor]:
-            seeds, gain_BT, thresholds = Seeds(*data[:3]), data[3], Thresholds(*data[4:])
+            seeds = Seeds(*data[:3], *data[6:])
+            gain_BT, thresholds = data[3], Thresholds(*data[4:6])
             found = self._walk(stretch, env, {top: g}, seeds, gain_BT, thresholds)
             return [
                 found[node] if node in found else torch.zeros_like(env[node])
@@ -272,13 +289,20 @@ class _Builder:
             map_BS = torch.empty(self._batch, self._largest_map, dtype=self._dtype)
             gain_BT = self._per_unit()
             tx, tg = (torch.empty((), dtype=self._dtype) for _ in range(2))
-        examples = (g, site_B, unit_BU, map_BS, gain_BT, tx, tg)
+            queries = torch.empty(self._batch, self._most_queries, dtype=self._dtype)
+        examples = [g, site_B, unit_BU, map_BS, gain_BT, tx, tg]
+        names = ["g", *SEED_INPUTS]
+        if self._most_queries:
+            examples.append(queries)
+            names.append("query_BQ")
         outputs = (bottom.name, *(node.name for node in nodes))
-        return self._trace(name, stretch, call, ("g", *SEED_INPUTS), examples, outputs)
+        return self._trace(name, stretch, call, tuple(names), tuple(examples), outputs)
 
-    def cam(self, order: list[fx.Node], scores: fx.Node, cam_site: Site) -> Piece:
-        """The plain gradient of a class score at one layer, and nothing below it."""
-        above = order[order.index(cam_site.node) + 1 : order.index(scores) + 1]
+    def plain(
+        self, name: str, order: list[fx.Node], scores: fx.Node, targets: list[fx.Node]
+    ) -> Piece:
+        """The plain gradient of a class score at some nodes, and nothing below the first."""
+        above = order[order.index(targets[0]) + 1 : order.index(scores) + 1]
         num_classes = int(scores.meta["val"].shape[1])
         plain = Thresholds(0.0, -torch.inf)
 
@@ -287,14 +311,15 @@ class _Builder:
             g_BK = (classes_K == class_B[:, None]).to(self._dtype)
             start = {scores: g_BK}
             found = self._walk(above, env, start, None, gain_BT, plain)
-            grad = found.get(cam_site.node)
-            return [torch.zeros_like(env[cam_site.node]) if grad is None else grad]
+            return [
+                found[node] if node in found else torch.zeros_like(env[node]) for node in targets
+            ]
 
         with self._mode:
             data = torch.empty(self._batch, dtype=torch.int64), self._per_unit()
-        nodes = [cam_site.node, *above]
-        names = ("class_B", "gain_BT")
-        return self._trace("cam", nodes, call, names, data, (cam_site.node.name,))
+        nodes = [targets[0], *above]
+        outputs = tuple(node.name for node in targets)
+        return self._trace(name, nodes, call, ("class_B", "gain_BT"), data, outputs)
 
     def _trace(
         self,

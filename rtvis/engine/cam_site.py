@@ -1,6 +1,6 @@
 """Which layer a CAM is taken at unless the user chooses: the last map that the scores depend on."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -10,13 +10,14 @@ from rtvis.engine.backward import plain_pass
 from rtvis.engine.graph import input_of
 from rtvis.engine.layers import Site
 from rtvis.engine.pieces import Segment
+from rtvis.engine.queries import stack_of
 from rtvis.engine.trace import FlatModel
 
 
 def choose_cam_site(
     flat: FlatModel,
     sites: Sequence[Site],
-    segments: Sequence[Segment],
+    gradients: Mapping[str, Tensor],
     batch: int,
     preferred: str | None = None,
 ) -> Site | None:
@@ -24,10 +25,16 @@ def choose_cam_site(
 
     The last convolution of a dense output computes the scores themselves, and a CAM there is one
     of its maps. So a CAM of those is taken at the last of the coarsest maps that are not scores.
-    `preferred` is the name of a layer that the model knows better.
 
     Behind the last attention of a transformer with a class token, only that token's gradient is
-    not zero: a map of the others says nothing. That is found by trying, on noise.
+    not zero: a map of the others says nothing.
+
+    Args:
+        flat: The network.
+        sites: All layers.
+        gradients: See `late_gradients`.
+        batch: B.
+        preferred: Name of a layer that the model knows better.
     """
     maps = [site for site in sites if _is_map(site)]
     names = [(site.layer.name_in_model or site.layer.name) for site in maps]
@@ -40,7 +47,6 @@ def choose_cam_site(
         return maps[-1] if maps else None
     convolutions = [site for site in maps if site.layer.kind == "conv"]
     behind = maps[maps.index(convolutions[-1]) + 1 :] if convolutions else maps
-    gradients = _gradients(flat, segments, batch)
     for site in reversed(behind):
         found = gradients.get(site.node.name)
         if found is not None and bool(site.as_maps(found, batch).abs().amax() > 0):
@@ -56,25 +62,39 @@ def _deepest(maps: Sequence[Site], num_classes: int) -> list[Site]:
 
 
 def _is_map(site: Site) -> bool:
-    return site.layer.kind == "conv" or (site.rows is not None and not site.is_rest)
+    is_tokens = site.layer.kind == "dense" and site.rows is not None and not site.is_rest
+    return site.layer.kind == "conv" or is_tokens
 
 
-def _gradients(flat: FlatModel, segments: Sequence[Segment], batch: int) -> dict[str, Tensor]:
-    """Plain gradients of some mix of scores at the layers' nodes, for noise as input."""
+def late_gradients(
+    flat: FlatModel, sites: Sequence[Site], segments: Sequence[Segment], batch: int
+) -> dict[str, Tensor]:
+    """Plain gradients of some mix of scores at the last layers' nodes, for noise as input.
+
+    As far down as it takes to find a map with a gradient that is not zero, and the last attention;
+    empty where all maps are those of convolutions.
+    """
+    attention = stack_of(sites)
+    if not attention and all(site.layer.kind == "conv" for site in sites if _is_map(site)):
+        return {}
+    last_attention = attention[-1].node.name if attention else None
     with torch.no_grad():
         values = _Values(flat.module, {name for s in segments for name in s.tapped.inputs}).all()
         top = segments[-1].tapped
         example = dict(zip(top.inputs, top.examples, strict=True))
         values["g"] = _noise(example["g"])
         values["gain_BT"] = torch.ones(example["gain_BT"].shape, dtype=example["gain_BT"].dtype)
-        sizes = example["unit_BU"].shape[1], example["map_BS"].shape[1]
-        values |= plain_pass(batch, *sizes, like=values["g"])
+        units, places = example["unit_BU"].shape[1], example["map_BS"].shape[1]
+        queries = example["query_BQ"].shape[1] if attention else 0
+        values |= plain_pass(batch, units, places, queries, like=values["g"])
         found: dict[str, Tensor] = {}
         for segment in reversed(segments):
             outputs = segment.tapped.run_eager([values[name] for name in segment.tapped.inputs])
             values["g"] = outputs[0]
             found.update(zip(segment.tapped.outputs[1:], outputs[1:], strict=True))
             maps = [site for site in segment.sites if _is_map(site)]
+            if last_attention is not None and last_attention not in found:
+                continue
             if any(bool(s.as_maps(found[s.node.name], batch).any()) for s in maps):
                 break
     return found

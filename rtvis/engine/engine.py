@@ -10,6 +10,7 @@ from torch import Tensor
 
 from rtvis.data import Crop, Fit, Form, Intervention, Layer, Origin, Result, Selection
 from rtvis.engine.artifacts import default_cache_dir
+from rtvis.engine.attention_methods import fault_of
 from rtvis.engine.build import build_pieces
 from rtvis.engine.compile import Compiler
 from rtvis.engine.device import resolve_device, resolve_dtype
@@ -26,7 +27,7 @@ from rtvis.engine.resolve import resolve_selection
 from rtvis.engine.step import Click, ClickTensors, Outcome, Route, Step, pack_click
 from rtvis.engine.trace import flatten
 from rtvis.errors import DeviceError, NetworkError, RtvisError
-from rtvis.registry import CAM_METHODS
+from rtvis.registry import ATTENTION_METHODS, CAM_METHODS, method_named
 from rtvis.threads import cpu_threads
 
 CompileMode: TypeAlias = Literal["auto", "off"]
@@ -84,6 +85,11 @@ class Engine:
         """(height, width) of a dense output, which has scores for each pixel; None without one."""
         self.default_cam_layer = step.pieces.cam_site.layer
         self._parameters: dict[str, Tensor] | None = None
+        self._method_faults = {
+            name: fault
+            for name, method in ATTENTION_METHODS.items()
+            if (fault := fault_of(method, step.pieces.sites))
+        }
         self._last_changes: tuple[object, Changes] | None = None
         self._graph_step: GraphStep | None = None
         self._compiler: Compiler | None = None
@@ -114,6 +120,12 @@ class Engine:
         return self._network.preprocessing.size
 
     @property
+    def cam_methods(self) -> tuple[str, ...]:
+        """Names of the methods that can explain this network."""
+        names = (*CAM_METHODS, *ATTENTION_METHODS)
+        return tuple(name for name in names if name not in self._method_faults)
+
+    @property
     def form(self) -> Form:
         """Which form of the step serves now."""
         if self._graph_step is not None and self._graph_step.replayed:
@@ -138,6 +150,7 @@ class Engine:
             self.num_classes,
             self.labels,
             output_size=self.output_size,
+            method_faults=self._method_faults,
         )
 
     def check_takes_pictures(self) -> None:
@@ -227,7 +240,7 @@ class Engine:
             serving = self._graph_step
         try:
             with torch.inference_mode():
-                return serving.run(x_BCHW, route, click, CAM_METHODS[route.cam])
+                return serving.run(x_BCHW, route, click, method_named(route.cam))
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
             raise DeviceError(
@@ -295,13 +308,18 @@ class Engine:
         origin = selection.origin or Origin(
             layer=selection.layer, unit=selection.unit, position=selection.position
         )
+        start = self._index_of[origin.layer]
+        # A position is the neuron that the pass starts at; at attention it is who asks.
+        is_neuron = origin.position is not None and self.layers[start].kind != "attention"
+        by_attention = selection.cam in ATTENTION_METHODS
+        cam_layer = self.default_cam_layer.name if by_attention else selection.cam_layer
         route = Route(
             site=self._index_of[selection.layer],
-            origin_site=self._index_of[origin.layer],
+            origin_site=start,
             frozen=selection.origin is not None,
             tap=selection.tap,
             gradients=selection.gradients,
-            cam_site=self._index_of[selection.cam_layer],
+            cam_site=self._index_of[cam_layer],
             cam=selection.cam,
             intervened=bool(selection.interventions),
         )
@@ -310,7 +328,7 @@ class Engine:
             position=selection.position,
             origin_unit=origin.unit,
             origin_position=origin.position,
-            seed=selection.seed,
+            seed="max" if is_neuron else selection.seed,
             rule=selection.rule,
             class_index=selection.class_index,
             region=selection.region,

@@ -4,7 +4,12 @@ import operator
 from collections.abc import Iterable
 from typing import Any
 
+import torch
 from torch import fx
+
+aten = torch.ops.aten
+
+SOFTMAXES = {aten._softmax.default, aten._safe_softmax.default}
 
 
 def input_of(graph: fx.Graph) -> fx.Node:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rtvis.engine.step import ClickTensors, Outcome, Route, Step
-from rtvis.registry import CamMethod
+from rtvis.registry import AnyMethod
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class GraphStep:
         """Whether the last turn was a replay."""
 
     def run(
-        self, x_BCHW: Tensor, route: Route, click: ClickTensors, cam_method: CamMethod
+        self, x_BCHW: Tensor, route: Route, click: ClickTensors, cam_method: AnyMethod
     ) -> Outcome:
         """As `Step.run`; the outcome belongs to the caller."""
         captured = self._graphs.get(route)
@@ -81,7 +81,7 @@ class GraphStep:
         return self._x, self._click
 
     def _capture(
-        self, x_BCHW: Tensor, route: Route, click: ClickTensors, cam_method: CamMethod
+        self, x_BCHW: Tensor, route: Route, click: ClickTensors, cam_method: AnyMethod
     ) -> _Captured | None:
         x, held = self._fill(x_BCHW, click)
         graph = torch.cuda.CUDAGraph()

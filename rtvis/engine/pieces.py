@@ -5,7 +5,7 @@ The pieces are cuts of it. Only the backward pieces at and below the selected la
 shallow layer costs little more than the forward pass, and no piece holds a copy of another's work.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,11 +95,19 @@ class Pieces:
     """U of `Seeds.unit_BU`."""
     num_units: int
     """T of `Seeds.gain_BT`: all units of all layers."""
+    most_queries: int
+    """Q of `Seeds.query_BQ`; 0 in a network without attention."""
+    queries: Mapping[str, tuple[int, ...]]
+    """By node: the queries that an attention shows unless a position is chosen."""
+    attention: Piece | None
+    """(values ..., class_B) -> plain gradient of the class score at every attention; None where
+    they do not all weigh the same tokens."""
 
     def all_pieces(self) -> list[Piece]:
         """In the order in which compiling them helps most."""
         backward = (segment.backward for segment in reversed(self.segments))
-        return [self.forward, self.cam, *backward, self.intervened]
+        pieces = [self.forward, self.cam, *backward, self.intervened]
+        return pieces if self.attention is None else [*pieces, self.attention]
 
     def segment_of(self, site: Site) -> int:
         """Index of the segment that holds a layer."""

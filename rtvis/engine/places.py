@@ -11,7 +11,7 @@ class or register token) is NaN.
 
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,27 +39,23 @@ class Grid:
     """Input pixels (rows, columns) between neighbouring places."""
 
 
-def find_grids(module: fx.GraphModule, nodes: Sequence[fx.Node], batch: int) -> dict[fx.Node, Grid]:
-    """The grid of each node, of shape [batch * T, C], whose tokens form one.
+def find_places(module: fx.GraphModule, wanted: Mapping[fx.Node, int]) -> dict[fx.Node, Tensor]:
+    """The coordinates of the tokens of some nodes, complex64, NaN where they lie nowhere.
 
     Args:
         module: A flat graph with one input, its fake values in `meta["val"]`.
-        nodes: Those to look at.
-        batch: B; its pictures' tokens follow one another.
+        wanted: For each node the axis along which a token's features lie: that axis is gone.
     """
-    wanted = {n for n in nodes if n.meta["val"].ndim == 2 and n.meta["val"].shape[0] > batch}
     if not wanted:
         return {}
     tracker = _Tracker(module, wanted)
     with torch.no_grad():
         tracker.run(tracker.start())
-    found = {node: _as_grid(coordinates_N[: len(coordinates_N) // batch])
-             for node, coordinates_N in tracker.found.items()}  # fmt: skip
-    return {node: grid for node, grid in found.items() if grid is not None}
+    return tracker.found
 
 
-def _as_grid(coordinates_T: Tensor) -> Grid | None:
-    """The grid that some coordinates form; None where a place is missing or taken twice."""
+def as_grid(coordinates_T: Tensor) -> Grid | None:
+    """The grid that the tokens of a picture form; None where a place is missing or taken twice."""
     placed_T = ~coordinates_T.real.isnan()
     rows = placed_T.nonzero().flatten()
     if not len(rows):
@@ -92,7 +88,7 @@ def _spacing(sorted_places: Tensor) -> float:
 class _Tracker(fx.Interpreter):
     """Runs a flat graph on coordinates."""
 
-    def __init__(self, module: fx.GraphModule, wanted: set[fx.Node]) -> None:
+    def __init__(self, module: fx.GraphModule, wanted: Mapping[fx.Node, int]) -> None:
         super().__init__(module)
         self._x = input_of(module.graph)
         self._live = depends_on(module.graph, [self._x])
@@ -119,7 +115,7 @@ class _Tracker(fx.Interpreter):
         args, kwargs = self.fetch_args_kwargs_from_env(n)
         result = _transfer(n, args, kwargs)
         if n in self._wanted:
-            self.found[n] = _mean(result, (1,), keepdim=False)
+            self.found[n] = _mean(result, (self._wanted[n],), keepdim=False)
         return result
 
 

@@ -1,13 +1,14 @@
 """Fill in what a Selection leaves open, and refuse what the network does not have."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import get_args
 
 from rtvis.data import Fit, Intervention, Layer, Rule, Seed, Selection, Tap
 from rtvis.errors import SelectionError, did_you_mean
-from rtvis.registry import CAM_METHODS
+from rtvis.registry import ATTENTION_METHODS, CAM_METHODS, method_named
 
 
 def resolve_selection(
@@ -18,6 +19,7 @@ def resolve_selection(
     labels: Sequence[str] | None,
     *,
     output_size: tuple[int, int] | None = None,
+    method_faults: Mapping[str, str] = MappingProxyType({}),
 ) -> Selection:
     """The selection with every default filled in.
 
@@ -28,6 +30,7 @@ def resolve_selection(
         num_classes: K.
         labels: Names of the classes, for messages.
         output_size: (height, width) of the dense output; None without one.
+        method_faults: Why methods cannot explain this network, by name.
 
     Raises:
         SelectionError: A layer, unit, position, seed, rule, fit, class, region or method that does
@@ -35,6 +38,12 @@ def resolve_selection(
     """
     layer = find_layer(selection.layer, layers, default_layer)
     cam_layer = find_layer(selection.cam_layer, layers, default_layer)
+    if cam_layer.kind == "attention":
+        raise SelectionError(
+            f"layer '{cam_layer.name}' is attention; a CAM is taken at features such as "
+            f"'{default_layer.name}', and attention is explained by the methods "
+            f"{' and '.join(ATTENTION_METHODS)}"
+        )
     if cam_layer.kind != "conv" and cam_layer.map_size[0] == 1:
         raise SelectionError(
             f"layer '{cam_layer.name}' is dense and has no map for a CAM; choose a layer such as "
@@ -60,7 +69,7 @@ def resolve_selection(
     _check_choice("rule", selection.rule, get_args(Rule))
     _check_choice("tap", selection.tap, get_args(Tap))
     _check_choice("fit", selection.fit, get_args(Fit))
-    CAM_METHODS[selection.cam]
+    _check_method(selection.cam, method_faults)
     return replace(
         selection,
         layer=layer.name,
@@ -87,6 +96,15 @@ def _resolve_interventions(
             )
         latest[layer.name, change.unit] = replace(change, layer=layer.name)
     return tuple(latest.values())
+
+
+def _check_method(name: str, faults: Mapping[str, str]) -> None:
+    method_named(name)
+    if name in faults:
+        others = [each for each in (*CAM_METHODS, *ATTENTION_METHODS) if each not in faults]
+        raise SelectionError(
+            f"{name} cannot explain this network: it {faults[name]}; use one of {', '.join(others)}"
+        )
 
 
 def _check_region(

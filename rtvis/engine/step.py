@@ -5,7 +5,7 @@ rule are read from two small tensors, so that they can change between two replay
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
@@ -16,8 +16,9 @@ from rtvis.engine.backward import RULE_THRESHOLDS, plain_pass
 from rtvis.engine.dense import REGION, corners, region_dtype, region_weights
 from rtvis.engine.layers import Site
 from rtvis.engine.pieces import Piece, Pieces, Runner, Segment
+from rtvis.engine.queries import Queries, stack_of
 from rtvis.engine.vjps import Thresholds
-from rtvis.registry import CamMethod
+from rtvis.registry import AnyMethod, AttentionMethod, CamMethod
 from rtvis.threads import cpu_threads
 
 aten = torch.ops.aten
@@ -91,8 +92,7 @@ def pack_click(
     place = click.position or (-1, -1)
     origin = click.origin_position or (-1, -1)
     class_index = -1 if click.class_index is None else click.class_index
-    seed: Seed = "max" if click.origin_position is not None else click.seed
-    amounts = (*_SEED_COEFFICIENTS[seed], *RULE_THRESHOLDS[click.rule])
+    amounts = (*_SEED_COEFFICIENTS[click.seed], *RULE_THRESHOLDS[click.rule])
     return (
         torch.tensor([[click.unit, *place, click.origin_unit, *origin, class_index]] * batch),
         torch.tensor([amounts] * batch),
@@ -140,13 +140,20 @@ class Step:
             self._units_U = torch.arange(pieces.most_units, device=device)
             self._activations = [s.activation and s.activation.to(device) for s in pieces.sites]
             self._affines = [_affine(s, s.node.meta["val"].dtype, device) for s in pieces.sites]
+            dtype = pieces.forward.examples[0].dtype
+            self._queries = [
+                Queries(s, pieces.queries[s.node.name], dtype, device) if s.attention else None
+                for s in pieces.sites
+            ]
+            size = (pieces.batch, pieces.most_queries)
+            self._no_query = torch.zeros(size, dtype=dtype, device=device)
 
     def replace_runner(self, piece: Piece, runner: Runner) -> None:
         """Run `piece` by `runner` from the next turn on. May be called from another thread."""
         self._runners[piece.name] = runner
 
     def run(
-        self, x_BCHW: Tensor, route: Route, click: ClickTensors, cam_method: CamMethod
+        self, x_BCHW: Tensor, route: Route, click: ClickTensors, cam_method: AnyMethod
     ) -> Outcome:
         """Compute a turn.
 
@@ -160,7 +167,7 @@ class Step:
             return self._run(x_BCHW, route, click, cam_method)
 
     def _run(
-        self, x_BCHW: Tensor, route: Route, click: ClickTensors, cam_method: CamMethod
+        self, x_BCHW: Tensor, route: Route, click: ClickTensors, cam_method: AnyMethod
     ) -> Outcome:
         pieces = self.pieces
         values: dict[str, Tensor] = {
@@ -179,23 +186,20 @@ class Step:
         unit_B, row_B, column_B, *origin, wanted_B = click.index_B7.unbind(1)
         class_B = torch.where(wanted_B >= 0, wanted_B, scores_BK.argmax(dim=1))
 
-        site, cam_site = self._sites[route.site], self._sites[route.cam_site]
-        post = route.tap == "post"
-        maps_BCHW = self._maps(site, values, post=post, intervened=route.intervened)
-        cam_maps_BCHW = (
-            maps_BCHW
-            if cam_site is site and not (post and site.activation)
-            else self._maps(cam_site, values, post=False, intervened=route.intervened)
-        )
-        cam_grads_BCHW = self._cam_gradient(values, cam_site, class_B)
-        cam_BHW = cam_method(_at_least_float32(cam_maps_BCHW), _at_least_float32(cam_grads_BCHW))
+        site = self._sites[route.site]
+        query_BQ = self._query(site, row_B, column_B)
+        maps_BCHW = self._maps(site, values, query_BQ, route)
+        if isinstance(cam_method, AttentionMethod):
+            cam_BHW = self._relevance(values, class_B, cam_method)
+        else:
+            cam_BHW = self._cam(values, class_B, cam_method, route, maps_BCHW)
 
         map_BHW = _unit_map(maps_BCHW, unit_B)
-        position_B2, value_B = _position_and_value(map_BHW, row_B, column_B)
-        start = _Start(self._sites[route.origin_site], unit_B, map_BHW, position_B2)
+        position_B2, value_B = self._place(site, map_BHW, row_B, column_B)
+        start = _Start(self._sites[route.origin_site], unit_B, map_BHW, position_B2, query_BQ)
         if route.frozen:
             start = self._start(route, values, maps_BCHW, *origin)
-        backprop_BCHW, grads_BCHW = self._backward(route, values, start, click.amount_B5)
+        backprop_BCHW, grads_BCHW = self._backward(route, values, start, query_BQ, click.amount_B5)
         if grads_BCHW is None and route.gradients:
             grads_BCHW = torch.zeros_like(maps_BCHW)
         dense_BKHW = None if pieces.dense is None else values[pieces.dense]
@@ -232,18 +236,64 @@ class Step:
     ) -> "_Start":
         """Where the backward pass starts when that is not what is looked at."""
         site = self._sites[route.origin_site]
-        if route.origin_site != route.site:
-            post = route.tap == "post"
-            maps_BCHW = self._maps(site, values, post=post, intervened=route.intervened)
+        query_BQ = self._query(site, row_B, column_B)
+        if route.origin_site != route.site or query_BQ is not None:
+            maps_BCHW = self._maps(site, values, query_BQ, route)
         map_BHW = _unit_map(maps_BCHW, unit_B)
-        position_B2, _ = _position_and_value(map_BHW, row_B, column_B)
-        return _Start(site, unit_B, map_BHW, position_B2)
+        position_B2, _ = self._place(site, map_BHW, row_B, column_B)
+        return _Start(site, unit_B, map_BHW, position_B2, query_BQ)
+
+    def _query(self, site: Site, row_B: Tensor, column_B: Tensor) -> Tensor | None:
+        """The weight of each query at attention: there a position says who asks."""
+        queries = self._queries[site.layer.index]
+        return None if queries is None else queries.weights(row_B, column_B)
+
+    def _place(
+        self, site: Site, map_BHW: Tensor, row_B: Tensor, column_B: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """(row, column) of the seed, and the value there; at attention always the maximum."""
+        if site.attention is not None:
+            row_B = torch.full_like(row_B, -1)
+        return _position_and_value(map_BHW, row_B, column_B)
+
+    def _cam(
+        self,
+        values: dict[str, Tensor],
+        class_B: Tensor,
+        cam_method: CamMethod,
+        route: Route,
+        maps_BCHW: Tensor,
+    ) -> Tensor:
+        """By the maps and gradients of one layer, whose own output is what counts."""
+        site = self._sites[route.cam_site]
+        if route.cam_site != route.site or (route.tap == "post" and site.activation):
+            maps_BCHW = self._maps(site, values, None, replace(route, tap="pre"))
+        grads_BCHW = self._cam_gradient(values, site, class_B)
+        return cam_method(_at_least_float32(maps_BCHW), _at_least_float32(grads_BCHW))
+
+    def _relevance(
+        self, values: dict[str, Tensor], class_B: Tensor, method: AttentionMethod
+    ) -> Tensor:
+        """By the attention of all layers, on the grid of their tokens."""
+        pieces, batch = self.pieces, self.pieces.batch
+        stack = stack_of(pieces.sites)
+        maps = [_heads(site, values[site.node.name], batch) for site in stack]
+        grads = []
+        if method.uses_gradients:
+            assert pieces.attention is not None, "resolve_selection refuses the method"
+            found = self._run_piece(pieces.attention, {**values, "class_B": class_B})
+            grads = [_heads(site, found[site.node.name], batch) for site in stack]
+        queries = self._queries[stack[-1].layer.index]
+        assert queries is not None, "every attention has queries"
+        relevance_BT = method.explain(maps, grads, queries.default_Q.expand(batch, -1))
+        return stack[-1].on_grid(relevance_BT)
 
     def _maps(
-        self, site: Site, values: dict[str, Tensor], *, post: bool, intervened: bool
+        self, site: Site, values: dict[str, Tensor], query_BQ: Tensor | None, route: Route
     ) -> Tensor:
         """The layer's own output, before any batch norm folded into it, or what leaves the
         activation behind it."""
+        post, intervened = route.tap == "post", route.intervened
         activation = self._activations[site.layer.index]
         if post and activation is not None:
             after = values.get(activation.node.name)
@@ -251,7 +301,7 @@ class Step:
                 after = activation(self._value_of(site, values, intervened=intervened))
             return site.as_maps(after, self.pieces.batch)
         value = self._value_of(site, values, intervened=intervened)
-        maps_BCHW = site.as_maps(value, self.pieces.batch)
+        maps_BCHW = site.as_maps(value, self.pieces.batch, query_BQ)
         affine = self._affines[site.layer.index]
         if affine is None:
             return maps_BCHW
@@ -300,7 +350,8 @@ class Step:
         scores_BK = values[pieces.scores]
         classes_K = torch.arange(scores_BK.shape[1], device=self.device)
         grad: Tensor = (classes_K == class_B[:, None]).to(scores_BK.dtype)
-        data = plain_pass(pieces.batch, pieces.most_units, pieces.largest_map, scores_BK)
+        sizes = pieces.most_units, pieces.largest_map, pieces.most_queries
+        data = plain_pass(pieces.batch, *sizes, like=scores_BK)
         lowest = pieces.segment_of(site)
         given = {**values, **data}
         given["g"] = self._descend(pieces.segments[lowest + 1 :], grad, given)
@@ -311,6 +362,7 @@ class Step:
         route: Route,
         values: dict[str, Tensor],
         start: "_Start",
+        query_BQ: Tensor | None,
         amount_B5: Tensor,
     ) -> tuple[Tensor, Tensor | None]:
         """Gradient at the input of what the seed adds, and the one at the layer looked at.
@@ -326,6 +378,7 @@ class Step:
             "site_B": torch.full_like(start.unit_B, start.site.layer.index),
             "unit_BU": (self._units_U == start.unit_B[:, None]).to(seed_BS.dtype),
             "map_BS": self._seed_at_node(route, values, start, seed_BS, Thresholds(tx, tg)),
+            "query_BQ": self._padded_query(start.query_BQ),
             "tx": tx,
             "tg": tg,
         }
@@ -342,7 +395,7 @@ class Step:
         grad, found = self._descend_past(at, segments, self._zeros[top], given)
         if found is None:
             return grad, None
-        grads_BCHW = site.as_maps(found, pieces.batch)
+        grads_BCHW = site.as_maps(found, pieces.batch, query_BQ)
         affine = None if post else self._affines[site.layer.index]
         return grad, grads_BCHW if affine is None else grads_BCHW * affine.scale_1C11
 
@@ -368,6 +421,12 @@ class Step:
                     node
                 ]
         return self._descend(segments, grad, values), None
+
+    def _padded_query(self, query_BQ: Tensor | None) -> Tensor:
+        if query_BQ is None:
+            return self._no_query
+        spare = self.pieces.most_queries - query_BQ.shape[1]
+        return torch.nn.functional.pad(query_BQ, (0, spare))
 
     def _seed(self, start: "_Start", amount_B5: Tensor) -> Tensor:
         """The gradient of what is explained at the starting unit's map, rows end to end."""
@@ -411,6 +470,14 @@ class _Start(NamedTuple):
     map_BHW: Tensor
     """Of that unit, at the selection's tap."""
     position_B2: Tensor
+    query_BQ: Tensor | None
+    """At attention, whose map it is."""
+
+
+def _heads(site: Site, value: Tensor, batch: int) -> Tensor:
+    """[B, C, Q, T] of an attention without windows."""
+    assert site.attention is not None
+    return site.attention.matrices(value, batch)[:, 0]
 
 
 def _place(modules: Sequence[fx.GraphModule], device: torch.device) -> None:

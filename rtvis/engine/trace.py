@@ -18,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from rtvis.engine import fold
 from rtvis.engine.dense import dense_node, is_dense, pool_over_region
+from rtvis.engine.graph import SOFTMAXES
 from rtvis.errors import NetworkError
 
 aten = torch.ops.aten
@@ -51,6 +52,15 @@ _VIEW_OPS: dict[NodeOp, NodeOp] = {
 }
 
 _IDENTITIES = {aten.alias.default, aten.clone.default, aten.lift_fresh_copy.default}
+
+# Constants that are made like some value, and what they are filled with.
+_FILLED: dict[Any, float | None] = {
+    aten.new_zeros.default: 0,
+    aten.new_ones.default: 1,
+    aten.new_full.default: None,
+    aten.zeros_like.default: 0,
+    aten.ones_like.default: 1,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,6 +121,7 @@ def flatten(model: nn.Module, example_BCHW: Tensor, *, name: str = "the model") 
     x.name = "x"
     graph.eliminate_dead_code()
     _name_switches(graph)
+    _name_weights(graph)
     graph_module.delete_all_unused_submodules()
     graph.lint()
     graph_module.recompile()
@@ -202,6 +213,12 @@ def _canonicalise(graph: fx.Graph) -> None:
             node.replace_all_uses_with(node.args[-1])
             graph.erase_node(node)
             continue
+        if node.target in _FILLED:
+            # Of the value that it is called on it takes shape and dtype only: then it is constant.
+            value = node.meta["val"]
+            fill = node.args[2] if node.target is aten.new_full.default else _FILLED[node.target]
+            node.target, node.args = aten.full.default, (list(value.shape), fill)
+            node.kwargs = {"dtype": value.dtype}
         rectifier = _rectifier(node)
         if rectifier is not None:
             node.target, node.args = rectifier
@@ -228,6 +245,24 @@ def _name_switches(graph: fx.Graph) -> None:
             with graph.inserting_after(node):
                 switches = graph.call_function(operator.getitem, (node, 1))
             switches.meta["val"] = node.meta["val"][1]
+
+
+def _name_weights(graph: fx.Graph) -> None:
+    """Give every product that a softmax goes into as it is an operand of its own.
+
+    An intervention on the attention changes that; the softmax's backward pass goes on reading
+    what the softmax computed.
+    """
+    for node in list(graph.nodes):
+        if node.target is not aten.bmm.default:
+            continue
+        for operand in node.all_input_nodes:
+            if operand.target in SOFTMAXES:
+                with graph.inserting_before(node):
+                    shape = list(operand.meta["val"].shape)
+                    copy_of = graph.call_function(aten.reshape.default, (operand, shape))
+                copy_of.meta["val"] = operand.meta["val"]
+                node.replace_input_with(operand, copy_of)
 
 
 def _rectifier(node: fx.Node) -> tuple[NodeOp, tuple[Any, ...]] | None:

@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, fx
 
+from rtvis.engine.graph import SOFTMAXES
+
 aten = torch.ops.aten
 
 
@@ -233,6 +235,14 @@ def _pool_arguments(
     return source, kernel, list(stride) or kernel, list(padding), list(dilation), ceil_mode
 
 
+def _softmax(node: fx.Node, env: Env, g: Tensor, _: Thresholds) -> list[tuple[fx.Node, Tensor]]:
+    """From what it computed: autograd's own formula, traced, would compute that once more."""
+    source: Any = node.args[0]
+    dim: Any = node.args[1]
+    dtype = source.meta["val"].dtype
+    return [(source, aten._softmax_backward_data.default(g, env[node], dim, dtype))]
+
+
 def _getitem(node: fx.Node, _: Env, g: Tensor, __: Thresholds) -> list[tuple[fx.Node, Tensor]]:
     source = node.args[0]
     assert isinstance(source, fx.Node)
@@ -281,6 +291,7 @@ VJPS: dict[Any, Vjp] = {
     aten.mul.Tensor: _mul,
     aten.max_pool2d_with_indices.default: _max_pool,
     operator.getitem: _getitem,
+    **dict.fromkeys(SOFTMAXES, _softmax),
     **dict.fromkeys(
         (
             aten.gelu.default,

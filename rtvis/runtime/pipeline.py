@@ -13,7 +13,6 @@ from typing import Literal, Self, TypeAlias, assert_never
 from rtvis.data import ClosedEvent, Event, Frame, Rates, ShownEvent, SourceStatus
 from rtvis.errors import SinkError, SourceError
 from rtvis.plain import Plain
-from rtvis.registry import CAM_METHODS
 from rtvis.render.layout import Layout, layout
 from rtvis.runtime.bindings import BINDINGS, Effect, KeyBinding, Steer, help_lines, key_of
 from rtvis.runtime.composed import Composed
@@ -136,7 +135,7 @@ class Pipeline:
             self.session,
             layers=layers,
             default_layer=next(layer.index for layer in layers if layer.name == default.layer),
-            cam_methods=tuple(CAM_METHODS),
+            cam_methods=engine.cam_methods,
             lay_out=self._lay_out,
             do=self._do,
             bindings=bindings,
