@@ -10,6 +10,12 @@ from rtvis.data import Intervention, Selection, Side, Target
 BackpropDisplay: TypeAlias = Literal["raw", "gray", "norm", "normblur", "positive"]
 """How a signed gradient becomes a picture: DVT-54 to DVT-57, and RT-25's relu(g) / max."""
 
+MapPalette: TypeAlias = Literal["colour", "grey", "jet"]
+"""Perceptual colours, none, or RT's (RT-11, RT-12)."""
+
+CamStyle: TypeAlias = Literal["alpha", "blend"]
+"""How a CAM lies over the picture: turbo with alpha from the value, or RT-23's fixed blend."""
+
 Timing: TypeAlias = Literal["off", "stages", "all"]
 """What is shown of times: nothing, those of the stages of a turn, or also what they and the
 process take of the processor and of memory (DVT-16)."""
@@ -41,9 +47,19 @@ class View:
     """What the details pane shows."""
     log_counts: bool = False
     """Histograms show the logarithm of their counts."""
-    coloured: bool = True
-    """Maps in perceptual colours, or in grey."""
+    palette: MapPalette = "colour"
+    """Colours of the maps."""
+    gamma: float = 1.0
+    """Exponent of a map's share of its range (DVT-40)."""
+    unit_boost: float = 0.0
+    """How far each map is brought up to the full range by itself (DVT-41)."""
     cam_shown: bool = True
+    cam_style: CamStyle = "alpha"
+    """How the CAM lies over the picture."""
+    num_top: int = 5
+    """How many of the best classes are listed, 1 to 10."""
+    classes_shown: bool = True
+    """Whether the top classes have a pane (DVT-42)."""
     range_smoothed: bool = True
     """Colour ranges follow a running mean, so that a flickering maximum does not pulse."""
     timing: Timing = "off"

@@ -164,7 +164,10 @@ def test_the_same_scene_gives_the_same_canvas_whatever_was_drawn_before(
         {"zoom": "unit"},
         {"zoom": "backprop"},
         {"backward_shown": False},
-        {"coloured": False},
+        {"palette": "grey"},
+        {"palette": "jet", "gamma": 0.5, "unit_boost": 0.8},
+        {"classes_shown": False},
+        {"cam_style": "blend"},
         {"paused": True},
         {"recording": True},
         {"cam_shown": False},
@@ -351,6 +354,7 @@ def test_a_readout_survives_its_journey_exactly() -> None:
     scalar = torch.tensor(0.1)
     packed_N = pack_readout(
         result,
+        result.maps_BCHW[0],
         batch_index=0,
         hover=Target(kind="none"),
         low=-scalar,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rtvis.data import KeyEvent, Layer, PointerEvent, ResizeEvent, Selection
+from rtvis.data import KeyEvent, Layer, Origin, PointerEvent, ResizeEvent, Selection
 from rtvis.render.grid import Rect
 from rtvis.render.layout import BUTTONS, Layout, layout
 from rtvis.runtime.bindings import (
@@ -20,7 +20,8 @@ from rtvis.runtime.bindings import (
     help_lines,
     markdown_table,
 )
-from rtvis.runtime.commands.looking import cycle_zoom, toggle_cam
+from rtvis.runtime.commands.colours import cycle_cam
+from rtvis.runtime.commands.looking import cycle_zoom
 from rtvis.runtime.controller import Controller, Drawn
 from rtvis.session import Session, View
 from tests.nets_fake import LAYERS, make_layer
@@ -107,9 +108,9 @@ def test_no_key_and_no_button_is_bound_twice() -> None:
 def test_a_conflict_names_both_commands() -> None:
     table = [
         KeyBinding(keys=("z",), action=cycle_zoom, text="", group=""),
-        KeyBinding(keys=("c", "z"), action=toggle_cam, text="", group=""),
+        KeyBinding(keys=("c", "z"), action=cycle_cam, text="", group=""),
     ]
-    with pytest.raises(AssertionError, match="'z' is bound to both 'cycle zoom' and 'toggle cam'"):
+    with pytest.raises(AssertionError, match="'z' is bound to both 'cycle zoom' and 'cycle cam'"):
         by_key(table)
     table = [
         KeyBinding(keys=("z",), action=cycle_zoom, text="", group="", button="b"),
@@ -272,8 +273,7 @@ def test_the_seed_cycles_and_lets_go_of_the_position() -> None:
     [
         ("space", "paused", True),
         ("f", "paused", True),
-        ("c", "cam_shown", False),
-        ("g", "coloured", False),
+        ("8", "classes_shown", False),
         ("v", "range_smoothed", False),
         ("h", "help_shown", True),
         ("?", "help_shown", True),
@@ -293,12 +293,13 @@ def test_y_takes_the_next_cam_method_and_shows_it() -> None:
 
 
 def test_backspace_puts_everything_back_but_the_window() -> None:
-    desk = Desk(zoom="unit", coloured=False, paused=True, grid_scroll=0, side="stream")
+    desk = Desk(zoom="unit", palette="grey", gamma=0.5, paused=True, grid_scroll=0, side="stream")
     view = desk.press("backspace")
     assert view.selection == Selection(layer="stem", unit=0)
-    assert (view.zoom, view.coloured, view.paused, view.canvas_size, view.side) == (
+    assert (view.zoom, view.palette, view.gamma, view.paused, view.canvas_size, view.side) == (
         "grid",
-        True,
+        "colour",
+        1.0,
         True,
         (700, 1200),
         "stream",
@@ -505,3 +506,32 @@ def test_every_key_leaves_a_view_that_can_be_laid_out() -> None:
             view = desk.press(key)
             assert replace(view) == view
             assert desk.lay_out(view).size == view.canvas_size
+
+
+def test_t_and_the_full_stop_go_through_dvt_s_boosts() -> None:
+    desk = Desk()
+    assert [desk.press("t").gamma for _ in range(4)] == [0.7, 0.5, 0.3, 1.0]
+    assert [desk.press(".").unit_boost for _ in range(5)] == [0.3, 0.5, 0.8, 1.0, 0.0]
+
+
+def test_c_shows_the_cam_by_strength_then_blended_then_not_at_all() -> None:
+    desk = Desk()
+    looks = [(view.cam_shown, view.cam_style) for view in (desk.press("c") for _ in range(3))]
+    assert looks == [(True, "blend"), (False, "blend"), (True, "alpha")]
+
+
+def test_d_keeps_the_start_while_other_units_are_looked_at() -> None:
+    desk = Desk(backward_shown=False)
+    frozen = desk.press("d")
+    start = frozen.selection.origin
+    assert start == Origin(layer="middle", unit=5)
+    assert frozen.backward_shown
+    assert desk.press("o").selection.origin == start
+    assert desk.press("d").selection.origin is None
+
+
+def test_a_asks_for_gradients_and_turns_the_backward_pass_on() -> None:
+    desk = Desk(backward_shown=False, zoom="unit")
+    view = desk.press("a")
+    assert (view.selection.gradients, view.backward_shown, view.zoom) == (True, True, "grid")
+    assert not desk.press("a").selection.gradients

@@ -19,7 +19,7 @@ from rtvis.render.layout import layout
 from rtvis.render.panes import draw_input
 from rtvis.render.seen import draw_seen_picture
 from rtvis.runtime.controller import Controller
-from rtvis.session import Session, View
+from rtvis.session import CamStyle, Session, View
 from rtvis.stills_draw import draw_cam
 from tests.nets import CamNet, engine_of, seeded
 from tests.nets_fake import LAYERS
@@ -261,7 +261,7 @@ def test_evidence_in_the_bars_is_not_drawn_and_sets_the_scale() -> None:
 
 
 @pytest.mark.parametrize("style", ["alpha", "blend"])
-def test_the_host_draws_a_letterboxed_cam_as_torch_does(style: display.CamStyle) -> None:
+def test_the_host_draws_a_letterboxed_cam_as_torch_does(style: CamStyle) -> None:
     generator = torch.Generator().manual_seed(3)
     view = cover(LETTERBOX_OF_WIDE, WIDE, (50, 100))
     bytes_HW3 = torch.randint(0, 256, (50, 100, 3), dtype=torch.uint8, generator=generator)

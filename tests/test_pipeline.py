@@ -126,10 +126,10 @@ def test_another_selection_is_computed_on_the_frame_that_is_held() -> None:
 def test_a_change_of_the_view_is_drawn_without_computing() -> None:
     bench = Bench()
     bench.frame()
-    bench.session.update(coloured=False)
+    bench.session.update(palette="grey")
     assert bench.turn.run() is not None
     assert len(bench.engine.asked) == 1
-    assert [scene.view.coloured for scene in bench.compositor.scenes] == [True, False]
+    assert [scene.view.palette for scene in bench.compositor.scenes] == ["colour", "grey"]
 
 
 def test_hover_is_drawn_before_the_next_frame_is_computed_but_does_not_stop_the_film() -> None:
@@ -150,7 +150,7 @@ def test_a_selection_made_while_computing_is_not_drawn_with_the_old_numbers() ->
     run = bench.engine.run
 
     def clicked_meanwhile(*args, **kwargs):
-        bench.session.update(selection=Selection(layer="stem", unit=2), coloured=False)
+        bench.session.update(selection=Selection(layer="stem", unit=2), palette="grey")
         return run(*args, **kwargs)
 
     bench.engine.run = clicked_meanwhile
@@ -158,7 +158,7 @@ def test_a_selection_made_while_computing_is_not_drawn_with_the_old_numbers() ->
     scene = bench.compositor.scenes[-1]
     assert scene.view.selection == SELECTION
     assert scene.result.selection.layer == "middle"
-    assert not scene.view.coloured, "the rest of the view is the newest"
+    assert scene.view.palette == "grey", "the rest of the view is the newest"
     bench.engine.run = run
     bench.turn.run()
     assert bench.compositor.scenes[-1].result.selection.layer == "stem"

@@ -8,9 +8,9 @@ from rtvis.data import Layer
 from rtvis.render import display, host, lut, panes
 from rtvis.render.chrome import Chrome
 from rtvis.render.grid import Rect
-from rtvis.render.scene import CamStyle
 from rtvis.render.seen import seen_pixels
 from rtvis.render.text import Run
+from rtvis.session import CamStyle
 
 CPU = torch.device("cpu")
 

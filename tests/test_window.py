@@ -491,8 +491,8 @@ def test_no_key_is_lost_between_two_turns_of_the_window(screen: Screen) -> None:
 
     def script() -> None:
         for on in [False, True] * 5:
-            screen.do("key", "g")
-            show.wait(lambda on=on: show.compositor.scenes[-1].view.coloured is on)
+            screen.do("key", "v")
+            show.wait(lambda on=on: show.compositor.scenes[-1].view.range_smoothed is on)
             answered.append(on)
         screen.do("key", "q")
 

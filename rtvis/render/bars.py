@@ -77,6 +77,8 @@ class Bars(Region):
             return button.text, lut.WARNING
         if button.name == "rule" and view.backward_shown:
             return button.text, lut.SOURCE
+        if button.name == "freeze" and view.selection.origin is not None:
+            return button.text, lut.SOURCE
         if button.changed:
             return button.text, lut.CHANGED
         return button.text, lut.TEXT if lit else lut.DIM
@@ -90,6 +92,8 @@ class Bars(Region):
         chosen = self.layout.layer.name if self.layout.layer is not None else None
         hovered = view.hover.layer if view.hover.kind == "layer" else None
         cam = self.scene.result.selection.cam_layer if self.scene.result is not None else None
+        origin = self.scene.result.selection.origin if self.scene.result is not None else None
+        start = origin.layer if origin is not None else None
         cursor = view.cursor == "layers"
         changed = frozenset(change.layer for change in view.selection.interventions)
         size = self._metric.text
@@ -100,6 +104,8 @@ class Bars(Region):
                 return None, lut.DIM, 400
             if chip.layer == chosen:
                 return lut.SELECTED, lut.BACKGROUND, SEMIBOLD
+            if chip.layer == start:
+                return lut.SOURCE, lut.BACKGROUND, SEMIBOLD
             ground = lut.RAISED if chip.layer == hovered else None
             return ground, lut.TEXT, 400
 
@@ -120,7 +126,7 @@ class Bars(Region):
                     brush.corner(rect, lut.CHANGED, corner_size(rect, self._metric))
             self._scrollbar(brush, bar, strip.first_row, strip.rows_in_sight, strip.num_rows)
 
-        content = (strip, chosen, hovered, cam, cursor, changed)
+        content = (strip, chosen, start, hovered, cam, cursor, changed)
         self.chrome.slot("strip", bar, content, draw)
 
     def titles(self) -> None:
@@ -167,7 +173,8 @@ class Bars(Region):
             rect = Rect(bar.top, left, metrics.title, max(right - left, 0))
             shown = (*runs, old) if pane in {"unit", "grid"} else runs
             if pane == "grid" and layout.layer is not None:
-                shown = (*shown, wording.dim(f"    {wording.layer_facts(layout.layer)}"))
+                start = wording.gradients_from(scene)
+                shown = (*shown, wording.dim(f"    {start or wording.layer_facts(layout.layer)}"))
             self.chrome.text(f"title {pane}", rect, shown, metrics.text)
             self._buttons(pane, lut.PANEL)
         self._buttons("backprop", lut.PANEL)

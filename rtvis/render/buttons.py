@@ -3,18 +3,18 @@
 from dataclasses import dataclass
 from typing import Final, get_args
 
-from rtvis.data import Fit, Intervention, Rule
+from rtvis.data import Fit, Intervention, Rule, Tap
 from rtvis.render.grid import Rect
 from rtvis.render.metrics import Metrics
 from rtvis.render.text import measure
-from rtvis.session import BackpropDisplay, PageName, View
+from rtvis.session import BackpropDisplay, MapPalette, PageName, View
 
 BUTTONS: Final = (
     "previous", "next", "source", "fit", "pause", "record", "save", "help",  # header
     "cam", "cam-method",                # input
     "knock-out", "double", "hold",      # unit
     "rule", "display", "backward",      # backward picture
-    "colours", "zoom",                  # grid
+    "freeze", "tap", "gradients", "colours", "zoom",  # grid
     "counts", "page",                   # details
     "weaken", "strengthen", "undo", "clear",  # details, page of changes
 )  # fmt: skip
@@ -26,13 +26,16 @@ _WORDS: Final[dict[str, tuple[str, ...]]] = {
     "record": ("record", "stop"),
     "save": ("save",),
     "help": ("help",),
-    "cam": ("CAM on", "CAM off"),
+    "cam": ("CAM on", "CAM mix", "CAM off"),
+    "freeze": ("freeze", "frozen"),
+    "tap": get_args(Tap),
+    "gradients": ("maps", "gradients"),
     "source": ("stream", "files"),
     "fit": get_args(Fit),
     "double": ("×2", "×4", "×8"),
     "rule": get_args(Rule),
     "display": get_args(BackpropDisplay),
-    "colours": ("colour", "grey"),
+    "colours": get_args(MapPalette),
     "zoom": ("grid", "unit", "backward"),
     "counts": ("linear", "log"),
     "page": get_args(PageName),
@@ -78,14 +81,20 @@ def lay_buttons(
         ),
         "input": (
             ("cam-method", view.selection.cam),
-            ("cam", "CAM on" if view.cam_shown else "CAM off"),
+            ("cam", _cam_words(view)),
         ),
         "unit": (("knock-out", "out"), ("double", times), ("hold", "hold")),
         "backprop": (
             ("rule", view.selection.rule),
             ("display", view.backprop_display),
         ),
-        "grid": (("colours", "colour" if view.coloured else "grey"), ("zoom", zoomed)),
+        "grid": (
+            ("freeze", "freeze" if view.selection.origin is None else "frozen"),
+            ("tap", view.selection.tap),
+            ("gradients", "gradients" if view.selection.gradients else "maps"),
+            ("colours", view.palette),
+            ("zoom", zoomed),
+        ),
         "details": (("page", view.page),),
     }
     if view.page == "histogram":
@@ -143,3 +152,9 @@ def _of_change(change: Intervention | None) -> tuple[str, str]:
         return "hold" if change.offset else "knock-out", times[0]
     exact = f"×{change.scale:g}"
     return "double", exact if exact in times else times[0]
+
+
+def _cam_words(view: View) -> str:
+    if not view.cam_shown:
+        return "CAM off"
+    return "CAM on" if view.cam_style == "alpha" else "CAM mix"

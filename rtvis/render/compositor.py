@@ -11,7 +11,7 @@ from rtvis.render.chrome import Chrome
 from rtvis.render.download import Downloader, Pending
 from rtvis.render.grid import Rect
 from rtvis.render.layout import Layout, has_details, layout, shown_layer
-from rtvis.render.lut import Palette
+from rtvis.render.map_panes import draw_grid, draw_unit, shown_maps
 from rtvis.render.overlays import HINT, Overlays, beside
 from rtvis.render.pages import PAGES
 from rtvis.render.pages.page import Gauge
@@ -21,9 +21,8 @@ from rtvis.render.regions import draw_regions
 from rtvis.render.scene import Scene
 from rtvis.render.surface import Surface
 from rtvis.render.text import Run
-from rtvis.render.tiles import draw_tiles
 from rtvis.render.times import HeldTimes, Table
-from rtvis.render.wording import backward_message, class_name, hover_text
+from rtvis.render.wording import backward_message, class_name, grid_message, hover_text
 from rtvis.session import PageName
 from rtvis.threads import cpu_threads
 
@@ -103,11 +102,11 @@ class Compositor:
         result, page = scene.result, scene.view.page
         if result is None:
             return scene, None
-        maps_CHW = result.maps_BCHW[scene.batch_index]
+        maps_CHW = shown_maps(result, scene.batch_index)
         low, high = display.extremes(maps_CHW)
-        ranges = self._range.update(
-            low, high, key=result.selection.layer, smoothed=scene.view.range_smoothed
-        )
+        chosen = result.selection
+        key = chosen.layer if not chosen.gradients else (chosen.layer, chosen.origin)
+        ranges = self._range.update(low, high, key=key, smoothed=scene.view.range_smoothed)
         page_N: Tensor | None = None
         gauge = self._gauge(page) if has_details(scene.view) else None
         if gauge is not None:
@@ -115,6 +114,7 @@ class Compositor:
             scene, page_N = replace(scene, measured=measured), measured.page_numbers
         self._packed_N = pack_readout(
             result,
+            maps_CHW,
             batch_index=scene.batch_index,
             hover=scene.view.hover,
             low=low,
@@ -185,25 +185,15 @@ class Compositor:
                 scene.image_HW3,
                 cam_HW=result.cam_BHW[batch] if with_cam and result is not None else None,
                 crop=result.crop if result is not None else None,
-                style=scene.cam_style,
+                style=view.cam_style,
             )
         if result is None or ranges is None or plan.layer is None:
             return
-        maps_CHW = result.maps_BCHW[batch]
-        palette: Palette = "colour" if view.coloured else "grey"
-        if plan.grid is not None:
-            draw_tiles(
-                canvas_HW,
-                maps_CHW,
-                plan.grid,
-                range_low=ranges[0],
-                range_high=ranges[1],
-                palette=palette,
-            )
-            self._fade_if_stale(scene, plan.grid.area)
+        if plan.grid is not None and not grid_message(scene, readout):
+            draw_grid(self._surface, scene, plan, ranges)
             self._draw_captions(scene, plan)
         if plan.layer.map_size != (1, 1):
-            self._draw_unit(scene, plan, maps_CHW, palette)
+            draw_unit(self._surface, scene, plan)
         if not backward_message(scene, readout):
             rect = plan.images["backprop"]
             how = view.backprop_display
@@ -211,34 +201,6 @@ class Compositor:
             self._fade_if_stale(scene, rect)
         if "details" in plan.panes:
             PAGES[view.page].paint(self._surface, scene, plan)
-
-    def _draw_unit(self, scene: Scene, plan: Layout, maps_CHW: Tensor, palette: Palette) -> None:
-        assert scene.result is not None, "drawn with a result only"
-        unit_1HW = maps_CHW[plan.unit : plan.unit + 1]
-        low, high = display.extremes(unit_1HW)
-        rect = plan.images["unit"]
-        # RT-14: the enlarged map uses its own full range, so that a weak unit can be seen.
-        fresh = display.ColourRange(self.device)
-        range_low, range_high = fresh.update(low, high, key=plan.unit, smoothed=False)
-        draw_tiles(
-            self._surface.words_HW,
-            unit_1HW,
-            panes.single_tile(rect),
-            range_low=range_low,
-            range_high=range_high,
-            palette=palette,
-        )
-        self._fade_if_stale(scene, rect)
-        height, width = maps_CHW.shape[1:]
-        if scene.view.backward_shown:
-            panes.mark_neuron(
-                self._surface.words_HW,
-                rect,
-                (height, width),
-                scene.result.position_B2[scene.batch_index],
-                colour=lut.SOURCE,
-                thickness=plan.metrics.line,
-            )
 
     def _draw_captions(self, scene: Scene, plan: Layout) -> None:
         """Names of the classes under their cells."""
@@ -264,10 +226,15 @@ class Compositor:
             return
         line = plan.metrics.line
         self._mark_changes(scene.result, plan)
-        if plan.grid is not None:
+        if plan.grid is not None and not grid_message(scene, self._readout_for(scene)):
             tile = plan.grid.tile(plan.unit) if plan.unit < plan.grid.num else None
             if tile is not None:
                 self._surface.outline(tile, lut.SELECTED, line)
+            origin = scene.result.selection.origin
+            if origin is not None and plan.layer is not None and origin.layer == plan.layer.name:
+                start = plan.grid.tile(origin.unit)
+                if start is not None and origin.unit != plan.unit:
+                    self._surface.outline(start, lut.SOURCE, line)
         hover = scene.view.hover
         rect = target_rect(plan, hover) if hover.kind in {"unit", "position", "pair"} else None
         if rect is not None and hover.layer == scene.result.selection.layer:

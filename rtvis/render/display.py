@@ -16,8 +16,7 @@ from rtvis.render.lut import (
     ColorMap,
     colormap,
 )
-from rtvis.render.scene import CamStyle
-from rtvis.session import BackpropDisplay
+from rtvis.session import BackpropDisplay, CamStyle
 
 TINY = 1e-10
 """Keeps an all-zero picture from dividing by zero (DVT and RT add the same)."""
@@ -140,6 +139,18 @@ def table_index(values: Tensor, range_low: Tensor, range_high: Tensor) -> Tensor
         zero = torch.where(range_low < 0, float(DIVERGING_ZERO), float(SEQUENTIAL_ZERO)) + 0.5
     index = values.float() * gain
     return index.clamp_(-STEPS, STEPS).add_(zero).nan_to_num_(nan=NAN_INDEX)
+
+
+def boost_units(maps_CHW: Tensor, range_high: Tensor, boost: float) -> Tensor:
+    """DVT-41: each map times (its largest share of the range + 1e-10) ** -boost.
+
+    Args:
+        maps_CHW: One map a unit, on the layer's scale.
+        range_high: Upper end of the layer's range.
+        boost: 0 leaves all as it is, 1 gives every unit the full range.
+    """
+    share_C11 = maps_CHW.float().abs().amax(dim=(1, 2), keepdim=True) / range_high.clamp(min=TINY)
+    return maps_CHW * (share_C11.clamp(max=1) + TINY) ** -boost
 
 
 def extremes(x: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,7 @@ class Figures(Region):
             "input": wording.input_message(scene),
             "unit": wording.network_message(scene),
             "backprop": wording.backward_message(scene, self.readout),
-            "grid": wording.network_message(scene),
+            "grid": wording.grid_message(scene, self.readout),
         }
         if zoomed is not None:
             texts["grid"] = texts[zoomed]
@@ -79,7 +79,7 @@ class Figures(Region):
             thick = round(8 * metrics.scale)
             top = rect.top + (rect.height - thick) // 2
             strip = Rect(top, rect.left + room, thick, rect.width - 2 * room)
-            content = (readout.range_low < 0, self.scene.view.coloured)
+            content = (readout.range_low < 0, ramp.tobytes())
             self.chrome.slot(
                 "scale grid",
                 rect,
@@ -110,7 +110,7 @@ class Figures(Region):
         self.chrome.slot(
             "scale unit",
             rect,
-            (signed, self.scene.view.coloured),
+            (signed, ramp.tobytes()),
             lambda brush: brush.picture(bar, ramp[::-1, None]),
             beneath=True,
         )

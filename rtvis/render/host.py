@@ -16,7 +16,7 @@ from rtvis.data import ImageU8
 from rtvis.render import lut
 from rtvis.render.cover import Cover
 from rtvis.render.grid import Rect
-from rtvis.render.scene import CamStyle
+from rtvis.session import CamStyle
 
 
 def floats(x: Tensor) -> npt.NDArray[np.float32]:

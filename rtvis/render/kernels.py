@@ -16,8 +16,6 @@ from rtvis.render.lut import (
     PANEL_INDEX,
     SEQUENTIAL_ZERO,
     STEPS,
-    Palette,
-    table,
 )
 
 log = logging.getLogger(__name__)
@@ -142,9 +140,10 @@ def launch(
     grid: Grid,
     range_low: Tensor,
     range_high: Tensor,
-    palette: Palette,
+    colours: Tensor,
 ) -> None:
-    """Queue the kernel on torch's present stream; arguments as of `tiles.draw_tiles`."""
+    """Queue the kernel on torch's present stream; arguments as of `tiles.draw_tiles`, but for
+    `colours`, the colour table."""
     import cupy
     import numpy as np
 
@@ -166,7 +165,7 @@ def launch(
         np.int64(canvas_HW.stride(0)),
         pointer(range_low.data_ptr()),
         pointer(range_high.data_ptr()),
-        pointer(table(palette, device).data_ptr()),
+        pointer(colours.data_ptr()),
         pointer(canvas_HW.data_ptr()),
     )
     blocks = (-(-area.width // _BLOCK[0]), -(-area.height // _BLOCK[1]))

@@ -18,8 +18,6 @@ __all__ = ["BUTTONS", "Button", "Layout", "Metrics", "canvas_scale", "layout", "
 MIN_SIZE: Final = (480, 640)
 """(height, width): for a smaller place the canvas has this size, and the place shrinks it."""
 
-NUM_TOP: Final = 5
-
 
 def shown_layer(view: View, layers: Sequence[Layer]) -> Layer | None:
     """The layer that a view selects: by name, else the last convolution, else the last."""
@@ -66,7 +64,7 @@ def layout(
     metrics = metrics_for(size)
     layer = layer if layer is not None else shown_layer(view, layers)
     unit = unit if unit is not None else view.selection.unit or 0
-    panes, contents = _panes(size, metrics)
+    panes, contents = _panes(view, size, metrics)
 
     strip_area = contents["layers"]
     strip = _strip(layers, strip_area, metrics, view.layer_scroll)
@@ -91,9 +89,9 @@ def layout(
     class_rows: tuple[Rect, ...] = ()
     if "classes" in contents:
         area = contents["classes"]
-        height = area.height // NUM_TOP
+        height = area.height // view.num_top
         class_rows = tuple(
-            Rect(area.top + i * height, area.left, height, area.width) for i in range(NUM_TOP)
+            Rect(area.top + i * height, area.left, height, area.width) for i in range(view.num_top)
         )
     changes, details = None, contents.get("details")
     if details is not None and view.page == "changes":
@@ -130,7 +128,9 @@ def _has_right_column(width: int, metrics: Metrics) -> bool:
     return width >= 1100 * metrics.scale
 
 
-def _panes(size: tuple[int, int], metrics: Metrics) -> tuple[dict[str, Rect], dict[str, Rect]]:
+def _panes(
+    view: View, size: tuple[int, int], metrics: Metrics
+) -> tuple[dict[str, Rect], dict[str, Rect]]:
     height, width = size
     gap, scale = metrics.gap, metrics.scale
     header = Rect(0, 0, metrics.title + 2 * gap, width)
@@ -151,9 +151,13 @@ def _panes(size: tuple[int, int], metrics: Metrics) -> tuple[dict[str, Rect], di
     if _has_right_column(width, metrics):
         right_width = round(min(max(0.175 * width, 224 * scale), 340 * scale))
         left = body.right - right_width
-        classes_height = metrics.title + NUM_TOP * round(1.75 * metrics.row) + metrics.pad
-        panes["classes"] = Rect(body.top, left, classes_height, right_width)
-        below = body.top + classes_height + gap
+        below = body.top
+        if view.classes_shown:
+            rows_height = view.num_top * round(1.75 * metrics.row)
+            # What lies below keeps a third of the column.
+            height = min(metrics.title + rows_height + metrics.pad, body.height * 2 // 3)
+            panes["classes"] = Rect(body.top, left, height, right_width)
+            below += height + gap
         panes["details"] = Rect(below, left, body.bottom - below, right_width)
 
     centre_left = body.left + left_width + gap

@@ -4,7 +4,7 @@ A pixel is one 32-bit word, blue in the lowest byte (BGRA in memory), so 0xRRGGB
 """
 
 from functools import lru_cache
-from typing import Final, Literal
+from typing import Final, Literal, assert_never
 
 import cv2
 import numpy as np
@@ -44,11 +44,14 @@ GAP_INDEX: Final = NAN_INDEX + 1
 PANEL_INDEX: Final = GAP_INDEX + 1
 TABLE_SIZE: Final = PANEL_INDEX + 1
 
-Palette = Literal["colour", "grey"]
+GRADIENT_GAP: Final = 0x333380
+"""Between tiles of gradients (DVT-25)."""
+
+Palette = Literal["colour", "jet", "grey", "gradient"]
 
 
-@lru_cache(maxsize=2)
-def table_words(palette: Palette) -> npt.NDArray[np.int32]:
+@lru_cache(maxsize=32)
+def table_words(palette: Palette, gamma: float = 1.0) -> npt.NDArray[np.int32]:
     """One table for every map: int32 [TABLE_SIZE] of packed pixels.
 
     Two ramps of 511 entries lie one after the other, each with zero in its middle, so that a value
@@ -56,20 +59,44 @@ def table_words(palette: Palette) -> npt.NDArray[np.int32]:
     lower half of the sequential ramp is the colour of zero: a value that falls below a range that
     starts at zero is drawn as zero. Then follow the colours of NaN, of
     the lines between tiles, and of the panel.
+
+    Args:
+        palette: Which colours.
+        gamma: A value v has the colour of sign(v) |v|^gamma: it costs nothing to draw (DVT-40).
     """
-    upward = sequential_ramp() if palette == "colour" else _grey_ramp(BACKGROUND, 0xF4F6F8, 256)
-    signed = diverging_ramp() if palette == "colour" else _grey_ramp(BACKGROUND, 0xF4F6F8, 511)
+    upward, signed = _ramps(palette)
+    share_K = (np.arange(STEPS + 1) / STEPS) ** gamma
+    steps_K = np.round(share_K * STEPS).astype(np.int64)
+    upward, signed = upward[steps_K], signed[STEPS + np.concatenate([-steps_K[:0:-1], steps_K])]
     ramps_K3 = np.concatenate([np.repeat(upward[:1], STEPS, axis=0), upward, signed])
     words = pack_host(ramps_K3)
-    whole = np.concatenate([words, np.array([WARNING, HAIRLINE, PANEL], np.int32)])
+    gap = GRADIENT_GAP if palette == "gradient" else HAIRLINE
+    whole = np.concatenate([words, np.array([WARNING, gap, PANEL], np.int32)])
     whole.flags.writeable = False
     return whole
 
 
-@lru_cache(maxsize=8)
-def table(palette: Palette, device: torch.device) -> Tensor:
+def _ramps(palette: Palette) -> tuple[ImageU8, ImageU8]:
+    """uint8 [256, 3] from zero up, and [511, 3] with zero in the middle."""
+    match palette:
+        case "colour":
+            return sequential_ramp(), diverging_ramp()
+        case "grey":
+            return _grey_ramp(BACKGROUND, 0xF4F6F8, 256), _grey_ramp(BACKGROUND, 0xF4F6F8, 511)
+        case "jet":
+            jet_K3 = colormap_bytes("jet")
+            return jet_K3, jet_K3[np.arange(2 * STEPS + 1) * 256 // (2 * STEPS + 1)]
+        case "gradient":  # DVT-25: green and red, and nothing is black
+            above, below = _grey_ramp(0, 0x00FF00, 256), _grey_ramp(0, 0xFF0000, 256)
+            return above, np.concatenate([below[:0:-1], above])
+        case _:
+            assert_never(palette)
+
+
+@lru_cache(maxsize=32)
+def table(palette: Palette, device: torch.device, gamma: float = 1.0) -> Tensor:
     """`table_words` on a device."""
-    return torch.tensor(table_words(palette), device=device)
+    return torch.tensor(table_words(palette, gamma), device=device)
 
 
 ColorMap = Literal["turbo", "jet"]

@@ -11,8 +11,7 @@ from rtvis.render import display, host
 from rtvis.render.cover import cover
 from rtvis.render.grid import Grid, Rect
 from rtvis.render.resample import grow, shrink
-from rtvis.render.scene import CamStyle
-from rtvis.session import BackpropDisplay
+from rtvis.session import BackpropDisplay, CamStyle
 
 
 def resize_picture(image_HW3: Tensor, size: tuple[int, int]) -> Tensor:

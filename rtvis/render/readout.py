@@ -15,7 +15,8 @@ from rtvis.render.display import extremes
 from rtvis.render.moved import Moved, pack_moved, padded, unpack_moved
 from rtvis.session import PageName
 
-NUM_TOP = 5
+NUM_TOP = 10
+"""Of the best classes, whose probabilities travel; how many are listed is the view's choice."""
 _HEAD = 14
 _TOP_END = _HEAD + 2 * NUM_TOP
 
@@ -63,6 +64,7 @@ class Readout:
 
 def pack_readout(
     result: Result,
+    maps_CHW: Tensor,
     *,
     batch_index: int,
     hover: Target,
@@ -76,6 +78,7 @@ def pack_readout(
 
     Args:
         result: What is shown.
+        maps_CHW: What the grid shows of it: `low` to `hover_value` are about these.
         batch_index: Picture of the batch that is shown.
         hover: What is under the pointer; its value is packed too.
         low: Smallest value of the layer's maps, a scalar on the device.
@@ -84,7 +87,6 @@ def pack_readout(
         range_high: Upper end.
         page_N: float64, what the page in sight wants to know.
     """
-    maps_CHW = result.maps_BCHW[batch_index]
     # float64 holds every index and every float32 exactly.
     probabilities_K = result.scores_BK[batch_index].double().softmax(dim=0)
     top = probabilities_K.topk(min(NUM_TOP, probabilities_K.numel()))

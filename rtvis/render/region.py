@@ -10,6 +10,7 @@ from rtvis.render import lut, wording
 from rtvis.render.chrome import Brush, Chrome
 from rtvis.render.grid import Rect
 from rtvis.render.layout import Layout, Metrics, names_classes
+from rtvis.render.map_panes import palette_of
 from rtvis.render.pairs import lay_pairs
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Scene
@@ -45,7 +46,8 @@ class Region:
         return wording.class_name(self.scene.labels, self.layout.unit)
 
     def _ramp(self, *, signed: bool) -> npt.NDArray[np.int32]:
-        words = lut.table_words("colour" if self.scene.view.coloured else "grey")
+        view = self.scene.view
+        words = lut.table_words(palette_of(view, self.scene.result), view.gamma)
         zero = lut.DIVERGING_ZERO if signed else lut.SEQUENTIAL_ZERO
         return words[zero - lut.STEPS * signed : zero + lut.STEPS + 1]
 

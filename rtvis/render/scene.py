@@ -1,15 +1,12 @@
 """What one canvas shows: numbers on the device, and words for the screen."""
 
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Protocol
 
 from torch import Tensor
 
 from rtvis.data import Form, Layer, Rates, Result, SourceStatus
 from rtvis.session import View
-
-CamStyle = Literal["alpha", "blend"]
-"""How a CAM lies over the picture: turbo with alpha from the value, or RT-23's fixed blend."""
 
 
 class Measured(Protocol):
@@ -71,6 +68,5 @@ class Scene:
     """Since when the network's panes show an old result; 0 when they are current."""
     bindings: tuple[Binding, ...] = ()
     """For the help overlay, in order; groups stay together."""
-    cam_style: CamStyle = "alpha"
     recording_note: str = ""
     """Where a recording goes and how much of it there is."""

@@ -25,6 +25,7 @@ def draw_tiles(
     range_low: Tensor,
     range_high: Tensor,
     palette: Palette,
+    gamma: float = 1.0,
 ) -> None:
     """Draw the tiles in sight over the whole area of `grid`, nearest growing, area shrinking.
 
@@ -35,11 +36,20 @@ def draw_tiles(
         range_low: Lower end of the colour range, a float32 scalar on the device (0, or -high).
         range_high: Upper end.
         palette: Colour table to use.
+        gamma: Exponent of a value's share of the range.
     """
     assert maps_CHW.shape[0] == grid.num, "one tile for each map"
     kernel = cuda_kernel(canvas_HW.device.index or 0) if canvas_HW.is_cuda else None
     if kernel is not None and maps_CHW.dtype in TYPE_CODES:
-        launch(kernel, canvas_HW, maps_CHW, grid, range_low, range_high, palette)
+        launch(
+            kernel,
+            canvas_HW,
+            maps_CHW,
+            grid,
+            range_low,
+            range_high,
+            table(palette, canvas_HW.device, gamma),
+        )
     else:
         draw_tiles_torch(
             canvas_HW,
@@ -48,6 +58,7 @@ def draw_tiles(
             range_low=range_low,
             range_high=range_high,
             palette=palette,
+            gamma=gamma,
         )
 
 
@@ -59,6 +70,7 @@ def draw_tiles_torch(
     range_low: Tensor,
     range_high: Tensor,
     palette: Palette,
+    gamma: float = 1.0,
 ) -> None:
     """`draw_tiles` with torch operations: colour at the smaller resolution, then repeat.
 
@@ -70,9 +82,10 @@ def draw_tiles_torch(
     shown_NHW = shrink(planes_CHW, grid.tile_height, grid.tile_width)
     num, height, width = shown_NHW.shape
     index = display.table_index(shown_NHW, range_low, range_high).to(torch.int32).view(-1)
+    colours = table(palette, device, gamma)
     words = torch.empty(index.numel() + 2, dtype=torch.int32, device=device)
-    torch.index_select(table(palette, device), 0, index, out=words[:-2])
-    words[-2:] = table(palette, device)[GAP_INDEX:]
+    torch.index_select(colours, 0, index, out=words[:-2])
+    words[-2:] = colours[GAP_INDEX:]
     places, rows = _places(grid, num, height, width, device)
     area = grid.area
     wide_HW = words.index_select(0, places.view(-1)).view(places.shape)

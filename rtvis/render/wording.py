@@ -2,7 +2,7 @@
 
 import math
 
-from rtvis.data import Health, Intervention, Layer, Target
+from rtvis.data import Health, Intervention, Layer, Origin, Target
 from rtvis.render import lut
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Scene
@@ -145,6 +145,31 @@ def network_message(scene: Scene) -> str:
     return scene.error_note or "waiting for the first result"
 
 
+def grid_message(scene: Scene, readout: Readout) -> str:
+    """Why there are no maps, or no gradients at the layer."""
+    result = scene.result
+    if result is None or result.grads_BCHW is None or not readout.health & Health.GRADS_ZERO:
+        return network_message(scene)
+    text = Health.TEXTS[Health.GRADS_ZERO]
+    order = [layer.name for layer in scene.layers]
+    origin = result.selection.origin
+    shown = result.selection.layer
+    if origin is not None and shown is not None and order.index(shown) > order.index(origin.layer):
+        return f"{text}: it comes after {origin.layer}, where the backward pass starts"
+    if readout.health & Health.ORIGIN_ZERO:
+        return f"{text}: {Health.TEXTS[Health.ORIGIN_ZERO]}"
+    return text
+
+
+def gradients_from(scene: Scene) -> str:
+    """Whose gradients the grid shows; empty while it shows activations."""
+    result = scene.result
+    if result is None or result.grads_BCHW is None:
+        return ""
+    start = result.selection.origin or result.selection
+    return f"gradients of {start.layer}:{start.unit or 0}, {_RULE_WORDS[result.selection.rule]}"
+
+
 def backward_message(scene: Scene, readout: Readout) -> str:
     """Why there is no backward picture, or that it would be empty."""
     if scene.result is None:
@@ -157,11 +182,13 @@ def backward_message(scene: Scene, readout: Readout) -> str:
         return ""
     text = Health.texts(bits)[0]
     chosen = scene.result.selection
-    change = chosen.change_of(chosen.layer or "", chosen.unit or 0)
+    start = chosen.origin or chosen
+    change = chosen.change_of(start.layer or "", start.unit or 0)
     if bits & Health.GRADIENT_ZERO and change is not None and change.scale == 0:
         return f"the unit is {change_words(change)}: it depends on no input"
-    if bits & Health.GRADIENT_ZERO and readout.health & Health.UNIT_ZERO:
-        text += ": " + Health.TEXTS[Health.UNIT_ZERO]
+    if bits & Health.GRADIENT_ZERO and readout.health & Health.ORIGIN_ZERO:
+        frozen = chosen.origin is not None
+        text += ": " + Health.TEXTS[Health.ORIGIN_ZERO if frozen else Health.UNIT_ZERO]
     return text
 
 
@@ -219,17 +246,22 @@ def status(scene: Scene, layer: Layer, name: str, readout: Readout, size: int) -
     runs += _changes(scene, readout)
     if scene.view.backward_shown:
         seed = {"max": "maximum", "map": "whole map", "activation": "map × itself"}
-        start = "neuron" if chosen.position is not None else seed[chosen.seed or "max"]
+        begins = chosen.origin or chosen
+        start = "neuron" if begins.position is not None else seed[chosen.seed or "max"]
         runs += [
             dim("   ·   "),
             Run(_RULE_WORDS[chosen.rule], lut.SOURCE),
             dim(" from the "),
             bright(start),
+            *origin_runs(chosen.origin),
             dim(", "),
             bright(scene.view.backprop_display),
         ]
     else:
         runs += [dim("   ·   backward "), bright("off")]
+    if scene.view.gamma != 1 or scene.view.unit_boost:
+        boost = f"{scene.view.unit_boost:g}/{scene.view.gamma:g}"
+        runs += [dim("   ·   boost "), bright(boost)]
     if scene.view.cam_shown:
         runs += [
             dim("   ·   "),
@@ -256,6 +288,13 @@ def _changes(scene: Scene, readout: Readout) -> list[Run]:
             bright(f"{share(top.before)} → {share(top.after)}"),
         ]
     return runs
+
+
+def origin_runs(origin: Origin | None) -> tuple[Run, ...]:
+    """Where the backward pass starts, if not where one looks."""
+    if origin is None:
+        return ()
+    return dim(" of "), Run(f"{origin.layer}:{origin.unit}", lut.SOURCE)
 
 
 def rates(scene: Scene, size: int, *, short: bool = False) -> tuple[Run, ...]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
 from rtvis.render.scene import Binding
-from rtvis.runtime.commands import changing, looking, moving
+from rtvis.runtime.commands import changing, colours, looking, moving, tracing
 from rtvis.runtime.commands.context import ViewCommand
 
 Steer: TypeAlias = Literal["next picture", "previous picture", "switch source"]
@@ -85,6 +85,20 @@ BINDINGS: Final = (
         group=_BACKWARD,
     ),
     KeyBinding(
+        keys=("a",),
+        action=tracing.toggle_gradients,
+        text="grid: maps or gradients",
+        group=_BACKWARD,
+        button="gradients",
+    ),
+    KeyBinding(
+        keys=("d",),
+        action=tracing.toggle_freeze,
+        text="keep this unit as the start",
+        group=_BACKWARD,
+        button="freeze",
+    ),
+    KeyBinding(
         keys=("1",),
         action=changing.knock_out,
         text="knock the unit out, or not",
@@ -137,7 +151,11 @@ BINDINGS: Final = (
         button="zoom",
     ),
     KeyBinding(
-        keys=("c",), action=looking.toggle_cam, text="CAM on and off", group=_VIEW, button="cam"
+        keys=("c",),
+        action=colours.cycle_cam,
+        text="CAM on, blended, off",
+        group=_VIEW,
+        button="cam",
     ),
     KeyBinding(
         keys=("y",),
@@ -148,14 +166,28 @@ BINDINGS: Final = (
     ),
     KeyBinding(
         keys=("g",),
-        action=looking.toggle_colours,
-        text="colours or grey",
+        action=colours.cycle_palette,
+        text="maps in colours, grey, JET",
         group=_VIEW,
         button="colours",
     ),
     KeyBinding(
-        keys=("v",), action=looking.toggle_smoothing, text="steady colour range", group=_VIEW
+        keys=("v",), action=colours.toggle_smoothing, text="steady colour range", group=_VIEW
     ),
+    KeyBinding(
+        keys=("t",), action=colours.cycle_gamma, text="dim values brighter (gamma)", group=_VIEW
+    ),
+    KeyBinding(
+        keys=(".",), action=colours.cycle_unit_boost, text="weak units brighter", group=_VIEW
+    ),
+    KeyBinding(
+        keys=(";",),
+        action=tracing.toggle_tap,
+        text="before or behind the activation",
+        group=_VIEW,
+        button="tap",
+    ),
+    KeyBinding(keys=("8",), action=looking.toggle_classes, text="top classes", group=_VIEW),
     KeyBinding(
         keys=("9",),
         action=looking.next_page,

@@ -70,6 +70,7 @@ class Controller:
     ) -> None:
         self._session = session
         self._layers = layers
+        self._home = session.read()[0].selection
         self._default_layer = default_layer
         self._cam_methods = cam_methods
         self._lay_out = lay_out
@@ -280,6 +281,7 @@ class Controller:
             layers=self._layers,
             default_layer=self._default_layer,
             cam_methods=self._cam_methods,
+            home=self._home,
             num_columns=grid.num_cols if grid is not None else 1,
             readout=self.drawn.readout if self.drawn is not None else Readout(),
         )

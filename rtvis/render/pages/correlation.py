@@ -173,7 +173,7 @@ def _paint(surface: Surface, scene: Scene, layout: Layout) -> None:
         single_tile(rect),
         range_low=matrix_CC.new_full((), -1.0),
         range_high=torch.ones_like(matrix_CC[0, 0]),
-        palette="colour" if scene.view.coloured else "grey",
+        palette=scene.view.palette,
     )
     if scene.stale_since_ns:
         surface.fade(rect)

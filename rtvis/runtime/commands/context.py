@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
-from rtvis.data import Layer
+from rtvis.data import Layer, Selection
 from rtvis.render.readout import Readout
 from rtvis.session import View
 
@@ -19,6 +19,8 @@ class Context:
     default_layer: int
     """Index of the layer that a Selection without one means."""
     cam_methods: tuple[str, ...]
+    home: Selection
+    """What was selected at the start."""
     num_columns: int
     """Of the grid as it is drawn now."""
     readout: Readout = Readout()  # noqa: RUF009 - frozen

@@ -86,28 +86,10 @@ def toggle_pause(view: View, context: Context) -> View:
     return replace(view, paused=not view.paused)
 
 
-def toggle_cam(view: View, context: Context) -> View:
-    """The CAM over the input."""
-    del context
-    return replace(view, cam_shown=not view.cam_shown)
-
-
 def cycle_cam_method(view: View, context: Context) -> View:
     """The next registered CAM method."""
     shown = replace(view, cam_shown=True)
     return select(shown, cam=after(view.selection.cam, context.cam_methods))
-
-
-def toggle_colours(view: View, context: Context) -> View:
-    """Maps in colours or in grey (RT-12)."""
-    del context
-    return replace(view, coloured=not view.coloured)
-
-
-def toggle_smoothing(view: View, context: Context) -> View:
-    """Whether colour ranges follow a running mean or each frame's own."""
-    del context
-    return replace(view, range_smoothed=not view.range_smoothed)
 
 
 def next_page(view: View, context: Context) -> View:
@@ -138,10 +120,18 @@ def toggle_help(view: View, context: Context) -> View:
     return replace(view, help_shown=not view.help_shown)
 
 
+def toggle_classes(view: View, context: Context) -> View:
+    """The pane of the top classes; without it the one below has its place (DVT-42)."""
+    del context
+    return replace(view, classes_shown=not view.classes_shown)
+
+
 def reset(view: View, context: Context) -> View:
     """DVT-32: first layer and unit, guided, raw, grid; window and picture stay as they are."""
     fresh = View(
-        selection=Selection(layer=context.layers[0].name, unit=0),
+        selection=Selection(
+            layer=context.layers[0].name, unit=0, tap=context.home.tap, seed=context.home.seed
+        ),
         canvas_size=view.canvas_size,
         side=view.side,
         paused=view.paused,

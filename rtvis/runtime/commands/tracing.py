@@ -1,0 +1,38 @@
+"""Where values are taken, where the backward pass starts, and what it brings to other layers."""
+
+from dataclasses import replace
+
+from rtvis.data import Origin
+from rtvis.runtime.commands.context import Context, select
+from rtvis.session import View
+
+
+def toggle_tap(view: View, context: Context) -> View:
+    """Values before or behind the activation function that follows the layer (RT-07)."""
+    tap = "pre" if view.selection.tap == "post" else "post"
+    layer = context.layer(view)
+    changed = select(view, tap=tap)
+    if layer.activation:
+        return changed
+    return replace(changed, notice=f"no activation function directly follows {layer.name}")
+
+
+def toggle_freeze(view: View, context: Context) -> View:
+    """Let the backward pass start at this unit while others are looked at (DVT-39)."""
+    if view.selection.origin is not None:
+        return select(view, origin=None)
+    origin = Origin(
+        layer=context.layer(view).name,
+        unit=view.selection.unit or 0,
+        position=view.selection.position,
+    )
+    return replace(select(view, origin=origin), backward_shown=True)
+
+
+def toggle_gradients(view: View, context: Context) -> View:
+    """The grid shows activations, or the gradients that reach them (DVT-25, DVT-35)."""
+    del context
+    wanted = not view.selection.gradients
+    return replace(
+        select(view, gradients=wanted), backward_shown=view.backward_shown or wanted, zoom="grid"
+    )
