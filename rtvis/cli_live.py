@@ -69,7 +69,9 @@ def run_live(config: Config, console: "Console") -> int:
 
     bindings = with_keys(config.sections.keys)
     resume = resume_of(config.sections)
-    view = restored(View(canvas_size=config.output.canvas), config.sections)
+    view = restored(
+        View(canvas_size=config.output.canvas, num_top=config.output.top), config.sections
+    )
     # The bundled clip is over in 20 s, too soon to look around; a film of it shall end, though.
     in_window = config.output.view == "window" and not why_no_window()
     loop = config.input.loop or (config.input.stream == "demo" and in_window)
@@ -183,6 +185,7 @@ def _selection(config: Config, engine: "Engine") -> "Selection":
         unit=wanted.unit,
         position=wanted.position,
         seed=wanted.seed,
+        tap=wanted.tap,
         rule=wanted.rule,
         class_index=class_index(wanted.class_, engine.labels),
         cam=wanted.cam,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 RuleName: TypeAlias = Literal["gradient", "guided", "deconvnet"]
+TapName: TypeAlias = Literal["pre", "post"]
 SeedName: TypeAlias = Literal["max", "map", "activation"]
 FitName: TypeAlias = Literal["crop", "stretch", "letterbox"]
 DtypeName: TypeAlias = Literal["float32", "float16", "bfloat16", "float64"]
@@ -77,8 +78,8 @@ def section(*, merges: bool = True, of: str = "") -> Any:
     return field(default_factory=dict, metadata=metadata)
 
 
-def whole(minimum: int) -> Parse:
-    """A parser of whole numbers from `minimum` up."""
+def whole(minimum: int, maximum: int | None = None) -> Parse:
+    """A parser of whole numbers from `minimum` up, to `maximum` if that is given."""
 
     def parse(value: Any) -> int:
         if isinstance(value, bool | float):
@@ -86,6 +87,8 @@ def whole(minimum: int) -> Parse:
         number = int(value)
         if number < minimum:
             raise ValueError(f"below {minimum}")
+        if maximum is not None and number > maximum:
+            raise ValueError(f"above {maximum}")
         return number
 
     return parse
@@ -388,8 +391,13 @@ class SelectionConfig:
         of="layer unit seed",
     )
     seed: SeedName | None = option(  # noqa: RUF009
-        "where the backward pass starts: the unit's maximum (default), its whole map, or its map "
-        "times its values"
+        "where the backward pass starts: the unit's maximum, its whole map, or its map times its "
+        "values",
+        default="activation",
+    )
+    tap: TapName = option(  # noqa: RUF009
+        "values of layers before or behind the activation function that follows them",
+        default="post",
     )
     rule: RuleName = option("how ReLU passes gradients back", default="guided")  # noqa: RUF009
     class_: str | None = option(
@@ -451,6 +459,14 @@ class OutputConfig:
         parse=size,
         expects="height and width such as 800x1280",
         field_name="canvas_size",
+    )
+    top: int = option(
+        "how many of the best classes are listed: 1 to 10",
+        default=5,
+        metavar="N",
+        parse=whole(1, 10),
+        expects="a whole number from 1 to 10",
+        field_name="num_top",
     )
 
 

@@ -19,10 +19,10 @@ class Context:
     default_layer: int
     """Index of the layer that a Selection without one means."""
     cam_methods: tuple[str, ...]
-    home: Selection
-    """What was selected at the start."""
     num_columns: int
     """Of the grid as it is drawn now."""
+    home: Selection = Selection()  # noqa: RUF009 - frozen
+    """What was selected at the start."""
     readout: Readout = Readout()  # noqa: RUF009 - frozen
     """The numbers of the picture that the user sees."""
 
