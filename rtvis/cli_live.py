@@ -1,7 +1,7 @@
 """The live run: source, network, window and film put together, and what to say at the end."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -17,9 +17,12 @@ if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rtvis.data import Selection
     from rtvis.engine.engine import Engine
     from rtvis.plain import Plain
+    from rtvis.render.compositor import Compositor
     from rtvis.runtime.pipeline import Pipeline, Progress, Summary
+    from rtvis.runtime.replay import Replay
     from rtvis.session import View
     from rtvis.sinks.base import Sink
+    from rtvis.sources.base import Source
 
 
 @contextlib.contextmanager
@@ -64,7 +67,6 @@ def run_live(config: Config, console: "Console") -> int:
     from rtvis.runtime.keymap import with_keys
     from rtvis.session import View
     from rtvis.sinks.window import why_no_window
-    from rtvis.sources import open_sources
     from rtvis.state import restored, resume_of
 
     bindings = with_keys(config.sections.keys)
@@ -75,21 +77,10 @@ def run_live(config: Config, console: "Console") -> int:
     # The bundled clip is over in 20 s, too soon to look around; a film of it shall end, though.
     in_window = config.output.view == "window" and not why_no_window()
     loop = config.input.loop or (config.input.stream == "demo" and in_window)
-    wanted, warnings = config.input, list[str]()
+    warnings: list[str] = []
     # Before the network, for it is quick to find out that a file is missing.
     with (
-        open_sources(
-            wanted.stream,
-            wanted.files,
-            loop=loop,
-            pace=wanted.pace,
-            start_seconds=wanted.start,
-            picture=wanted.picture,
-            match=wanted.match,
-            mirror=wanted.mirror,
-            stretch_contrast=wanted.stretch_contrast,
-            warn=warnings.append,
-        ) as source,
+        _opened_source(config, loop=loop, warn=warnings.append) as source,
         opened_engine(config, console, compiling=True) as engine,
     ):
         from rtvis.render.compositor import Compositor
@@ -100,8 +91,9 @@ def run_live(config: Config, console: "Console") -> int:
         view = _with_selection(view, config, engine)
         window, film = _outputs(config, console, source.name, view.canvas_size)
         compositor = Compositor(engine.device)
-        if resume.colour_range is not None and view.selection.layer is not None:
-            compositor.resume(resume.colour_range, layer=view.selection.layer)
+        if resume.colour_range is not None:
+            compositor.resume(resume.colour_range)
+        replay = _replay(config, source, compositor)
         if window is None:  # nobody could go on
             view = replace(view, paused=False)
         with contextlib.ExitStack() as stack:
@@ -122,14 +114,55 @@ def run_live(config: Config, console: "Console") -> int:
                     loops=loop,
                     bindings=bindings,
                     setup=_setup(config),
+                    journals=config.output.journal,
+                    replay=replay,
                 )
             )
             if film is not None:
-                pipeline.record(film, pace=config.input.pace)
+                pipeline.record(film, pace=config.input.pace if replay is None else "fast")
             summary = _watched(pipeline, console, showing=window is None)
             if config.output.save is not None:
                 print(pipeline.save_now(Path(config.output.save)))
     return _conclude(summary, console, film=film)
+
+
+def _opened_source(config: Config, *, loop: bool, warn: Callable[[str], None]) -> "Source":
+    """What to look at; of a replay the frames that were seen."""
+    from rtvis.sources import open_sources
+    from rtvis.sources.again import FoundFrames
+
+    wanted = config.input
+    if wanted.replay is not None:
+        return FoundFrames(
+            wanted.stream,
+            wanted.files,
+            mirror=wanted.mirror,
+            stretch_contrast=wanted.stretch_contrast,
+        )
+    return open_sources(
+        wanted.stream,
+        wanted.files,
+        loop=loop,
+        pace=wanted.pace,
+        start_seconds=wanted.start,
+        picture=wanted.picture,
+        match=wanted.match,
+        mirror=wanted.mirror,
+        stretch_contrast=wanted.stretch_contrast,
+        warn=warn,
+    )
+
+
+def _replay(config: Config, source: "Source", compositor: "Compositor") -> "Replay | None":
+    from rtvis.config_files import journal_of
+    from rtvis.runtime.replay import Replay
+    from rtvis.sources.again import FoundFrames
+
+    if config.input.replay is None:
+        return None
+    assert isinstance(source, FoundFrames), "opened for the replay"
+    path = journal_of(Path(config.input.replay))
+    return Replay(path, find=source.find, resume=compositor.resume)
 
 
 def _setup(config: Config) -> "dict[str, Plain]":

@@ -232,6 +232,13 @@ class InputConfig:
         expects="a file's name",
         of="stream",
     )
+    replay: str | None = option(
+        "show again what was recorded: a film that has its .rtvis.jsonl beside it, or that file",
+        metavar="FILE",
+        parse=text,
+        expects="a recorded film",
+        saved=False,
+    )
     loop: bool = option("begin again after the end", default=False)
     pace: Literal["live", "fast"] = option(
         "films play by their own clock, or as fast as they can be computed",
@@ -445,6 +452,9 @@ class OutputConfig:
         metavar="FILE",
         parse=text,
         expects="a film's name",
+    )
+    journal: bool = option(
+        "write beside each film what was chosen in each of its frames, for --replay", default=True
     )
     save: str | None = option(
         "at the end, save all that is shown in a new folder in this one, as x does",

@@ -19,7 +19,16 @@ STATE_KEY: Final = "rtvis_state"
 ABOUT_KEY: Final = "about"
 """A key of state files that only people read."""
 
-FileKind: TypeAlias = Literal["config", "state"]
+RECORDING_VERSION: Final = 1
+RECORDING_KEY: Final = "rtvis_recording"
+"""Begins the first line of a journal (`rtvis.runtime.journal`), which else is a state."""
+
+_RECORDING_KEYS: Final = (RECORDING_KEY, "fps")
+
+FileKind: TypeAlias = Literal["config", "state", "recording"]
+
+_NAMING: Final[Mapping[str, FileKind]] = {"state": "state", "replay": "recording"}
+"""Keys of configs that name another file to read first."""
 
 Options: TypeAlias = Mapping[str, dataclasses.Field[Any]]
 """Key -> field, of flags or of sections."""
@@ -58,6 +67,8 @@ class FileReader:
         Raises:
             ConfigError: It cannot be read, or a key or value is wrong; says where.
         """
+        if kind == "recording":
+            path = str(journal_of(Path(path)))
         return self.parse(_text_of(path, kind), path, kind)
 
     def parse(self, text: str, path: str, kind: FileKind) -> list[Given]:
@@ -67,9 +78,11 @@ class FileReader:
         before: list[Given] = []
         for name, (node, value) in pairs.items():
             key, where = name.replace("-", "_"), f"{path}: {name}"
+            if key in _NAMING and not given.is_state:
+                before += self._named(value, where, _NAMING[key])
             if key == "state" and not given.is_state:
-                before += self._named_state(value, where)
-            elif key in self._sections:
+                continue
+            if key in self._sections:
                 given.sections[key] = _entries(value, where)
             elif key in self._options:
                 plain = _plain(node, value, self._options[key])
@@ -83,35 +96,54 @@ class FileReader:
             _find_beside(given, self._options, Path(path).parent)
         return [*before, given]
 
-    def _named_state(self, value: Any, where: str) -> list[Given]:
+    def _named(self, value: Any, where: str, kind: FileKind) -> list[Given]:
+        """What a state or recording gives that a config names."""
         if value is None:
             return []
         if not isinstance(value, str):
-            raise ConfigError(f"{where}: {value} cannot be used; give a state file")
-        return self.read(value, "state")
+            raise ConfigError(f"{where}: {value} cannot be used; give a {kind} file")
+        return self.read(value, kind)
 
     @staticmethod
     def _take_header(pairs: "_Pairs", path: str, kind: FileKind) -> bool:
         """Take the keys that only a state has; True if it is one."""
+        if kind == "recording":
+            if RECORDING_KEY not in pairs:
+                raise ConfigError(
+                    f"{path}: is no recording; --replay takes a film with its "
+                    f"{JOURNAL_SUFFIX} beside it, or that file"
+                )
+            _check_version(pairs[RECORDING_KEY][1], RECORDING_VERSION, path, RECORDING_KEY)
+            for key in _RECORDING_KEYS:
+                pairs.pop(key, None)
         if STATE_KEY not in pairs:
-            if kind == "state":
+            if kind != "config":
                 raise ConfigError(
                     f"{path}: is no state, which has a line `{STATE_KEY}: {STATE_VERSION}`; "
                     "use --config for other files"
                 )
             return False
         _, version = pairs.pop(STATE_KEY)
-        if type(version) is not int or version < 1:
-            raise ConfigError(
-                f"{path}: {STATE_KEY}: {version} cannot be used; give {STATE_VERSION}"
-            )
-        if version > STATE_VERSION:
-            raise ConfigError(
-                f"{path}: {STATE_KEY}: is {version}, and this rtvis reads up to {STATE_VERSION}; "
-                "update rtvis"
-            )
+        _check_version(version, STATE_VERSION, path, STATE_KEY)
         pairs.pop(ABOUT_KEY, None)
         return True
+
+
+JOURNAL_SUFFIX: Final = ".rtvis.jsonl"
+
+
+def journal_of(path: Path) -> Path:
+    """The journal beside a film; a journal is its own."""
+    return path if path.name.endswith(JOURNAL_SUFFIX) else path.with_suffix(JOURNAL_SUFFIX)
+
+
+def _check_version(version: Any, newest: int, path: str, key: str) -> None:
+    if type(version) is not int or version < 1:
+        raise ConfigError(f"{path}: {key}: {version} cannot be used; give {newest}")
+    if version > newest:
+        raise ConfigError(
+            f"{path}: {key}: is {version}, and this rtvis reads up to {newest}; update rtvis"
+        )
 
 
 def settle(
@@ -182,12 +214,16 @@ def read_mapping(path: str, kind: str) -> dict[str, Any]:
 
 
 def _text_of(path: str, kind: str) -> str:
+    """The text of a file; of a recording its first line."""
+    is_recording = kind == "recording"
     try:
-        return Path(path).read_text(encoding="utf-8")
+        with Path(path).open(encoding="utf-8") as file:
+            return file.readline() if is_recording else file.read()
     except OSError as fault:
         raise ConfigError(f"{path}: cannot read it: {fault.strerror}") from fault
     except UnicodeDecodeError as fault:
-        raise ConfigError(f"{path}: not a text file; a {kind} is YAML") from fault
+        wanted = "JSON lines" if is_recording else "YAML"
+        raise ConfigError(f"{path}: not a text file; a {kind} is {wanted}") from fault
 
 
 def _pairs(text: str, path: str, kind: str) -> _Pairs:

@@ -60,6 +60,18 @@ class Frame:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class FramePlace:
+    """Where a frame is found again."""
+
+    seq: int
+    """As in the Frame."""
+    path: str | None = None
+    """Its file; None for cameras and streams."""
+    pts_seconds: float | None = None
+    """Position in the film; None for pictures."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SourceStatus:
     """What a source is doing, in words fit for the screen. Holds no credentials."""
 

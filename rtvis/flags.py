@@ -165,8 +165,12 @@ class _Formatter(argparse.HelpFormatter):
 
 
 def _config_files(argv: Sequence[str]) -> tuple[list[tuple[str, FileKind]], list[str]]:
-    """The values of `--config` and `--state` in order, and what else there is."""
-    kinds: dict[str, FileKind] = {"--config": "config", "--state": "state"}
+    """The files that flags name, in order, and the other flags; `--replay` is in both."""
+    kinds: dict[str, FileKind] = {
+        "--config": "config",
+        "--state": "state",
+        "--replay": "recording",
+    }
     files: list[tuple[str, FileKind]] = []
     rest: list[str] = []
     words = iter(argv)
@@ -179,8 +183,10 @@ def _config_files(argv: Sequence[str]) -> tuple[list[tuple[str, FileKind]], list
         if not equals:
             path = next(words, "--")
         if not path or path.startswith("--"):
-            raise ConfigError(f"{flag}: give a YAML file")
+            raise ConfigError(f"{flag}: give a {'YAML' if kind != 'recording' else kind} file")
         files.append((path, kind))
+        if kind == "recording":
+            rest += [flag, path]
     return files, rest
 
 

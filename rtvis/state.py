@@ -10,7 +10,7 @@ import yaml
 
 from rtvis.config import Config, Entry, SectionsConfig
 from rtvis.config_files import ABOUT_KEY, STATE_KEY, STATE_VERSION
-from rtvis.data import Frame, Selection
+from rtvis.data import Frame, Selection, Side
 from rtvis.plain import Plain, fields_from_plain, to_plain
 from rtvis.session import DISPLAY_FIELDS, View
 
@@ -100,7 +100,7 @@ def state_document(
     selection, display = to_plain(view.selection), to_plain(view, DISPLAY_FIELDS)
     return {
         STATE_KEY: STATE_VERSION,
-        **place_of(frame, setup),
+        **place_of(frame, setup, side=view.side),
         **rest,
         "selection": selection,
         "display": display,
@@ -113,19 +113,36 @@ _PLACES: Final = ("start", "picture")
 _RETOUCHES: Final = {"mirror", "stretch_contrast"}
 
 
-def place_of(frame: Frame | None, setup: Mapping[str, Plain]) -> dict[str, Plain]:
-    """The keys that lead to a frame again; for a camera to the copy of it beside the state."""
+def place_of(
+    frame: Frame | None, setup: Mapping[str, Plain], *, side: Side = "only"
+) -> dict[str, Plain]:
+    """The keys that lead to a frame again; for a camera to the copy of it beside the state.
+
+    Args:
+        frame: What is shown.
+        setup: From `setup_of`.
+        side: Which of the sources it came from.
+    """
     stream = str(setup.get("stream", ""))
     if frame is None:
         return {key: setup[key] for key in ("stream", *_PLACES) if key in setup}
     if frame.path is None:
         return {"stream": FRAME_FILE}
+    if side == "files":
+        rest = {key: setup[key] for key in ("start",) if key in setup}
+        return {"stream": stream, **rest, **_picture(frame.path, str(setup["files"]))}
     if frame.pts_seconds is not None:
         return {"stream": stream, "start": frame.pts_seconds}
-    if Path(stream) == frame.path.absolute():
-        return {"stream": stream}
-    is_glob = not Path(stream).is_dir()
-    return {"stream": stream, "picture": str(frame.path) if is_glob else frame.path.name}
+    if side == "stream":  # a picture is named among the files where there are any
+        return {"stream": str(frame.path.absolute())}
+    return {"stream": stream, **_picture(frame.path, stream)}
+
+
+def _picture(path: Path, within: str) -> dict[str, Plain]:
+    """The key that names a picture of a folder, glob or list; none where that is the picture."""
+    if Path(within) == path.absolute():
+        return {}
+    return {"picture": path.name if Path(within).is_dir() else str(path)}
 
 
 def state_text(document: Mapping[str, Plain], *, name: str) -> str:

@@ -84,7 +84,7 @@ def test_a_headless_run_records_every_picture_and_prints_where(
     assert capsys.readouterr().out == "out.mp4\n"
     assert num_frames(here / "out.mp4") == 3
     left = {path.name for path in here.iterdir()}
-    assert left - {"__pycache__"} == {"net.py", "out.mp4", "pictures"}
+    assert left - {"__pycache__"} == {"net.py", "out.mp4", "out.rtvis.jsonl", "pictures"}
 
 
 def test_the_run_ends_after_so_many_frames(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

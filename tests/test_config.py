@@ -23,9 +23,9 @@ ALL_FLAGS = (
     "--size 240x320 --mean 0.5 --std 0.1,0.2,0.3 --trust-pickle --device cuda:1 "
     "--dtype bfloat16 --compile off --layer features.3 --unit 4 --position 5,6 --seed map "
     "--rule deconvnet --cam layercam --cam-layer features.0 --fit letterbox --view none "
-    "--record out.mkv --canvas 720x1280 --list layers --debug"
+    "--record out.mkv --no-journal --save out --canvas 720x1280 --list layers --debug"
 )
-"""All but --class."""
+"""All but --class, and --replay, which must name a recording."""
 
 
 def parse(*argv: str) -> Config:
@@ -92,7 +92,9 @@ def test_every_flag_reaches_its_field() -> None:
             cam_layer="features.0",
             fit="letterbox",
         ),
-        output=config_module.OutputConfig(view="none", record="out.mkv", canvas=(720, 1280)),
+        output=config_module.OutputConfig(
+            view="none", record="out.mkv", journal=False, save="out", canvas=(720, 1280)
+        ),
         program=config_module.ProgramConfig(list_="layers", debug=True),
     )
 
@@ -105,7 +107,8 @@ def test_every_flag_is_a_key_of_the_same_name(write: Writer) -> None:
         "labels: l.txt\nsize: [240, 320]\nmean: 0.5\nstd: [0.1, 0.2, 0.3]\ntrust-pickle: true\n"
         "device: cuda:1\ndtype: bfloat16\ncompile: off\nlayer: features.3\nunit: 4\n"
         "position: [5, 6]\nseed: map\nrule: deconvnet\nclass: 281\ncam: layercam\n"
-        "cam_layer: features.0\nfit: letterbox\nview: none\nrecord: out.mkv\ncanvas: [720, 1280]\n"
+        "cam_layer: features.0\nfit: letterbox\nview: none\nrecord: out.mkv\njournal: no\n"
+        "save: out\ncanvas: [720, 1280]\n"
         "list: layers\ndebug: true\n"
     )
     assert parse("--config", path) == parse(*ALL_FLAGS.split(), "--class", "281")

@@ -731,7 +731,10 @@ def test_on_cuda_each_frame_comes_out_once_in_order(tmp_path: Path) -> None:
         )
         seen: list[int] = []
         show = pipeline.recordings.show
-        pipeline.recordings.show = lambda picture: (seen.append(picture.frame_seq), show(picture))
+        pipeline.recordings.show = lambda composed: (
+            seen.append(composed.picture.frame_seq),
+            show(composed),
+        )
         with pipeline:
             summary = pipeline.run()
     assert (summary.num_processed, summary.num_faults) == (20, 0)

@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 import pytest
 import yaml
-from PIL import Image
 
 from rtvis import cli
 from rtvis.api import load
@@ -39,34 +38,8 @@ from rtvis.state import (
     state_text,
 )
 from tests.nets_fake import FakeSource
+from tests.workplace import write_workplace
 
-NET = """
-import torch
-from torch import nn
-
-class Net(nn.Module):
-    labels = ["cat", "dog", "Egyptian cat"]
-
-    def __init__(self):
-        super().__init__()
-        torch.manual_seed(3)
-        self.first = nn.Conv2d(3, 4, 3, stride=2, padding=1)
-        self.second = nn.Conv2d(4, 6, 3, stride=2, padding=1)
-        self.fc = nn.Linear(6, 3)
-
-    def forward(self, x):
-        x = self.second(self.first(x).relu()).relu()
-        return self.fc(x.mean((2, 3)))
-
-class Other(Net):
-    def __init__(self):
-        super().__init__()
-        self.seconds = self.second
-        del self.second
-
-    def forward(self, x):
-        return self.fc(self.seconds(self.first(x).relu()).relu().mean((2, 3)))
-"""
 PANES = ("input", "unit", "backprop", "layers", "grid", "classes", "details")
 """What the network shows: header and status line tell the time and the rates of a run."""
 
@@ -374,6 +347,15 @@ def test_the_place_of_a_frame_is_named_by_its_source(tmp_path: Path) -> None:
     assert place_of(frame(picture), {"stream": picture}) == {"stream": picture}
     glob = f"{folder}/**/*.png"
     assert place_of(frame(picture), {"stream": glob}) == {"stream": glob, "picture": picture}
+    both = {"stream": film, "start": 2.0, "files": folder}
+    assert place_of(frame(picture), both, side="files") == {
+        "stream": film,
+        "start": 2.0,
+        "picture": "a.png",
+    }
+    assert place_of(frame(film, 1.25), both, side="stream") == {"stream": film, "start": 1.25}
+    both["stream"] = "/elsewhere"
+    assert place_of(frame(picture), both, side="stream") == {"stream": picture}
     # A camera's moment does not come again; what it showed lies beside the state.
     assert place_of(frame(None, 7.0), {"stream": "rtsp://x"}) == {"stream": "frame.png"}
 
@@ -383,19 +365,8 @@ def test_the_place_of_a_frame_is_named_by_its_source(tmp_path: Path) -> None:
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working folder with nets, pictures and a film whose frames all differ."""
-    (tmp_path / "net.py").write_text(NET)
-    (tmp_path / "pictures").mkdir()
-    random = np.random.default_rng(0)
-    for index in range(3):
-        pixels = random.integers(0, 256, (40, 60, 3), np.uint8)
-        Image.fromarray(pixels).save(tmp_path / "pictures" / f"{index}.png")
-    film = cv2.VideoWriter(
-        str(tmp_path / "film.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 25.0, (64, 48)
-    )
-    for index in range(30):  # brighter and brighter: a steady range lags behind
-        film.write(random.integers(0, 20 + 8 * index, (48, 64, 3), np.uint8))
-    film.release()
+    """A working folder with nets, pictures and a film."""
+    write_workplace(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -429,8 +400,9 @@ SAME = dict.fromkeys(PANES, 0)
         (("--stream", "pictures"), 2, ("--layer", "first", "--unit", "2", "--class", "dog")),
         (("--stream", "film.avi"), 14, ("--seed", "activation", "--rule", "gradient")),
         (("--stream", "film.avi", "--start", "0.4"), 5, ("--fit", "letterbox")),
+        (("--stream", "film.avi", "--files", "pictures", "--mirror", "on"), 2, ()),
     ],
-    ids=["picture", "film", "later in a film"],
+    ids=["picture", "film", "later in a film", "picture beside a film"],
 )
 def test_the_saved_file_shows_the_same_picture_to_the_pixel(
     here: Path,

@@ -92,9 +92,9 @@ class Compositor:
         if readout is not None:
             self.readout = readout
 
-    def resume(self, colour_range: tuple[float, float], *, layer: str) -> None:
-        """Draw a layer's maps in the range of an earlier run once, and follow it from there."""
-        self._range.resume(colour_range, key=layer)
+    def resume(self, colour_range: tuple[float, float]) -> None:
+        """Draw the grid in the range of an earlier run once, and follow it from there."""
+        self._range.resume(colour_range)
 
     def _measure(self, scene: Scene) -> tuple[Scene, tuple[Tensor, Tensor] | None]:
         """Follow the layer's range, have the page measure, and pack the numbers for the text."""

@@ -37,16 +37,15 @@ class ColourRange:
         self._key: object = None
         self._low = torch.zeros((), device=device)
         self._high = torch.ones((), device=device)
-        self._resumed: tuple[object, tuple[float, float]] | None = None
+        self._resumed: tuple[float, float] | None = None
 
-    def resume(self, drawn: tuple[float, float], *, key: object) -> None:
-        """Draw with this range once more if `key` comes next and is smoothed, and go on from it.
+    def resume(self, drawn: tuple[float, float]) -> None:
+        """Draw with this range in the next update if it is smoothed, and go on from it.
 
         Args:
             drawn: What an `update` returned, in an earlier run.
-            key: Of the layer that it was for.
         """
-        self._resumed = key, drawn
+        self._resumed = drawn
 
     def update(
         self, low: Tensor, high: Tensor, *, key: object, smoothed: bool
@@ -64,9 +63,9 @@ class ColourRange:
             else (-m, m) with m the largest magnitude.
         """
         resumed, self._resumed = self._resumed, None
-        if resumed is not None and resumed[0] == key and smoothed:
+        if resumed is not None and smoothed:
             self._key = key
-            drawn_low, drawn_high = (torch.full((), x, device=self._device) for x in resumed[1])
+            drawn_low, drawn_high = (torch.full((), x, device=self._device) for x in resumed)
             self._low, self._high = drawn_low, drawn_high
             return drawn_low, drawn_high
         fresh = key != self._key or not smoothed

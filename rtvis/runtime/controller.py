@@ -98,6 +98,11 @@ class Controller:
             case _:
                 assert_never(event)
 
+    def asks_to_leave(self, event: Event) -> bool:
+        """Whether this is the key that ends the program."""
+        binding = self._keys.get(event.key) if isinstance(event, KeyEvent) else None
+        return binding is not None and binding.action == "leave"
+
     def _key(self, key: str) -> None:
         view, _ = self._session.read()
         binding = self._keys.get(key)

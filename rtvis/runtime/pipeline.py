@@ -18,6 +18,7 @@ from rtvis.runtime.bindings import BINDINGS, Effect, KeyBinding, Steer, help_lin
 from rtvis.runtime.composed import Composed
 from rtvis.runtime.controller import Controller
 from rtvis.runtime.recording import Recordings
+from rtvis.runtime.replay import Replay
 from rtvis.runtime.save import Saver, Snapshot, take_snapshot, write_snapshot
 from rtvis.runtime.turn import CompositorLike, EngineLike, Turn
 from rtvis.session import Session, View
@@ -86,6 +87,8 @@ class Pipeline:
         folder: Path | None = None,
         bindings: tuple[KeyBinding, ...] = BINDINGS,
         setup: Mapping[str, Plain] | None = None,
+        journals: bool = True,
+        replay: Replay | None = None,
     ) -> None:
         """Put the parts together; nothing starts before `run`.
 
@@ -102,6 +105,8 @@ class Pipeline:
             bindings: Of keys and buttons.
             setup: Source and network as keys of a state (`rtvis.state.setup_of`), for what is
                 saved.
+            journals: Write beside each film what was chosen, if there is a setup.
+            replay: A recorded run, which decides what is shown; the user can only leave.
         """
         self.session = session if session is not None else Session()
         self._engine = engine
@@ -110,7 +115,15 @@ class Pipeline:
         self._num_frames = num_frames
         self._loops = loops
         folder = folder if folder is not None else Path()
-        self.recordings = Recordings(folder, self._say, key=key_of("record", bindings))
+        self.recordings = Recordings(
+            folder,
+            self._say,
+            key=key_of("record", bindings),
+            setup=setup if journals else None,
+        )
+        self._replay = replay
+        self._replay_is_over = False
+        self._num_replayed = 0
         self._saver = Saver(folder, self._say)
         self._setup = dict(setup) if setup is not None else {}
         self._frames: LatestSlot[Frame] = LatestSlot()
@@ -256,8 +269,12 @@ class Pipeline:
                 self._note_shown(event.captured_ns, event.shown_ns)
             case ClosedEvent():
                 self._end("closed", event.reason)
-            case _:
+            case _ if self._replay is None:
                 self._controller.handle(event)
+            case _ if self._controller.asks_to_leave(event):
+                self._end("left")
+            case _:
+                pass
 
     def _do(self, effect: Effect) -> None:
         match effect:
@@ -324,6 +341,9 @@ class Pipeline:
         self._turn.want_frame()
 
     def _one_turn(self) -> None:
+        if self._replay is not None:
+            self._replay_turn(self._replay)
+            return
         while not self._steering.empty():
             self._steer(self._steering.get())
         # Before the slot is looked at: a frame put in between is found there.
@@ -342,6 +362,19 @@ class Pipeline:
             status = self._source.status()
             failed = status.state == "failed"
             self._end("failed" if failed else "ended", status.message if failed else "")
+
+    def _replay_turn(self, replay: Replay) -> None:
+        if self._replay_is_over:
+            self._stop.wait(_EVENTS_S)  # the last picture stays until the user leaves
+            return
+        goes_on = replay.step(self._turn)
+        if goes_on:
+            self._deliver(self._turn.composed)
+            self._num_replayed += 1
+        enough = self._num_frames is not None and self._num_replayed >= self._num_frames
+        self._replay_is_over = enough or not goes_on
+        if self._replay_is_over and (enough or self._window is None):
+            self._end("frames" if enough else "ended")
 
     def _save(self) -> None:
         snapshot = self._snapshot()
@@ -363,7 +396,7 @@ class Pipeline:
         if composed is None:
             return
         self._controller.drawn = composed.drawn
-        self.recordings.show(composed.picture)
+        self.recordings.show(composed)
         if self._window is not None:
             self._pictures.put(composed)
             self._window.wake()
@@ -402,11 +435,16 @@ class Pipeline:
 
     def _progress(self) -> Progress:
         total = None if self._loops else self._source.num_frames
+        if self._replay is not None:
+            total = self._replay.num_frames
         if self._num_frames is not None:
             total = self._num_frames if total is None else min(total, self._num_frames)
-        return Progress(
-            num_processed=self._turn.num_processed, num_frames=total, rates=self._last_rates
-        )
+        return Progress(num_processed=self._num_done, num_frames=total, rates=self._last_rates)
+
+    @property
+    def _num_done(self) -> int:
+        """Frames of the source, or of the film that is shown again."""
+        return self._turn.num_processed if self._replay is None else self._num_replayed
 
     def _summary(self) -> Summary:
         assert self._reason is not None
@@ -416,7 +454,7 @@ class Pipeline:
         return Summary(
             reason="failed" if self.recordings.faults and self._window is None else self._reason,
             message=message,
-            num_processed=self._turn.num_processed,
+            num_processed=self._num_done,
             num_faults=self._turn.faults.num_faults + self._turn.draw_faults.num_faults,
             rates=self._last_rates,
             films=tuple(self.recordings.paths),

@@ -2,12 +2,14 @@
 
 import datetime
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal
 
-from rtvis.data import Picture
 from rtvis.errors import SinkError
+from rtvis.plain import Plain
+from rtvis.runtime.composed import Composed
+from rtvis.runtime.journal import Journal, Moment, moment_of
 from rtvis.sinks.recorder import Recorder
 
 Say = Callable[[str, bool], None]
@@ -20,13 +22,34 @@ class Recordings:
     The main thread starts and stops, the engine thread shows pictures.
     """
 
-    def __init__(self, folder: Path, say: Say, *, fps: float = 25.0, key: str = "r") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        say: Say,
+        *,
+        fps: float = 25.0,
+        key: str = "r",
+        setup: Mapping[str, Plain] | None = None,
+    ) -> None:
+        """Films go to `folder`.
+
+        Args:
+            folder: Of films that are not named.
+            say: Tells the user.
+            fps: Of the films.
+            key: That stops a film, for the notice.
+            setup: Source and network as keys of a state, for the journal beside each film; None
+                writes none.
+        """
         self._folder = folder
         self._say = say
         self._fps = fps
         self._key = key
         self._lock = threading.Lock()
+        self._setup = setup
         self._recorder: Recorder | None = None
+        self._journal: Journal | None = None
+        self._moment: tuple[int, Moment] | None = None
         self._finishing: list[threading.Thread] = []
         self.faults: list[str] = []
         """Why films ended early."""
@@ -51,10 +74,14 @@ class Recordings:
         """
         now = datetime.datetime.now().astimezone()
         chosen = path or self._folder / now.strftime("rtvis-%Y-%m-%d-%H%M%S.mp4")
-        recorder = Recorder(chosen, fps=self._fps, pace=pace)
+        journal = None
+        if self._setup is not None:
+            journal = Journal(chosen, self._setup, fps=self._fps)
+        on_frame = journal.write if journal is not None else None
+        recorder = Recorder(chosen, fps=self._fps, pace=pace, on_frame=on_frame)
         with self._lock:
             assert self._recorder is None, "one film at a time"
-            self._recorder = recorder
+            self._recorder, self._journal = recorder, journal
 
     def toggle(self) -> bool:
         """Start or stop for the user; what goes wrong is a notice. True if a film now runs."""
@@ -70,11 +97,19 @@ class Recordings:
         self._say(f"recording{stops} ({self.note()})", False)
         return True
 
-    def show(self, picture: Picture) -> None:
+    def show(self, composed: Composed) -> None:
         """Hand the picture to the film, if there is one."""
         recorder = self._recorder
         if recorder is not None:
-            recorder.show(picture)
+            recorder.show(composed.picture, self._moment_of(composed))
+
+    def _moment_of(self, composed: Composed) -> Moment | None:
+        """What it shows; the same object for the same picture again."""
+        if self._setup is None:
+            return None
+        if self._moment is None or self._moment[0] != composed.picture.seq:
+            self._moment = composed.picture.seq, moment_of(composed)
+        return self._moment[1]
 
     def check(self) -> bool:
         """Stop a film that cannot go on, such as on a full disk; True if that happened."""
@@ -88,10 +123,11 @@ class Recordings:
         """Finish the film in the background; a notice tells the outcome."""
         with self._lock:
             recorder, self._recorder = self._recorder, None
+            journal, self._journal = self._journal, None
         if recorder is None:
             return
         thread = threading.Thread(
-            target=self._finish, args=(recorder,), name="rtvis-film", daemon=True
+            target=self._finish, args=(recorder, journal), name="rtvis-film", daemon=True
         )
         self._finishing = [other for other in self._finishing if other.is_alive()] + [thread]
         thread.start()
@@ -102,10 +138,14 @@ class Recordings:
         for thread in self._finishing:
             thread.join(timeout_s)
 
-    def _finish(self, recorder: Recorder) -> None:
+    def _finish(self, recorder: Recorder, journal: Journal | None) -> None:
         recorder.close()
+        if journal is not None:
+            journal.finish(keep=recorder.exists)
         if recorder.exists:
             self.paths.append(recorder.path)
+        if journal is not None and journal.fault:
+            self._say(journal.fault, True)
         if recorder.fault:
             self.faults.append(recorder.fault)
             self._say(recorder.fault, True)

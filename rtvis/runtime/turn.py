@@ -184,6 +184,22 @@ class Turn:
         submitted, self._submitted = self._submitted, None
         return self._receive(submitted) if submitted is not None else None
 
+    def show(self, frame: Frame | None, view: View, revision: int) -> None:
+        """Compute and draw exactly this into `composed`, whatever session and source say.
+
+        Args:
+            frame: None leaves what is there.
+            view: What to draw, and its selection to compute.
+            revision: Grows with every call that asks for something else.
+        """
+        fresh = frame is not None and frame is not self._frame
+        self._frame = frame if frame is not None else self._frame
+        if self._frame is not None and (fresh or view.selection != self._asked):
+            self._compute(self._frame, view.selection, revision, fresh=fresh)
+        submitted = self._draw(view, revision)
+        if submitted is not None:
+            self._receive(submitted)
+
     def _advance(self, wait_s: float) -> _Submitted | None:
         """Compute and draw what has changed, and begin to download it."""
         view, revision = self._session.read()

@@ -48,6 +48,7 @@ class Recorder(SinkBase):
         fps: float = 25.0,
         pace: Literal["live", "fast"] = "live",
         now_ns: Callable[[], int] = time.monotonic_ns,
+        on_frame: Callable[[object], None] | None = None,
     ) -> None:
         """Open a film; nothing is at `path` before it is finished.
 
@@ -56,6 +57,8 @@ class Recorder(SinkBase):
             fps: Frames per second, constant.
             pace: Real time, or picture by picture.
             now_ns: The clock of pace "live".
+            on_frame: Called on the encoder's thread after each frame of the film, with what came
+                to `show` beside its picture; must not raise.
 
         Raises:
             SinkError: The suffix is unknown, or the folder cannot be written to.
@@ -77,7 +80,8 @@ class Recorder(SinkBase):
         self._fps = fps
         self._pace = pace
         self._now_ns = now_ns
-        self._queue: queue.Queue[tuple[Picture, int] | None] = queue.Queue(_QUEUE_SIZE)
+        self._on_frame = on_frame
+        self._queue: queue.Queue[tuple[Picture, int, object] | None] = queue.Queue(_QUEUE_SIZE)
         self._woken = threading.Event()
         self._done = threading.Event()
         self._closed = False
@@ -106,11 +110,11 @@ class Recorder(SinkBase):
         dropped = f", {self.num_dropped} dropped" if self.num_dropped else ""
         return f"{self.path.name} {self.duration_s:.0f} s{dropped}"
 
-    def show(self, picture: Picture) -> None:
-        """Hand the picture to the encoder."""
+    def show(self, picture: Picture, moment: object = None) -> None:
+        """Hand the picture to the encoder, and what `on_frame` shall be told of it."""
         if self._closed or self._done.is_set():
             return
-        item = (picture, self._now_ns())
+        item = (picture, self._now_ns(), moment)
         while not self._done.is_set():
             try:
                 self._queue.put(item, timeout=0.1 if self._pace == "fast" else 0)
@@ -191,12 +195,14 @@ class Recorder(SinkBase):
                 if film is not None and self.num_written == 0:
                     self._write(film)
                 return film
-            picture, at_ns = item
+            picture, at_ns, moment = item
             if film is None:
                 film = _Film(self._part, self._codec, self._fps, picture.canvas_HW3, at_ns)
+                film.moment = moment
             if self._pace == "live":
                 self._repeat_until(film, at_ns)
             film.take(picture.canvas_HW3)
+            film.moment = moment
             if self._pace == "fast":
                 self._write(film)
             if self.fault:
@@ -211,6 +217,8 @@ class Recorder(SinkBase):
     def _write(self, film: "_Film") -> None:
         film.writer.write(film.image_HW3)
         self.num_written += 1
+        if self._on_frame is not None:
+            self._on_frame(film.moment)
         if (
             self.num_written % _CHECK_EVERY == 0
             and _free_bytes(self.path.parent) < RESERVE_BYTES / 2
@@ -251,6 +259,8 @@ class _Film:
         if not self.writer.isOpened():
             raise _FilmError(f"this OpenCV has no encoder for {codec}")
         self.image_HW3 = first_HW3
+        self.moment: object = None
+        """Of the picture in `image_HW3`."""
         self.take(first_HW3)
 
     def take(self, canvas_HW3: ImageU8) -> None:

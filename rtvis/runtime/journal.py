@@ -1,0 +1,180 @@
+"""What each frame of a film shows, beside the film: one line of JSON a frame, for `--replay`.
+
+The first line is a state (`rtvis.state`) and says what was run. Each line after it says, for one
+frame of the film, what differs from the line before; `{}` is the same picture again.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, Final
+
+from rtvis.config_files import RECORDING_KEY, RECORDING_VERSION, journal_of
+from rtvis.data import Frame, FramePlace, Selection
+from rtvis.errors import ConfigError
+from rtvis.plain import Plain, fields_from_plain, to_plain
+from rtvis.runtime.composed import Composed
+from rtvis.runtime.save import resume_of
+from rtvis.session import View
+from rtvis.state import Resume, state_document
+
+_VIEW_FIELDS: Final = tuple(one.name for one in fields(View) if one.name != "selection")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Moment:
+    """What one picture shows."""
+
+    frame: FramePlace | None = None
+    """None before the first frame came."""
+    resume: Resume = field(default_factory=Resume)
+    view: View = field(default_factory=View)
+    """All of it: what floated above the panes, too."""
+
+
+def moment_of(composed: Composed) -> Moment:
+    """What a finished picture shows."""
+    return Moment(frame=_place_of(composed.frame), resume=resume_of(composed), view=composed.view)
+
+
+def _place_of(frame: Frame | None) -> FramePlace | None:
+    if frame is None:
+        return None
+    path = str(frame.path.absolute()) if frame.path is not None else None
+    return FramePlace(seq=frame.seq, pts_seconds=frame.pts_seconds, path=path)
+
+
+class Journal:
+    """Writes the file beside a film; it gets its name when the film has.
+
+    Whoever records hands over moments and finishes; the encoder's thread writes.
+    """
+
+    def __init__(self, film: Path, setup: Mapping[str, Plain], *, fps: float) -> None:
+        """Nothing is opened before the first frame.
+
+        Args:
+            film: The film.
+            setup: Source and network as keys of a state.
+            fps: Of the film.
+        """
+        self.path = journal_of(film)
+        self._part = self.path.with_name(f".{self.path.name}.part-{os.getpid()}")
+        self._setup = dict(setup)
+        self._fps = fps
+        self._file: Any = None
+        self._before: dict[str, Plain] | None = None
+        self._written: Moment | None = None
+        self.fault = ""
+        """Why there is no file; empty while all is well."""
+
+    def write(self, moment: object) -> None:
+        """Add the line of one frame of the film. Never raises for a disk that refuses."""
+        assert isinstance(moment, Moment)
+        if self.fault:
+            return
+        try:
+            if self._file is None:
+                self._file = self._part.open("w", encoding="utf-8")
+                self._add(self._header(moment))
+            self._add(self._difference(moment))
+        except OSError as error:
+            self.fault = f"{self.path}: not written ({error.strerror})"
+
+    def finish(self, *, keep: bool) -> None:
+        """Close the file and give it its name, or remove it with a film that came to nothing."""
+        try:
+            if self._file is not None:
+                self._file.close()
+                if keep and not self.fault:
+                    self._part.replace(self.path)
+        except OSError as error:
+            self.fault = f"{self.path}: not written ({error.strerror})"
+        with contextlib.suppress(OSError):
+            self._part.unlink(missing_ok=True)
+
+    def _header(self, moment: Moment) -> dict[str, Plain]:
+        document = state_document(
+            self._setup, frame=None, view=moment.view, resume=moment.resume, about={}
+        )
+        return {RECORDING_KEY: RECORDING_VERSION, "fps": self._fps, **document}
+
+    def _difference(self, moment: Moment) -> dict[str, Plain]:
+        """What differs from the line before."""
+        if moment is self._written:
+            return {}
+        before, now = self._before or {}, _plain(moment)
+        self._before, self._written = now, moment
+        changed: dict[str, Plain] = {}
+        for key, value in now.items():
+            old = before.get(key)
+            if value == old:
+                continue
+            in_parts = key in {"selection", "view"} and isinstance(old, dict)
+            changed[key] = _changed_parts(value, old) if in_parts else value
+        return changed
+
+    def _add(self, line: Mapping[str, Plain]) -> None:
+        self._file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+def _changed_parts(value: Plain, old: Plain) -> Plain:
+    assert isinstance(value, dict), "the plain form of a dataclass"
+    assert isinstance(old, dict), "the plain form of a dataclass"
+    return {name: one for name, one in value.items() if one != old[name]}
+
+
+def _plain(moment: Moment) -> dict[str, Plain]:
+    return {
+        "frame": to_plain(moment.frame),
+        "resume": to_plain(moment.resume),
+        "selection": to_plain(moment.view.selection),
+        "view": to_plain(moment.view, _VIEW_FIELDS),
+    }
+
+
+def read_moments(path: Path) -> Iterator[Moment]:
+    """The moments of a journal, one for each frame of its film; the same object for the same
+    picture.
+
+    Raises:
+        ConfigError: A line is damaged; says which.
+    """
+    moment = Moment()
+    try:
+        with path.open(encoding="utf-8") as file:
+            next(file, None)
+            for number, line in enumerate(file, start=2):
+                change = _change(line, f"{path}:{number}")
+                if change:
+                    moment = _changed(moment, change, f"{path}:{number}")
+                yield moment
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot read it: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: is damaged: not text; record again") from error
+
+
+def _change(line: str, where: str) -> dict[str, Any]:
+    try:
+        change = json.loads(line)
+    except ValueError:
+        change = None
+    if not isinstance(change, dict):
+        raise ConfigError(f"{where}: is damaged or cut off; remove the lines from here on")
+    return change
+
+
+def _changed(moment: Moment, change: dict[str, Any], where: str) -> Moment:
+    selection = fields_from_plain(
+        Selection, change.pop("selection", {}), where=f"{where}: selection"
+    )
+    display = fields_from_plain(
+        View, change.pop("view", {}), where=f"{where}: view", names=_VIEW_FIELDS
+    )
+    view = replace(moment.view, selection=replace(moment.view.selection, **selection), **display)
+    rest = fields_from_plain(Moment, change, where=where, names=("frame", "resume"))
+    return replace(moment, view=view, **rest)

@@ -1,0 +1,473 @@
+"""Record and replay: a line for each frame of the film, and the same pictures from it again."""
+
+import _thread
+import dataclasses
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from rtvis import cli
+from rtvis.api import load
+from rtvis.data import FramePlace, ImageU8, KeyEvent, Picture, PointerEvent, Selection, Target
+from rtvis.engine.engine import Engine
+from rtvis.errors import SourceError
+from rtvis.render.compositor import Compositor
+from rtvis.runtime.journal import Journal, Moment, read_moments
+from rtvis.runtime.pipeline import Pipeline, Summary
+from rtvis.runtime.replay import Replay
+from rtvis.session import Session, View
+from rtvis.sinks import recorder as recorder_module
+from rtvis.sinks import window as window_module
+from rtvis.sinks.memory import MemorySink
+from rtvis.sinks.recorder import Recorder
+from rtvis.sources import open_source
+from rtvis.sources.again import FoundFrames
+from rtvis.state import Resume
+from tests.nets_fake import CANVAS, FakeCompositor, FakeEngine, FlowingSource
+from tests.workplace import write_workplace
+
+SMALL = ("--compile", "off", "--device", "cpu", "--view", "none", "--pace", "fast")
+NET_FLAGS = ("--network", "net.py:Net", "--size", "32", "--canvas", "700x1200")
+PANES = ("input", "unit", "backprop", "layers", "grid", "classes", "details")
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working folder with nets, pictures and a film."""
+    write_workplace(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def num_frames(path: Path) -> int:
+    film = cv2.VideoCapture(str(path))
+    count = 0
+    while film.grab():
+        count += 1
+    film.release()
+    return count
+
+
+def lines_of(path: Path) -> list[str]:
+    """The lines after the header."""
+    return path.read_text(encoding="utf-8").splitlines()[1:]
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    until_s = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < until_s, "it never came"
+        time.sleep(0.002)
+
+
+# The file
+
+
+def moments() -> list[Moment]:
+    """Frames, selections and views, some of them twice."""
+    selection = Selection(layer="grün", unit=3)
+    view = View(selection=selection, hover=Target(kind="unit", pane="grid", layer="grün", unit=2))
+    first = Moment(view=View(selection=selection))
+    second = Moment(frame=FramePlace(seq=0, pts_seconds=0.1 + 0.2, path="/a/b.avi"), view=view)
+    ranged = dataclasses.replace(second, resume=Resume(colour_range=(0.0, 1 / 3)))
+    moved = dataclasses.replace(
+        ranged, view=dataclasses.replace(view, selection=Selection(), paused=True, notice="a\nb")
+    )
+    return [first, first, second, ranged, ranged, moved]
+
+
+def test_every_moment_comes_back_and_only_changes_are_written(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "film.mp4", {"stream": "/a/b.avi"}, fps=25.0)
+    written = moments()
+    for moment in written:
+        journal.write(moment)
+    journal.finish(keep=True)
+    path = tmp_path / "film.rtvis.jsonl"
+    assert list(tmp_path.iterdir()) == [path]
+    read = list(read_moments(path))
+    assert read == written
+    assert read[0] is read[1], "the same picture"
+    changes = [json.loads(line) for line in lines_of(path)]
+    assert changes[1] == changes[4] == {}
+    assert changes[3] == {"resume": {"colour_range": [0.0, 1 / 3]}}
+    assert changes[5] == {
+        "selection": {"layer": None, "unit": None},
+        "view": {"paused": True, "notice": "a\nb"},
+    }
+
+
+def test_a_journal_of_a_film_that_came_to_nothing_is_removed(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "film.mp4", {}, fps=25.0)
+    journal.write(Moment())
+    assert list(tmp_path.iterdir())
+    journal.finish(keep=False)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_journal_that_cannot_be_written_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "no" / "film.mp4", {}, fps=25.0)
+    journal.write(Moment())
+    journal.write(Moment())
+    journal.finish(keep=True)
+    assert journal.fault.endswith("film.rtvis.jsonl: not written (No such file or directory)")
+    assert not list(tmp_path.iterdir())
+
+
+def picture(level: int) -> Picture:
+    canvas_HW3 = np.full((480, 640, 3), level, np.uint8)
+    return Picture(canvas_HW3=canvas_HW3, seq=level, frame_seq=level, captured_ns=0)
+
+
+def test_each_frame_of_a_film_in_real_time_has_its_own_line(tmp_path: Path) -> None:
+    # 25 frames a second: 50 at 0 ms, 100 and 150 within one frame time, 200 at 280 ms, end at 400.
+    clock, told = [0], []
+    with Recorder(tmp_path / "a.mp4", now_ns=lambda: clock[0], on_frame=told.append) as recorder:
+        for at_ms, level in ((0, 50), (80, 100), (90, 150), (280, 200)):
+            clock[0] = at_ms * 1_000_000
+            recorder.show(picture(level), level)
+            wait_for(recorder._queue.empty)
+            time.sleep(0.02)
+        clock[0] = 400_000_000
+    assert told == [50] * 2 + [150] * 5 + [200] * 3
+    assert num_frames(tmp_path / "a.mp4") == 10
+
+
+def test_a_full_disk_ends_film_and_journal_at_the_same_frame(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    free = iter([1 << 30, 1 << 30, 1 << 30, 0])
+    monkeypatch.setattr(recorder_module, "_free_bytes", lambda folder: next(free))
+    journal = Journal(tmp_path / "a.mp4", {}, fps=25.0)
+    recorder = Recorder(tmp_path / "a.mp4", pace="fast", on_frame=journal.write)
+    for level in range(200):
+        recorder.show(picture(level % 256), Moment(frame=FramePlace(seq=level)))
+    recorder.close()
+    journal.finish(keep=recorder.exists)
+    assert "the disk is full" in recorder.fault
+    read = list(read_moments(tmp_path / "a.rtvis.jsonl"))
+    assert num_frames(tmp_path / "a.mp4") == len(read) == 75
+    assert [moment.frame.seq for moment in read if moment.frame] == list(range(75))
+
+
+def test_ctrl_c_leaves_a_film_with_a_line_for_each_of_its_frames(tmp_path: Path) -> None:
+    engine = FakeEngine(delay_s=0.01)
+    pipeline = Pipeline(
+        engine=engine,
+        source=FlowingSource(num_frames=10_000),
+        compositor=FakeCompositor(),
+        session=Session(View(canvas_size=CANVAS)),
+        folder=tmp_path,
+        setup={"stream": "film.avi"},
+    )
+    pipeline.record(tmp_path / "out.mp4", pace="fast")
+
+    def interrupt() -> None:
+        wait_for(lambda: len(engine.asked) > 20)
+        _thread.interrupt_main()
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pipeline:
+        assert pipeline.run().reason == "interrupted"
+    thread.join()
+    lines = lines_of(tmp_path / "out.rtvis.jsonl")
+    assert num_frames(tmp_path / "out.mp4") == len(lines) > 20
+    assert {path.name for path in tmp_path.iterdir()} == {"out.mp4", "out.rtvis.jsonl"}
+
+
+# The same pictures again
+
+
+class Watched:
+    """The canvas behind each frame of each film that is recorded, before it is encoded."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.frames: list[ImageU8] = []
+        canvases: dict[int, ImageU8] = {}
+        kept: list[object] = []  # their ids must stay theirs
+        show, write = Recorder.show, Journal.write
+
+        def watched_show(recorder: Recorder, picture: Picture, moment: object = None) -> None:
+            canvases[id(moment)] = picture.canvas_HW3
+            kept.append(moment)
+            show(recorder, picture, moment)
+
+        def watched_write(journal: Journal, moment: object) -> None:
+            self.frames.append(canvases[id(moment)])
+            write(journal, moment)
+
+        monkeypatch.setattr(Recorder, "show", watched_show)
+        monkeypatch.setattr(Journal, "write", watched_write)
+
+    def take(self) -> list[ImageU8]:
+        """The frames since the last call."""
+        frames, self.frames = self.frames, []
+        return frames
+
+
+@pytest.fixture
+def engine(here: Path) -> Iterator[Engine]:
+    with load("net.py:Net", size=(32, 32), device="cpu", compile="off") as made:
+        yield made
+
+
+def recorded_session(
+    engine: Engine, here: Path, stream: str, script: Callable[[MemorySink, Session], None]
+) -> Summary:
+    """Record a.mp4 while `script` plays the user."""
+    window = MemorySink()
+    session = Session(View(selection=Selection(layer="second", unit=3), canvas_size=(700, 1200)))
+    failures: list[BaseException] = []
+    with open_source(stream) as source:
+        pipeline = Pipeline(
+            engine=engine,
+            source=source,
+            compositor=Compositor(engine.device),
+            session=session,
+            window=window,
+            folder=here,
+            setup={"stream": str(here / stream), "network": f"{here}/net.py:Net", "size": [32, 32]},
+        )
+        pipeline.record(here / "a.mp4")
+
+        def play() -> None:
+            try:
+                wait_for(lambda: bool(window.pictures) and window.pictures[-1].frame_seq >= 0)
+                script(window, session)
+            except BaseException as error:  # noqa: BLE001 - raised again below
+                failures.append(error)
+            window.send(KeyEvent(key="q"))
+
+        user = threading.Thread(target=play)
+        user.start()
+        with pipeline:
+            summary = pipeline.run()
+        user.join()
+    if failures:
+        raise failures[0]
+    return summary
+
+
+def differing_panes(engine: Engine, ours: list[ImageU8], theirs: list[ImageU8]) -> set[str]:
+    """Panes that are not the same to the pixel in every frame."""
+    from rtvis.render.layout import layout
+
+    assert len(ours) == len(theirs)
+    differing = set()
+    for frame_HW3, again_HW3 in zip(ours, theirs, strict=True):
+        plan = layout(View(canvas_size=frame_HW3.shape[:2]), engine.layers)
+        assert frame_HW3.shape == again_HW3.shape
+        for name in PANES:
+            rect = plan.panes[name]
+            if not np.array_equal(
+                frame_HW3[rect.rows, rect.columns], again_HW3[rect.rows, rect.columns]
+            ):
+                differing.add(name)
+    return differing
+
+
+def test_a_session_with_clicks_and_keys_is_replayed_to_the_pixel(
+    here: Path,
+    engine: Engine,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    watched = Watched(monkeypatch)
+
+    def script(window: MemorySink, session: Session) -> None:
+        for key in ("right", "u", "b", "g", "z", "z", "z", "m", "y", "p", "v", "v", "h", "h"):
+            window.send(KeyEvent(key=key))
+            time.sleep(0.05)
+        for x, y in ((520, 520), (600, 560), (100, 400)):
+            window.send(PointerEvent(kind="move", x=x, y=y))
+            time.sleep(0.05)
+            window.send(PointerEvent(kind="down", x=x, y=y, button="left"))
+            time.sleep(0.08)
+        window.send(KeyEvent(key="?"), KeyEvent(key="?"))
+        wait_for(lambda: window.pictures[-1].frame_seq == 29)  # the film is over
+        session.update(selection=Selection(layer="no such layer"))
+        time.sleep(0.1)
+        session.update(selection=Selection(layer="first", unit=1))
+        time.sleep(0.1)
+
+    recorded_session(engine, here, "film.avi", script)
+    before = watched.take()
+    assert len(before) == num_frames(here / "a.mp4") == len(lines_of(here / "a.rtvis.jsonl"))
+    argv = [*SMALL, "--replay", "a.mp4", "--record", "b.mp4"]
+    assert cli.main(argv) == 0
+    assert capsys.readouterr().out == "b.mp4\n"
+    after = watched.take()
+    assert differing_panes(engine, before, after) == set()
+    assert lines_of(here / "a.rtvis.jsonl") == lines_of(here / "b.rtvis.jsonl")
+    # The test can fail: there was something to see.
+    places = [moment.frame.seq for moment in read_moments(here / "a.rtvis.jsonl") if moment.frame]
+    assert places == sorted(places)
+    assert (places[0] < 10, places[-1]) == (True, 29)
+    assert len({before[i][::7, ::7].tobytes() for i in range(len(before))}) > 5
+    assert "grid" in differing_panes(engine, before[1:], after[:-1])
+
+
+def test_steps_through_a_folder_are_replayed_by_file_even_if_it_was_moved(
+    here: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(monkeypatch)
+
+    def script(window: MemorySink, session: Session) -> None:
+        for seq, key in enumerate(("e", "e", "w", "w", "w"), start=1):
+            time.sleep(0.15)  # so long that the film has a frame of each picture
+            window.send(KeyEvent(key=key))
+            wait_for(lambda seq=seq: window.pictures[-1].frame_seq == seq)
+        time.sleep(0.15)
+
+    recorded_session(engine, here, "pictures", script)
+    before = watched.take()
+    places = [moment.frame for moment in read_moments(here / "a.rtvis.jsonl") if moment.frame]
+    names = [Path(place.path or "").name for place in places]
+    shown = [name for index, name in enumerate(names) if index == 0 or names[index - 1] != name]
+    assert shown == ["0.png", "1.png", "2.png", "1.png", "0.png", "2.png"]
+    (here / "pictures").rename(here / "moved")
+    argv = [*SMALL, "--replay", "a.rtvis.jsonl", "--stream", "moved", "--record", "b.mp4"]
+    assert cli.main(argv) == 0
+    assert differing_panes(engine, before, watched.take()) == set()
+
+
+def test_a_run_without_a_window_is_recorded_with_its_lines_and_a_flag_turns_them_off(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(monkeypatch)
+    flags = (*SMALL, *NET_FLAGS, "--stream", "film.avi", "--start", "0.4", "--frames", "6")
+    assert cli.main([*flags, "--record", "a.mkv"]) == 0
+    before = watched.take()
+    assert cli.main([*SMALL, "--replay", "a.mkv", "--record", "b.mkv"]) == 0
+    after = watched.take()
+    with load("net.py:Net", size=(32, 32), device="cpu", compile="off") as engine:
+        assert differing_panes(engine, before, after) == set()
+    assert cli.main([*flags, "--record", "c.mkv", "--no-journal"]) == 0
+    assert not (here / "c.rtvis.jsonl").exists()
+    # What a flag beside --replay asks for wins: another size, and not all of it.
+    argv = [*SMALL, "--replay", "a.mkv", "--frames", "3", "--size", "48", "--record", "d.mkv"]
+    assert cli.main(argv) == 0
+    assert num_frames(here / "d.mkv") == 3
+
+
+def test_in_a_window_a_replay_stays_at_its_end_and_only_leaving_works(
+    here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flags = (*SMALL, *NET_FLAGS, "--stream", "film.avi", "--frames", "5", "--record", "a.mp4")
+    assert cli.main([*flags]) == 0
+    window = MemorySink()
+    monkeypatch.setattr(window_module, "WindowSink", lambda **options: window)
+    monkeypatch.setattr(window_module, "why_no_window", lambda: "")
+    counts: list[int] = []
+
+    def use() -> None:
+        wait_for(lambda: bool(window.pictures) and window.pictures[-1].frame_seq == 4)
+        time.sleep(0.2)
+        counts.append(len(window.pictures))
+        window.send(KeyEvent(key="u"), KeyEvent(key="c"), PointerEvent(kind="move", x=9, y=9))
+        time.sleep(0.2)
+        counts.append(len(window.pictures))
+        window.send(KeyEvent(key="q"))
+
+    user = threading.Thread(target=use)
+    user.start()
+    assert cli.main(["--compile", "off", "--device", "cpu", "--replay", "a.mp4"]) == 0
+    user.join()
+    assert counts[0] == counts[1]
+
+
+# What cannot be shown again
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "bad.rtvis.jsonl: cannot read it: No such file"),
+        ("", "bad.rtvis.jsonl: is no recording; --replay takes a film with its .rtvis.jsonl"),
+        ("{}\n{}\n", "bad.rtvis.jsonl: is no recording"),
+        ("\x00\xff", "bad.rtvis.jsonl"),
+        ('{"rtvis_recording": 2, "rtvis_state": 1}\n', "rtvis_recording: is 2, and this rtvis"),
+        ('{"rtvis_recording": 1}\n', "is no state"),
+        ("HEAD{\n", "bad.rtvis.jsonl:2: is damaged or cut off; remove the lines from here on"),
+        ("HEAD{}\n[]\n", "bad.rtvis.jsonl:3: is damaged or cut off"),
+        ('HEAD{"view":{"zom":1}}\n', "bad.rtvis.jsonl:2: view.zom: unknown key; nearest is"),
+        ('HEAD{"selection":{"unit":"a"}}\n', "bad.rtvis.jsonl:2: selection.unit: 'a' cannot be"),
+        ('HEAD{"frame":{"seq":1.5}}\n', "bad.rtvis.jsonl:2.frame.seq: 1.5 cannot be used"),
+        (
+            'HEAD{"frame":{"seq":1,"pts_seconds":9.0}}\n',
+            "film.avi: ends at 1.20 s, before the start",
+        ),
+        (
+            'HEAD{"frame":{"seq":1,"pts_seconds":0.0}}\n{"frame":{"seq":2,"pts_seconds":1.2}}\n',
+            "film.avi: ends before 1.20 s; is it the film that was recorded from?",
+        ),
+    ],
+)
+def test_a_bad_recording_is_one_line_and_an_exit_code(
+    text: str | None, message: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    head = {"rtvis_recording": 1, "fps": 25.0, "rtvis_state": 1, "stream": f"{here}/film.avi"}
+    head |= {"network": f"{here}/net.py:Net", "size": [32, 32]}
+    if text is not None:
+        text = text.replace("HEAD", json.dumps(head) + "\n")
+        (here / "bad.rtvis.jsonl").write_bytes(text.encode("latin-1"))
+    assert cli.main([*SMALL, "--replay", "bad.mp4"]) in {1, 2}
+    lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("rtvis")]
+    assert len(lines) == 1
+    assert message in lines[0]
+
+
+def place(seq: int, path: Path | None = None, pts_seconds: float | None = None) -> FramePlace:
+    text = str(path) if path is not None else None
+    return FramePlace(seq=seq, path=text, pts_seconds=pts_seconds)
+
+
+def test_frames_of_cameras_are_gone_unless_a_film_takes_their_place(here: Path) -> None:
+    with pytest.raises(SourceError, match="rtsp://c/1: its frames are gone, so nothing can be"):
+        FoundFrames("rtsp://me:secret@c/1")
+    with FoundFrames("rtsp://me:secret@c/1", "pictures") as both:
+        with pytest.raises(SourceError, match="rtsp://c/1: frame 4 came from there, and is gone"):
+            both.find(place(4, pts_seconds=0.1), "stream")
+        listed = place(5, here / "pictures" / "2.png")
+        assert both.find(listed, "files").name == "2.png"
+    with (
+        FoundFrames("pictures") as pictures,
+        pytest.raises(SourceError, match=r"7\.png: there is no such file"),
+    ):
+        pictures.find(place(5, here / "pictures" / "7.png"), "only")
+
+
+def test_frames_of_a_film_are_found_by_their_time_in_any_order(here: Path) -> None:
+    with FoundFrames("film.avi") as film:
+        for seq, index in enumerate((4, 5, 2, 29, 0, 0)):  # as a loop, or a step back, has them
+            frame = film.find(place(seq, here / "film.avi", index / 25), "only")
+            assert (frame.seq, frame.pts_seconds) == (seq, pytest.approx(index / 25))
+        # 1.21 s and more is behind the last frame, at 29 / 25 s.
+        with pytest.raises(SourceError, match=r"film.avi: ends before 1.21 s; is it the film"):
+            film.find(place(9, here / "film.avi", 1.21), "only")
+
+
+def test_pictures_are_retouched_as_they_were(here: Path) -> None:
+    first = here / "pictures" / "0.png"
+    with FoundFrames("pictures", mirror="on") as mirrored, FoundFrames("pictures") as plain:
+        ours = mirrored.find(place(0, first), "only").image_HW3
+        theirs = plain.find(place(0, first), "only").image_HW3
+    np.testing.assert_array_equal(ours, theirs[:, ::-1])
+    with FoundFrames("demo", "pictures", mirror="on") as both:
+        np.testing.assert_array_equal(both.find(place(0, first), "files").image_HW3, theirs)
+
+
+def test_a_replay_reads_all_of_its_file_before_it_begins(tmp_path: Path) -> None:
+    path = tmp_path / "a.rtvis.jsonl"
+    path.write_text("{}\n" + '{"frame":{"seq":0}}\n' + "{}\n" * 3)
+    asked: list[int] = []
+    replay = Replay(
+        path, find=lambda place, side: asked.append(place.seq), resume=lambda drawn: None
+    )  # type: ignore[arg-type,return-value]
+    assert (replay.num_frames, asked) == (4, [])
