@@ -65,7 +65,7 @@ class FakeEngine:
         """(seq, selection, revision) of each run."""
 
     def resolve(self, selection: Selection) -> Selection:
-        return resolve_selection(selection, self.layers, self.layers[2], 10, None, {})
+        return resolve_selection(selection, self.layers, self.layers[2], 10, None)
 
     def weights(self, layer: str) -> Tensor | None:
         del layer
