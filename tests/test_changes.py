@@ -125,6 +125,16 @@ def test_a_clicked_position_is_held_at_its_own_value() -> None:
     assert changes(changing.hold(elsewhere, context(SHOWN))) == {}
 
 
+def test_a_value_behind_the_activation_cannot_be_held() -> None:
+    behind = replace(SHOWN, tap="post")
+    with_relu = tuple(replace(layer, activation="relu") for layer in LAYERS)
+    view = changing.hold(HERE, context(behind, with_relu))
+    assert changes(view) == {}
+    assert "before the activation" in view.notice
+    # Where no activation follows there is but one value.
+    assert changes(changing.hold(HERE, context(behind))) == {("middle", 5): (0.0, 3.14)}
+
+
 def test_a_value_that_is_no_number_cannot_be_held() -> None:
     view = changing.hold(HERE, context(replace(SHOWN, value=float("nan"))))
     assert changes(view) == {}

@@ -8,10 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rtvis.data import Intervention, Rule, Selection
+from rtvis.data import Health, Intervention, Rule, Selection
 from rtvis.engine.engine import Engine
+from rtvis.engine.trace import flatten
 from rtvis.errors import SelectionError
-from tests.nets import engine_of
+from tests.nets import EverySpelling, engine_of, seeded
 from tests.references import (
     one_thread,  # noqa: F401 - a fixture
     reference_backprop,
@@ -118,6 +119,54 @@ def test_a_unit_that_is_knocked_out_is_zero_and_passes_nothing_down(case: Case) 
     assert not result.maps_BCHW[:, 1].any()
     assert not result.backprop_B3HW.any()
     assert result.maps_BCHW[:, 0].any()
+
+
+# Where a batch norm is folded into the layer, its node holds what the norm makes of the value.
+# None of the nets above has one: a scale of zero in each of their norms forbids it.
+
+
+def folded_net() -> nn.Module:
+    net = seeded(EverySpelling)
+    scale_C = torch.tensor([0.9, -1.1, 0.3, 2.0, -0.4, 1.7, 0.05, 1.0])
+    net.norm.weight.copy_(scale_C)  # type: ignore[union-attr,operator]
+    return net
+
+
+BEFORE_NORM = (
+    Intervention(layer="stem", unit=0, scale=0.0),
+    Intervention(layer="stem", unit=1, scale=2.0),
+    Intervention(layer="stem", unit=2, scale=0.0, offset=1.5),
+    Intervention(layer="stem", unit=4, scale=-0.5, offset=0.25),
+    Intervention(layer="wide", unit=3, scale=0.0),
+)
+
+
+def test_units_before_a_folded_batch_norm_change_as_behind_a_forward_hook() -> None:
+    model = folded_net().double()
+    flat = flatten(model, torch.zeros(1, 3, 32, 32, dtype=torch.float64), name="net")
+    assert len(flat.affines) == 1, "or this test would test nothing"
+    engine = engine_of(model, 32, dtype="float64")
+    torch.manual_seed(2)
+    x = torch.randn(1, 3, 32, 32, dtype=torch.float64)
+    result = engine.run(x, Selection(layer="stem", unit=1, interventions=BEFORE_NORM))
+    with hooked(model, BEFORE_NORM):
+        scores, maps = reference_maps(model, x, "stem")
+        backprop = reference_backprop(model, x, "stem", 1, rule="guided")
+    untouched, _ = reference_maps(model, x, "stem")
+    assert relative_error(result.scores_BK.double(), scores) < 1e-6
+    assert relative_error(result.maps_BCHW, maps) < 1e-9
+    assert relative_error(result.backprop_B3HW, backprop) < 1e-9
+    assert relative_error(scores, untouched) > 1e-3
+
+
+def test_a_unit_before_a_folded_batch_norm_is_knocked_out_to_exactly_zero() -> None:
+    # In float32, where `offset + value / scale` leaves 1e-8 of it.
+    engine = engine_of(folded_net(), 32)
+    out = tuple(Intervention(layer="stem", unit=unit, scale=0.0) for unit in range(7))
+    result = engine.run(torch.randn(1, 3, 32, 32), Selection(layer="stem", interventions=out))
+    assert not result.maps_BCHW[:, :7].any()
+    assert result.maps_BCHW[:, 7].any()
+    assert int(result.health_B) & Health.UNIT_ZERO
 
 
 def test_without_interventions_there_are_no_scores_to_compare_with(case: Case) -> None:

@@ -357,19 +357,20 @@ class Engine:
         key = step.pieces.batch, interventions
         if self._last_changes is None or self._last_changes[0] != key:
             packed = pack_interventions(interventions, step.pieces, self._index_of)
-            on_device = Changes(*(each.to(self.device, self.dtype) for each in packed))
+            on_device = Changes(*self._pinned_upload(*(each.to(self.dtype) for each in packed)))
             self._last_changes = key, on_device
         return self._last_changes[1]
 
     def _upload_click(self, click: Click, changes: Changes) -> ClickTensors:
         packed = pack_click(click, changes.gain_BT.shape[0], self.output_size)
-        if self.device.type != "cuda":
-            return ClickTensors(*packed, *changes)
-        # Pinned: a copy from pageable memory would wait for the device.
-        index_B7, amount_B5, corners_B4 = (
-            each.pin_memory().to(self.device, non_blocking=True) for each in packed
-        )
+        index_B7, amount_B5, corners_B4 = self._pinned_upload(*packed)
         return ClickTensors(index_B7, amount_B5, corners_B4, *changes)
+
+    def _pinned_upload(self, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Small tensors from the host: a copy from pageable memory would wait for the device."""
+        if self.device.type != "cuda":
+            return tensors
+        return tuple(each.pin_memory().to(self.device, non_blocking=True) for each in tensors)
 
     def _crop(self, image: Image, fit: Fit) -> Crop:
         return self._network.preprocessing.crop_of(image.shape[0], image.shape[1], fit)

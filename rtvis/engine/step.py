@@ -305,6 +305,8 @@ class Step:
         affine = self._affines[site.layer.index]
         if affine is None:
             return maps_BCHW
+        if intervened:  # the way that makes a unit that is knocked out exactly zero
+            return (maps_BCHW - affine.shift_1C11) * affine.inverse_1C11
         return torch.addcmul(affine.offset_1C11, maps_BCHW, affine.inverse_1C11)
 
     def _value_of(self, site: Site, values: dict[str, Tensor], *, intervened: bool) -> Tensor:
@@ -505,12 +507,13 @@ class _Affine(NamedTuple):
     inverse_1C11: Tensor
     offset_1C11: Tensor
     scale_1C11: Tensor
+    shift_1C11: Tensor
 
 
 def _affine(site: Site, dtype: torch.dtype, device: torch.device) -> _Affine | None:
     if site.scale_C is None or site.shift_C is None:
         return None
-    columns = (1 / site.scale_C, -site.shift_C / site.scale_C, site.scale_C)
+    columns = (1 / site.scale_C, -site.shift_C / site.scale_C, site.scale_C, site.shift_C)
     return _Affine(*(each.to(device, dtype).view(1, -1, 1, 1) for each in columns))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from rtvis.data import Result, Target
+from rtvis.data import Result, Tap, Target
 from rtvis.render.display import extremes
 from rtvis.render.moved import Moved, pack_moved, padded, unpack_moved
 from rtvis.session import PageName
@@ -57,6 +57,7 @@ class Readout:
     moved: Moved | None = None
     """What the changes to units did to the classes; None without changes."""
     layer: str = ""
+    tap: Tap = "pre"
     unit: int = 0
     seq: int = -1
     """Of the frame; -1 before the first result."""
@@ -131,6 +132,7 @@ def subject_of(result: Result, *, page: PageName = "unit", page_N: Tensor | None
     chosen = result.selection
     return Readout(
         layer=chosen.layer or "",
+        tap=chosen.tap,
         unit=chosen.unit or 0,
         seq=result.seq,
         page=page,

@@ -60,6 +60,10 @@ def hold(view: View, context: Context) -> View:
     """
     if _is_held(*_strength(view, *_selected(view, context))):
         return _change_selected(view, context, lambda *_: _UNTOUCHED)
+    if context.readout.tap == "post" and context.layer(view).activation:
+        return _warn(
+            view, "what can be held is the value before the activation: look at that first"
+        )
     value = _value_on_screen(view, context)
     if value is None:
         return _warn(view, "this unit's value is not on screen yet; press again to hold it")
