@@ -381,7 +381,18 @@ class Rates:
 class Target:
     """What lies under the pointer; only the fields that its kind names are set."""
 
-    kind: Literal["layer", "unit", "position", "pair", "change", "class", "rule", "pane", "none"]
+    kind: Literal[
+        "layer",
+        "unit",
+        "position",
+        "pair",
+        "change",
+        "pixel",
+        "class",
+        "rule",
+        "pane",
+        "none",
+    ]
     pane: str = ""
     """Name of the pane it lies in."""
     layer: str | None = None
@@ -391,6 +402,6 @@ class Target:
     other_unit: int | None = None
     """With "pair"."""
     position: tuple[int, int] | None = None
-    """(row, column) in the unit's map, with "position"."""
+    """(row, column) in the unit's map, with "position"; in the dense output, with "pixel"."""
     class_index: int | None = None
     """With "class"."""

@@ -60,6 +60,8 @@ class View:
     """How many of the best classes are listed, 1 to 10."""
     classes_shown: bool = True
     """Whether the top classes have a pane (DVT-42)."""
+    labels_shown: bool = True
+    """Of a dense output the label picture lies over the input, and no CAM."""
     range_smoothed: bool = True
     """Colour ranges follow a running mean, so that a flickering maximum does not pulse."""
     timing: Timing = "off"

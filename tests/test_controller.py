@@ -384,7 +384,7 @@ def test_a_double_click_on_a_class_of_a_net_without_a_dense_end_says_so() -> Non
     desk = Desk(layers=LAYERS[:3])
     view = desk.click(desk.draw().class_rows[0], kind="double")
     assert view.selection.layer == "middle"
-    assert "does not end in a dense layer" in view.notice
+    assert "does not end in a layer with a unit" in view.notice
     assert view.notice_is_warning
 
 

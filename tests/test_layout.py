@@ -87,10 +87,10 @@ ON_PAGE = {
 
 
 def buttons_of(plan: Layout, page: str) -> set[str]:
-    """The buttons that there should be."""
+    """The buttons that there should be; "labels" is for dense outputs only."""
     if "details" not in plan.panes:
-        return set(BUTTONS) - {"page", *ON_PAGE}
-    return {name for name in BUTTONS if ON_PAGE.get(name, page) == page}
+        return set(BUTTONS) - {"page", "labels", *ON_PAGE}
+    return {name for name in BUTTONS if ON_PAGE.get(name, page) == page} - {"labels"}
 
 
 @pytest.mark.parametrize("page", get_args(PageName))

@@ -133,11 +133,13 @@ class Bars(Region):
         layout, scene, readout = self.layout, self.scene, self.readout
         metrics = self._metric
         top = ""
-        if readout.top and "classes" not in layout.panes:
+        crowded = layout.pixels is not None and "classes" not in layout.panes
+        if readout.top and not crowded and "classes" not in layout.panes:
             index, probability = readout.top[0]
             top = f"{wording.class_name(scene.labels, index)} {wording.share(probability)}"
         titles: dict[str, tuple[Run, ...]] = {
-            "input": (wording.bright(top) if top else wording.dim("input"),),
+            # Three buttons leave no room for words.
+            "input": (wording.bright(top) if top else wording.dim("" if crowded else "input"),),
             "unit": (
                 wording.dim("unit "),
                 Run(f"{layout.unit}", lut.SELECTED, SEMIBOLD),
@@ -145,7 +147,7 @@ class Bars(Region):
                 self._unit_value(),
             ),
             "grid": (wording.bright(layout.layer.name if layout.layer is not None else ""),),
-            "classes": (wording.dim("top classes"),),
+            "classes": (wording.dim(wording.classes_title(scene)),),
         }
         if "details" in layout.panes:
             titles["details"] = PAGES[scene.view.page].title(self)

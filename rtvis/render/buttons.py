@@ -13,6 +13,7 @@ BUTTONS: Final = (
     "previous", "next", "source", "fit", "pause", "record", "save", "help",  # header
     "cam", "cam-method",                # input
     "knock-out", "double", "hold",      # unit
+    "labels",                           # classes; where they are folded away, input
     "rule", "display", "backward",      # backward picture
     "freeze", "tap", "gradients", "colours", "zoom",  # grid
     "counts", "page",                   # details
@@ -27,6 +28,7 @@ _WORDS: Final[dict[str, tuple[str, ...]]] = {
     "save": ("save",),
     "help": ("help",),
     "cam": ("CAM on", "CAM mix", "CAM off"),
+    "labels": ("labels on", "labels off"),
     "freeze": ("freeze", "frozen"),
     "tap": get_args(Tap),
     "gradients": ("maps", "gradients"),
@@ -57,7 +59,12 @@ class Button:
 
 
 def lay_buttons(
-    view: View, panes: dict[str, Rect], metrics: Metrics, *, change: Intervention | None = None
+    view: View,
+    panes: dict[str, Rect],
+    metrics: Metrics,
+    *,
+    change: Intervention | None = None,
+    is_dense: bool = False,
 ) -> tuple[Button, ...]:
     """Buttons stand at the right ends of title rows, the last one outermost.
 
@@ -66,8 +73,10 @@ def lay_buttons(
         panes: Whose title rows there are.
         metrics: Sizes at the canvas's scale.
         change: What is done to the selected unit.
+        is_dense: The network has a dense output: its label picture has a button.
     """
     active, times = _of_change(change)
+    labels_shown = is_dense and view.labels_shown
     zoomed = {"grid": "grid", "unit": "unit", "backprop": "backward"}[view.zoom]
     rows: dict[str, tuple[tuple[str, str], ...]] = {
         "header": (
@@ -81,7 +90,7 @@ def lay_buttons(
         ),
         "input": (
             ("cam-method", view.selection.cam),
-            ("cam", _cam_words(view)),
+            ("cam", "CAM off" if labels_shown else _cam_words(view)),
         ),
         "unit": (("knock-out", "out"), ("double", times), ("hold", "hold")),
         "backprop": (
@@ -97,6 +106,10 @@ def lay_buttons(
         ),
         "details": (("page", view.page),),
     }
+    if is_dense:  # beside the legend, if there is one
+        pane = "classes" if "classes" in panes else "input"
+        word = "labels on" if labels_shown else "labels off"
+        rows[pane] = (*rows.get(pane, ()), ("labels", word))
     if view.page == "histogram":
         rows["details"] = (("counts", "log" if view.log_counts else "linear"), *rows["details"])
     buttons = []

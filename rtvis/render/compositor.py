@@ -10,6 +10,7 @@ from rtvis.render import display, lut, panes
 from rtvis.render.chrome import Chrome
 from rtvis.render.download import Downloader, Pending
 from rtvis.render.grid import Rect
+from rtvis.render.label_picture import background_classes, heat
 from rtvis.render.layout import Layout, has_details, layout, shown_layer
 from rtvis.render.map_panes import draw_grid, draw_unit, shown_maps
 from rtvis.render.overlays import HINT, Overlays, beside
@@ -152,8 +153,9 @@ class Compositor:
         # What the pointer is over and what a notice says moves nothing.
         view = replace(view, hover=_NOTHING, notice="", notice_is_warning=False)
         unit = (result.selection.unit or 0) if result is not None else None
-        sizes = _frame_size(scene), _input_size(scene)
-        key = (view, id(scene.layers), id(scene.labels), layer, unit, sizes)
+        sizes = _frame_size(scene), _input_size(scene), _output_size(scene)
+        crop = result.crop if result is not None and sizes[2] is not None else None
+        key = (view, id(scene.layers), id(scene.labels), layer, unit, sizes, crop)
         if self.layout is None or self._layout_key != key:
             self._layout_key = key
             self._layout_of = (scene.layers, scene.labels)  # keeps their ids from being reused
@@ -165,6 +167,8 @@ class Compositor:
                 unit=unit,
                 frame_size=sizes[0],
                 input_size=sizes[1],
+                output_size=sizes[2],
+                crop=crop,
             )
         return self.layout
 
@@ -178,14 +182,16 @@ class Compositor:
         canvas_HW, view, result = self._surface.words_HW, scene.view, scene.result
         batch = scene.batch_index
         if scene.image_HW3 is not None:
-            with_cam = result is not None and view.cam_shown
+            cam_HW, labels_HW = _over_input(scene)
             panes.draw_input(
                 canvas_HW,
                 plan.images["input"],
                 scene.image_HW3,
-                cam_HW=result.cam_BHW[batch] if with_cam and result is not None else None,
+                cam_HW=cam_HW,
                 crop=result.crop if result is not None else None,
                 style=view.cam_style,
+                labels_HW=labels_HW,
+                background=background_classes(scene.labels),
             )
         if result is None or ranges is None or plan.layer is None:
             return
@@ -235,6 +241,11 @@ class Compositor:
                 start = plan.grid.tile(origin.unit)
                 if start is not None and origin.unit != plan.unit:
                     self._surface.outline(start, lut.SOURCE, line)
+        region = scene.result.selection.region
+        if region is not None and plan.pixels is not None:
+            rect = plan.pixels.rect(region)
+            if rect is not None:
+                self._surface.outline(rect, lut.TEXT, line)
         hover = scene.view.hover
         rect = target_rect(plan, hover) if hover.kind in {"unit", "position", "pair"} else None
         if rect is not None and hover.layer == scene.result.selection.layer:
@@ -299,6 +310,18 @@ class Compositor:
         )
 
 
+def _over_input(scene: Scene) -> tuple[Tensor | None, Tensor | None]:
+    """What lies over the input: a CAM or the heat of one output map, or a label picture."""
+    result, view = scene.result, scene.view
+    if result is None:
+        return None, None
+    if result.dense_BKHW is not None and view.labels_shown:
+        if result.labels_BHW is None:
+            return heat(result.dense_BKHW[scene.batch_index]), None
+        return None, result.labels_BHW[scene.batch_index]
+    return (result.cam_BHW[scene.batch_index] if view.cam_shown else None), None
+
+
 def _layer_of(scene: Scene) -> Layer | None:
     if scene.result is not None:
         name = scene.result.selection.layer
@@ -311,6 +334,11 @@ def _layer_of(scene: Scene) -> Layer | None:
 def _frame_size(scene: Scene) -> tuple[int, int] | None:
     image = scene.image_HW3
     return (image.shape[0], image.shape[1]) if image is not None else None
+
+
+def _output_size(scene: Scene) -> tuple[int, int] | None:
+    dense = scene.result.dense_BKHW if scene.result is not None else None
+    return (dense.shape[2], dense.shape[3]) if dense is not None else None
 
 
 def _input_size(scene: Scene) -> tuple[int, int] | None:

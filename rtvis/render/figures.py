@@ -2,6 +2,7 @@
 
 from rtvis.render import lut, wording
 from rtvis.render.chrome import Brush
+from rtvis.render.class_rows import ClassRow, class_rows
 from rtvis.render.grid import Rect
 from rtvis.render.region import Region
 from rtvis.render.text import SEMIBOLD, Run, measure
@@ -136,47 +137,55 @@ class Figures(Region):
         )
 
     def classes(self) -> None:
-        layout, metrics, scene = self.layout, self._metric, self.scene
-        chosen = self.readout.class_index
-        pinned = scene.view.selection.class_index is not None
-        for place, rect in enumerate(layout.class_rows):
-            shown = self.readout.top[place] if place < len(self.readout.top) else None
-            name = wording.class_name(scene.labels, shown[0]) if shown is not None else ""
-            share = shown[1] if shown is not None else 0.0
-            hover = scene.view.hover
-            lit = shown is not None and hover.kind == "class" and hover.class_index == shown[0]
-            strong = shown is not None and shown[0] == chosen
-            text = wording.share(share) if shown is not None else ""
-            room = measure("1.00", metrics.text)
-            weight = SEMIBOLD if strong and pinned else 400
-            colour = lut.TEXT if strong or lit else lut.DIM
-            left = Rect(rect.top, rect.left, metrics.row, rect.width - room - metrics.pad)
-            self.chrome.text(f"class {place}", left, (Run(name, colour, weight),), metrics.text)
+        """The best classes, or the legend of the label picture."""
+        layout, metrics = self.layout, self._metric
+        rows = class_rows(self.scene, self.readout, len(layout.class_rows))
+        for place, (rect, row) in enumerate(zip(layout.class_rows, rows, strict=True)):
+            room = measure("−0.000" if row.is_number else "1.00", metrics.text)
+            indent = self._swatch(place, rect, row)
+            weight = SEMIBOLD if row.bold else 400
+            width = rect.width - indent - room - metrics.pad
+            left = Rect(rect.top, rect.left + indent, metrics.row, width)
+            words = (Run(row.name, row.words, weight),)
+            self.chrome.text(f"class {place}", left, words, metrics.text)
             right = Rect(rect.top, rect.right - room, metrics.row, room)
-            words = (Run(text, colour, weight),)
+            words = (Run(row.text, row.words, weight),)
             self.chrome.text(f"class share {place}", right, words, metrics.text, align=1.0)
             thick = round(4 * metrics.scale)
-            track = Rect(left.bottom, rect.left, thick, rect.width)
-            bar = Rect(track.top, track.left, thick, round(share * rect.width))
-            mark = self._untouched_mark(place, track)
+            self._class_bar(place, Rect(left.bottom, rect.left, thick, rect.width), row)
 
-            def draw(
-                brush: Brush,
-                track: Rect = track,
-                bar: Rect = bar,
-                shown: bool = shown is not None,
-                lit: bool = lit,
-                strong: bool = strong,
-                mark: Rect | None = mark,
-            ) -> None:
-                if shown:
-                    brush.fill(track, lut.RAISED if not lit else lut.LIT)
-                    brush.fill(bar, lut.TEXT if strong else lut.FAINT)
-                if shown and mark is not None:
-                    brush.fill(mark, lut.CHANGED)
+    def _swatch(self, place: int, rect: Rect, row: ClassRow) -> int:
+        """The colour of a class before its name; returns how much room it takes."""
+        colour, metrics = row.swatch, self._metric
+        if colour is None:
+            return 0
+        side = metrics.text * 3 // 4
+        box = Rect(rect.top + (metrics.row - side) // 2, rect.left, side, side)
 
-            content = (shown is not None, lit, strong, bar.width, mark)
-            self.chrome.slot(f"class bar {place}", track, content, draw)
+        def draw(brush: Brush) -> None:
+            brush.fill(box, colour)
+            brush.outline(box, lut.FAINT if colour == lut.PANEL else colour, metrics.line // 2 or 1)
+
+        self.chrome.slot(f"class swatch {place}", box, colour, draw)
+        return side + metrics.pad * 3 // 4
+
+    def _class_bar(self, place: int, track: Rect, row: ClassRow) -> None:
+        bar = Rect(track.top, track.left, track.height, round(row.share * track.width))
+        # The legend of a label picture counts pixels, and not the scores before and after.
+        mark = self._untouched_mark(place, track) if row.is_score else None
+
+        def draw(brush: Brush) -> None:
+            if row.is_heat:
+                colours_K3 = lut.colormap_bytes("turbo")
+                brush.picture(track, lut.pack_host(colours_K3)[None, :])
+            elif row.track is not None:
+                brush.fill(track, row.track)
+                brush.fill(bar, row.bar)
+            if mark is not None:
+                brush.fill(mark, lut.CHANGED)
+
+        content = (row.is_heat, row.track, row.bar, bar.width, mark)
+        self.chrome.slot(f"class bar {place}", track, content, draw)
 
     def _untouched_mark(self, place: int, track: Rect) -> Rect | None:
         """Where a class's bar would end without the changes to units; None without any."""

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 from typing import Final
 
-from rtvis.data import Layer
+from rtvis.data import Crop, Layer
 from rtvis.render.buttons import BUTTONS, Button, lay_buttons, lay_change_buttons
 from rtvis.render.changes_plan import lay_changes
 from rtvis.render.grid import Grid, Rect, fit_grid
 from rtvis.render.metrics import Metrics, canvas_scale, metrics_for
+from rtvis.render.pixels import lay_pixels
 from rtvis.render.plan import Layout
 from rtvis.render.strip import Strip, lay_strip
 from rtvis.render.text import measure
@@ -48,6 +49,8 @@ def layout(
     unit: int | None = None,
     frame_size: tuple[int, int] | None = None,
     input_size: tuple[int, int] | None = None,
+    output_size: tuple[int, int] | None = None,
+    crop: Crop | None = None,
 ) -> Layout:
     """Lay out a canvas.
 
@@ -59,6 +62,8 @@ def layout(
         unit: The unit that is shown enlarged; default: the view's, or 0.
         frame_size: (height, width) of the source picture; default: square.
         input_size: (height, width) of the backward picture; default: square.
+        output_size: (height, width) of the dense output; None without one.
+        crop: What the network sees of the source picture; None is all of it.
     """
     size = (max(view.canvas_size[0], MIN_SIZE[0]), max(view.canvas_size[1], MIN_SIZE[1]))
     metrics = metrics_for(size)
@@ -86,6 +91,11 @@ def layout(
         grid = _grid(layer, layers, labels, contents["grid"], metrics, view.grid_scroll)
     if layer is not None:
         images["unit"] = images["unit"].fit(*layer.map_size)
+    pixels = None
+    if output_size is not None and frame_size is not None:
+        pixels = lay_pixels(
+            images["input"], frame_size=frame_size, crop=crop, output_size=output_size
+        )
     class_rows: tuple[Rect, ...] = ()
     if "classes" in contents:
         area = contents["classes"]
@@ -97,7 +107,7 @@ def layout(
     if details is not None and view.page == "changes":
         changes = lay_changes(details, view.selection.interventions, metrics)
     change = view.selection.change_of(layer.name, unit) if layer is not None else None
-    buttons = lay_buttons(view, panes, metrics, change=change)
+    buttons = lay_buttons(view, panes, metrics, change=change, is_dense=pixels is not None)
     if changes is not None:
         buttons += lay_change_buttons(changes.buttons, metrics)
     return Layout(
@@ -115,6 +125,7 @@ def layout(
         buttons=buttons,
         page=view.page,
         changes=changes,
+        pixels=pixels,
     )
 
 

@@ -10,6 +10,7 @@ from rtvis.data import Crop
 from rtvis.render import display, host
 from rtvis.render.cover import cover
 from rtvis.render.grid import Grid, Rect
+from rtvis.render.label_picture import labels_over, labels_over_host
 from rtvis.render.resample import grow, shrink
 from rtvis.session import BackpropDisplay, CamStyle
 
@@ -57,8 +58,11 @@ def draw_input(
     cam_HW: Tensor | None,
     crop: Crop | None,
     style: CamStyle,
+    labels_HW: Tensor | None = None,
+    background: tuple[int, ...] = (),
 ) -> None:
-    """The source picture, dimmed where the network does not look, with a CAM over the rest.
+    """The source picture, dimmed where the network does not look, with a CAM over the rest, or a
+    label picture.
 
     Args:
         canvas_HW: Packed pixels, written in place.
@@ -67,6 +71,8 @@ def draw_input(
         cam_HW: Not scaled; None draws none.
         crop: What the CAM covers, also beyond the picture; None is all of it.
         style: How the CAM lies over the picture.
+        labels_HW: int64, the class of each pixel of the dense output.
+        background: Classes where the picture is left as it is.
     """
     view = cover(crop, (image_HW3.shape[0], image_HW3.shape[1]), (rect.height, rect.width))
     seen = view.seen
@@ -76,6 +82,8 @@ def draw_input(
             bytes_HW3 = host.dim_outside(bytes_HW3, seen)
         if cam_HW is not None:
             bytes_HW3[seen] = host.cam_over(bytes_HW3[seen], cam_HW, style, view)
+        if labels_HW is not None:
+            bytes_HW3[seen] = labels_over_host(bytes_HW3[seen], labels_HW, view, background)
         host.paint(canvas_HW, rect, bytes_HW3)
         return
     shown_HW3 = resize_picture(image_HW3, (rect.height, rect.width))
@@ -83,6 +91,8 @@ def draw_input(
         shown_HW3 = display.dim_outside(shown_HW3, seen)
     if cam_HW is not None:
         shown_HW3[seen] = display.cam_over(shown_HW3[seen], cam_HW, style, view)
+    if labels_HW is not None:
+        shown_HW3[seen] = labels_over(shown_HW3[seen], labels_HW, view, background)
     canvas_HW[rect.rows, rect.columns] = display.pack_bytes(shown_HW3)
 
 

@@ -9,6 +9,7 @@ from rtvis.render.buttons import Button
 from rtvis.render.changes_plan import ChangesPlan
 from rtvis.render.grid import Grid, Rect
 from rtvis.render.metrics import Metrics
+from rtvis.render.pixels import Pixels
 from rtvis.render.strip import Strip
 from rtvis.session import PageName
 
@@ -45,6 +46,8 @@ class Layout:
     """What the details pane shows."""
     changes: ChangesPlan | None = None
     """The page of changes, while it is in sight."""
+    pixels: Pixels | None = None
+    """Of a dense output, over the input; None for a network without one."""
 
     @property
     def max_grid_scroll(self) -> int:
@@ -102,6 +105,10 @@ class Layout:
             for row, class_index in zip(self.class_rows, classes, strict=False):
                 if row.contains(x, y):
                     return Target(kind="class", pane=pane, class_index=class_index)
+        if pane == "input" and self.pixels is not None:
+            pixel = self.pixels.at(x, y)
+            if pixel is not None:
+                return Target(kind="pixel", pane=pane, position=pixel)
         if self.layer is not None:
             if pane == "grid" and self.grid is not None:
                 unit = self.grid.at(x, y)

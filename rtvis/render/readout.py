@@ -12,12 +12,13 @@ from torch import Tensor
 
 from rtvis.data import Result, Tap, Target
 from rtvis.render.display import extremes
+from rtvis.render.label_picture import class_shares
 from rtvis.render.moved import Moved, pack_moved, padded, unpack_moved
 from rtvis.session import PageName
 
 NUM_TOP = 10
 """Of the best classes, whose probabilities travel; how many are listed is the view's choice."""
-_HEAD = 14
+_HEAD = 17
 _TOP_END = _HEAD + 2 * NUM_TOP
 
 
@@ -26,7 +27,8 @@ class Readout:
     """Numbers of one picture, for its text."""
 
     top: tuple[tuple[int, float], ...] = ()
-    """(class index, probability) of the best classes, best first."""
+    """(class index, probability) of the best classes, best first; of a dense output the share of
+    its pixels that have the class for their best one."""
     class_index: int = -1
     """Class that the CAM explains; -1 before the first result."""
     class_probability: float = 0.0
@@ -46,9 +48,15 @@ class Readout:
     """Smallest value of the selected unit's map."""
     unit_high: float = 0.0
     hover_value: float = 0.0
-    """Of what is under the pointer: the maximum of a unit's map, or one neuron."""
+    """Of what is under the pointer: the maximum of a unit's map, one neuron, or the class of a
+    pixel of the dense output (with one class its value)."""
     gradient_max: float = 0.0
     """Largest magnitude of the backward picture."""
+    score: float = 0.0
+    """Of the class that the CAM explains."""
+    dense_low: float = 0.0
+    """Smallest value of a dense output with one class."""
+    dense_high: float = 0.0
     page: PageName = "unit"
     """The page of the details pane that was in sight."""
     page_numbers: tuple[float, ...] = ()
@@ -89,7 +97,11 @@ def pack_readout(
         page_N: float64, what the page in sight wants to know.
     """
     # float64 holds every index and every float32 exactly.
-    probabilities_K = result.scores_BK[batch_index].double().softmax(dim=0)
+    scores_K = result.scores_BK[batch_index].double()
+    if result.labels_BHW is None:
+        probabilities_K = scores_K.softmax(dim=0)
+    else:
+        probabilities_K = class_shares(result.labels_BHW[batch_index], scores_K.numel())
     top = probabilities_K.topk(min(NUM_TOP, probabilities_K.numel()))
     class_index = result.class_index_B[batch_index]
     unit_HW = maps_CHW[min(result.selection.unit or 0, maps_CHW.shape[0] - 1)]
@@ -109,8 +121,10 @@ def pack_readout(
         range_high,
         unit_low,
         unit_high,
-        _hovered(maps_CHW, hover, result),
+        _hovered(maps_CHW, hover, result, batch_index),
         torch.maximum(-gradient_low, gradient_high),
+        scores_K.index_select(0, class_index.reshape(1))[0],
+        *_heat_range(result, batch_index),
     ]
     assert len(head) == _HEAD
     parts = [padded(top.indices.double(), NUM_TOP), padded(top.values, NUM_TOP)]
@@ -143,7 +157,8 @@ def subject_of(result: Result, *, page: PageName = "unit", page_N: Tensor | None
 def unpack_readout(numbers: list[float], subject: Readout) -> Readout:
     """The numbers of a packed vector, once they are in host memory (`tensor.tolist()`)."""
     (class_index, class_probability, value, row, column, health, *rest) = numbers[:_HEAD]
-    low, high, range_low, range_high, unit_low, unit_high, hover_value, gradient_max = rest
+    low, high, range_low, range_high, unit_low, unit_high, hover_value, gradient_max, *rest = rest
+    score, dense_low, dense_high = rest
     indices, values = numbers[_HEAD : _HEAD + NUM_TOP], numbers[_HEAD + NUM_TOP : _TOP_END]
     last = len(numbers) - subject.num_page_numbers
     moved = numbers[_TOP_END:last]
@@ -164,12 +179,30 @@ def unpack_readout(numbers: list[float], subject: Readout) -> Readout:
         unit_high=unit_high,
         hover_value=hover_value,
         gradient_max=gradient_max,
+        score=score,
+        dense_low=dense_low,
+        dense_high=dense_high,
         page_numbers=tuple(numbers[last:]),
     )
 
 
-def _hovered(maps_CHW: Tensor, hover: Target, result: Result) -> Tensor:
+def _heat_range(result: Result, batch_index: int) -> tuple[Tensor, Tensor]:
+    """Smallest and largest value of a dense output with one class; 0 for any other."""
+    if result.dense_BKHW is None or result.labels_BHW is not None:
+        nothing = result.value_B.new_zeros(())
+        return nothing, nothing
+    return extremes(result.dense_BKHW[batch_index])
+
+
+def _hovered(maps_CHW: Tensor, hover: Target, result: Result, batch_index: int) -> Tensor:
     """The value under the pointer; 0 where there is none. The indices are host numbers."""
+    if hover.kind == "pixel" and hover.position is not None and result.dense_BKHW is not None:
+        row, column = hover.position
+        height, width = result.dense_BKHW.shape[2:]
+        if row < height and column < width:
+            if result.labels_BHW is not None:
+                return result.labels_BHW[batch_index, row, column]
+            return result.dense_BKHW[batch_index, 0, row, column]
     num_units, height, width = maps_CHW.shape
     if hover.layer == result.selection.layer and hover.unit is not None and hover.unit < num_units:
         if hover.kind == "unit":

@@ -88,6 +88,8 @@ def target_rect(layout: Layout, target: Target) -> Rect | None:
         assert target.unit is not None
         assert target.other_unit is not None
         return lay_pairs(layout).cell(target.unit, target.other_unit)
+    if target.kind == "pixel" and target.position is not None and layout.pixels is not None:
+        return layout.pixels.rect((*target.position, 1, 1))
     if target.kind == "layer":
         for chip in layout.strip.chips:
             if chip.layer == target.layer:

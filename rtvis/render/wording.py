@@ -53,6 +53,13 @@ def class_name(labels: tuple[str, ...] | None, index: int) -> str:
     return f"class {index}"
 
 
+def classes_title(scene: Scene) -> str:
+    """What the list of classes counts."""
+    if scene.result is None or scene.result.dense_BKHW is None:
+        return "top classes"
+    return "share of pixels" if scene.result.labels_BHW is not None else "output map"
+
+
 def dim(text: str) -> Run:
     """A label."""
     return Run(text, lut.DIM)
@@ -269,6 +276,11 @@ def status(scene: Scene, layer: Layer, name: str, readout: Readout, size: int) -
             dim(" of "),
             bright(class_name(scene.labels, readout.class_index)),
         ]
+    if chosen.region is not None:
+        runs += [
+            dim(" at " if scene.view.cam_shown else "   ·   at "),
+            bright(region(chosen.region)),
+        ]
     if scene.rule_note and scene.view.backward_shown:
         runs += [dim("   ·   "), dim(scene.rule_note)]
     return tuple(runs)
@@ -297,6 +309,13 @@ def origin_runs(origin: Origin | None) -> tuple[Run, ...]:
     return dim(" of "), Run(f"{origin.layer}:{origin.unit}", lut.SOURCE)
 
 
+def region(region: tuple[int, int, int, int]) -> str:
+    """A region of a dense output, or its one pixel."""
+    top, left, height, width = region
+    place = f"({top}, {left})"
+    return place if (height, width) == (1, 1) else f"{place}, {height}×{width} px"
+
+
 def rates(scene: Scene, size: int, *, short: bool = False) -> tuple[Run, ...]:
     """Captured, processed and shown pictures a second, latency, and what was dropped."""
     now = scene.rates
@@ -319,11 +338,29 @@ def rates(scene: Scene, size: int, *, short: bool = False) -> tuple[Run, ...]:
     return tuple(runs)
 
 
+def _pixel_text(scene: Scene, readout: Readout, target: Target) -> tuple[Run, ...]:
+    """Place and class of a pixel of the dense output; with one class its value."""
+    if scene.result is None or target.position is None:
+        return ()
+    row, column = target.position
+    value = readout.hover_value
+    if scene.result.labels_BHW is None:
+        return dim(f"row {row}, column {column}   "), bright(number(value))
+    return bright(class_name(scene.labels, round(value))), dim(f"   row {row}, column {column}")
+
+
 def hover_text(scene: Scene, readout: Readout, target: Target) -> tuple[Run, ...]:
     """Name and value of what lies under the pointer; empty where there is nothing to say."""
     if target.kind == "layer":
         layer = next((layer for layer in scene.layers if layer.name == target.layer), None)
         return (bright(layer.name), dim(f"   {layer_facts(layer)}")) if layer is not None else ()
+    if target.kind == "pixel":
+        return _pixel_text(scene, readout, target)
+    return _neuron_text(scene, readout, target)
+
+
+def _neuron_text(scene: Scene, readout: Readout, target: Target) -> tuple[Run, ...]:
+    """The same for units, neurons and pairs of units."""
     if scene.result is None or target.layer != scene.result.selection.layer:
         return ()
     if target.kind == "pair":
@@ -336,7 +373,10 @@ def hover_text(scene: Scene, readout: Readout, target: Target) -> tuple[Run, ...
         single = layer.map_size == (1, 1)
         runs = [bright(f"unit {target.unit}"), dim("   " if single else "   max ")]
         runs.append(bright(number(readout.hover_value)))
-        if single and scene.labels is not None and layer.num_units == len(scene.labels):
+        ends_in_classes = single or (
+            layer.index == len(scene.layers) - 1 and scene.result.dense_BKHW is not None
+        )
+        if ends_in_classes and scene.labels is not None and layer.num_units == len(scene.labels):
             runs.insert(0, bright(class_name(scene.labels, target.unit) + "   "))
         change = scene.result.selection.change_of(layer.name, target.unit)
         if change is not None:

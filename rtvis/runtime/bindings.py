@@ -165,6 +165,13 @@ BINDINGS: Final = (
         button="cam-method",
     ),
     KeyBinding(
+        keys=(",",),
+        action=looking.toggle_labels,
+        text="label picture or CAM",
+        group=_VIEW,
+        button="labels",
+    ),
+    KeyBinding(
         keys=("g",),
         action=colours.cycle_palette,
         text="maps in colours, grey, JET",

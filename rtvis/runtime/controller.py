@@ -156,6 +156,8 @@ class Controller:
                 self._click_pair(target, context)
             case "position":
                 self._click_position(target, context)
+            case "pixel":
+                self._click_pixel(target)
             case "layer":
                 self._click_layer(target, context)
             case "class":
@@ -198,6 +200,11 @@ class Controller:
             position=target.position,
         )
         self._change(lambda view: replace(choose(view, context), hint_shown=False))
+
+    def _click_pixel(self, target: Target) -> None:
+        pixel = target.position
+        assert pixel is not None
+        self._change(lambda view: replace(selecting.toggle_pixel(view, pixel), hint_shown=False))
 
     def _click_layer(self, target: Target, context: Context) -> None:
         index = next(layer.index for layer in self._layers if layer.name == target.layer)
@@ -289,4 +296,5 @@ class Controller:
             home=self._home,
             num_columns=grid.num_cols if grid is not None else 1,
             readout=self.drawn.readout if self.drawn is not None else Readout(),
+            is_dense=self.drawn is not None and self.drawn.layout.pixels is not None,
         )

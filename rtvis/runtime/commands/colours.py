@@ -39,7 +39,8 @@ def toggle_smoothing(view: View, context: Context) -> View:
 
 def cycle_cam(view: View, context: Context) -> View:
     """The CAM over the input by its strength, blended as RT does it (RT-23), or off."""
-    del context
+    if context.is_dense and view.labels_shown:  # from under the label picture
+        return replace(view, cam_shown=True, labels_shown=False)
     if not view.cam_shown:
         return replace(view, cam_shown=True, cam_style="alpha")
     if view.cam_style == "alpha":

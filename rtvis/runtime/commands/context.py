@@ -25,6 +25,8 @@ class Context:
     """What was selected at the start."""
     readout: Readout = Readout()  # noqa: RUF009 - frozen
     """The numbers of the picture that the user sees."""
+    is_dense: bool = False
+    """Whether the network has a dense output."""
 
     def layer_index(self, view: View) -> int:
         """Index of the selected layer."""

@@ -86,9 +86,17 @@ def toggle_pause(view: View, context: Context) -> View:
     return replace(view, paused=not view.paused)
 
 
+def toggle_labels(view: View, context: Context) -> View:
+    """The label picture of a dense output over the input, or the CAM."""
+    if not context.is_dense:
+        return replace(view, notice="this network has no scores for each pixel")
+    shown = not view.labels_shown
+    return replace(view, labels_shown=shown, cam_shown=view.cam_shown or not shown)
+
+
 def cycle_cam_method(view: View, context: Context) -> View:
     """The next registered CAM method."""
-    shown = replace(view, cam_shown=True)
+    shown = replace(view, cam_shown=True, labels_shown=False)
     return select(shown, cam=after(view.selection.cam, context.cam_methods))
 
 

@@ -47,14 +47,22 @@ def toggle_class(view: View, class_index: int) -> View:
     return select(view, class_index=None if again else class_index)
 
 
+def toggle_pixel(view: View, pixel: tuple[int, int]) -> View:
+    """Explain one pixel of a dense output, and its class; the same one again goes back to all."""
+    region = (*pixel, 1, 1)
+    again = view.selection.region == region
+    return select(view, region=None if again else region, class_index=None)
+
+
 def explain_class_unit(view: View, context: Context, class_index: int) -> View:
-    """Make the class's own unit, in the dense layer that ends the network, the selected one."""
+    """Make the class's own unit, in the layer that ends the network, the selected one."""
     view = select(view, class_index=class_index)
     last = context.layers[-1]
-    if last.kind != "dense" or class_index >= last.num_units:
+    ends_in_classes = last.kind == "dense" or context.is_dense
+    if not ends_in_classes or class_index >= last.num_units:
         return replace(
             view,
-            notice="this network does not end in a dense layer with a unit for each class",
+            notice="this network does not end in a layer with a unit for each class",
             notice_is_warning=True,
         )
     view = select(view, layer=last.name, unit=class_index, position=None)
