@@ -11,6 +11,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from typing import NoReturn, assert_never
 
+from rtvis import cli_inspect
 from rtvis.cli_live import opened_engine, run_live
 from rtvis.config import Config
 from rtvis.errors import ConfigError, RtvisError, SelectionError
@@ -24,7 +25,7 @@ _DESCRIPTION = (
 )
 _EPILOG = (
     "Every flag is also a key of a YAML file for --config (see configs/). In the window, h shows "
-    "the keys, q leaves."
+    "the keys, q leaves. `rtvis inspect NETWORK` tells of a network's layers instead."
 )
 
 
@@ -49,12 +50,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     is_debugging = "--debug" in words
     try:
         with _terminable():
+            prog = called("main.py", installed="rtvis")
+            if words[:1] == [cli_inspect.COMMAND]:
+                wanted = cli_inspect.parse(words[1:], prog=prog)
+                with _logging(debug=wanted.inspect.debug):
+                    return cli_inspect.run(wanted)
             config = parse_config(
-                Config,
-                words,
-                prog=called("main.py", installed="rtvis"),
-                description=_DESCRIPTION,
-                epilog=_EPILOG,
+                Config, words, prog=prog, description=_DESCRIPTION, epilog=_EPILOG
             )
             is_debugging = config.program.debug
             with _logging(debug=is_debugging):

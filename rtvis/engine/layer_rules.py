@@ -32,7 +32,7 @@ class LayerRules:
     rename: Mapping[str, str] = field(default_factory=dict)
     """Pattern -> name; in the name `{1}` is what the first `*` stands for. The first that fits."""
     group: Mapping[str, str] = field(default_factory=dict)
-    """Pattern -> name of the group, likewise."""
+    """Pattern -> name of the group, likewise; the pattern may fit the new name too."""
 
     def or_else(self, other: "LayerRules") -> "LayerRules":
         """These rules, with those of `other` where these say nothing."""
@@ -101,8 +101,10 @@ def apply_rules(
 
 def _check_patterns(sites: Sequence[SiteT], rules: LayerRules, *, name: str, where: str) -> None:
     known = [site.layer.name for site in sites]
-    wanted = (*_texts(rules.include), *_texts(rules.exclude), *rules.rename, *rules.group)
-    for pattern in wanted:
+    renamed = [_named(site.layer, rules, 0).name for site in sites]
+    for pattern in (*_texts(rules.include), *_texts(rules.exclude), *rules.rename, *rules.group):
+        if pattern in rules.group and any(_match(pattern, each) for each in renamed):
+            continue
         if not any(_match(pattern, each) for each in known):
             raise NetworkError(
                 f"{where}: no layer of {name} fits '{pattern}'{did_you_mean(pattern, known)}; "
@@ -120,10 +122,12 @@ def _is_shown(name: str, rules: LayerRules) -> bool:
 def _named(layer: Layer, rules: LayerRules, index: int) -> Layer:
     ending = _ending(layer.name)
     new = _first_that_fits(rules.rename, layer.name)
-    group = _first_that_fits(rules.group, layer.name) or layer.group
+    shown = layer.name if new is None else new if new.endswith(ending) else new + ending
+    names = (layer.name, shown)
+    groups = (found for name in names if (found := _first_that_fits(rules.group, name)))
+    group = next(groups, layer.group)
     if new is None:
         return replace(layer, index=index, group=group)
-    shown = new if new.endswith(ending) else new + ending
     return replace(layer, index=index, name=shown, name_in_model=layer.name, group=group)
 
 
