@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 DEFAULT_NETWORK = "tf_efficientnet_lite0"
 
 _EPILOG = """\
-A folder or a glob (in quotes) as INPUT does all its pictures; OUTPUT is then a folder.
+A folder or a glob (in quotes) as INPUT does all its pictures, a list (.txt, .lst or .csv) those
+that its lines name; OUTPUT is then a folder.
 Exit code: 0 done; 1 something could not be read, found or written; 2 wrong usage.
 """
 
@@ -182,7 +183,12 @@ def _parser(name: str, description: str) -> argparse.ArgumentParser:
     )
     files = parser.add_argument_group("files")
     files.add_argument(
-        "-i", "--input", nargs="+", required=True, metavar="INPUT", help="picture, folder or glob"
+        "-i",
+        "--input",
+        nargs="+",
+        required=True,
+        metavar="INPUT",
+        help="picture, folder, glob or list",
     )
     files.add_argument(
         "-o", "--output", metavar="OUTPUT", help="name of what is written (default: as the input)"
@@ -209,6 +215,12 @@ def _parser(name: str, description: str) -> argparse.ArgumentParser:
         "--model-config",
         metavar="FILE",
         help="YAML with labels, preprocessing and layers, or 'none' (default: beside the weights)",
+    )
+    network.add_argument(
+        "--fit",
+        choices=["crop", "stretch", "letterbox"],
+        default="crop",
+        help="what becomes of pictures with other proportions (default: crop)",
     )
     network.add_argument(
         "--repeat-channels",
@@ -324,7 +336,7 @@ def _load(args: argparse.Namespace, *, num_pictures: int) -> "Stills":
         model_config=args.model_config,
     )
     batch_size = min(args.batch_size, num_pictures)
-    return Stills(network, device=args.device, batch_size=batch_size)
+    return Stills(network, device=args.device, batch_size=batch_size, fit=args.fit)
 
 
 def _report(outcome: "Outcome", console: "object", name: str) -> None:

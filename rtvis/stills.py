@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import rtvis.methods  # noqa: F401 - registers the CAM methods
-from rtvis.data import Crop, Health, ImageU8, Layer, Result, Seed, Selection
+from rtvis.data import Crop, Fit, Health, ImageU8, Layer, Result, Seed, Selection
 from rtvis.engine.engine import Engine
 from rtvis.engine.models import Network
 from rtvis.engine.pictures import check_takes_pictures
@@ -42,8 +42,16 @@ class _Job:
 class Stills:
     """Explains pictures with one network, a batch at a time."""
 
-    def __init__(self, network: Network, *, device: str = "auto", batch_size: int = 1) -> None:
+    def __init__(
+        self, network: Network, *, device: str = "auto", batch_size: int = 1, fit: Fit = "crop"
+    ) -> None:
         """Prepare an engine; stills run eagerly, for compiling takes longer than they do.
+
+        Args:
+            network: Explains.
+            device: As of `Engine`.
+            batch_size: As there.
+            fit: What becomes of pictures with other proportions than the network's input.
 
         Raises:
             NetworkError: The network cannot be looked into.
@@ -52,6 +60,7 @@ class Stills:
         """
         check_takes_pictures(network.preprocessing, name=network.name)
         self._preprocessing = network.preprocessing
+        self._fit: Fit = fit
         self.engine = Engine(
             network, device=device, compile="off", batch_size=network.only_batch or batch_size
         )
@@ -160,13 +169,14 @@ class Stills:
                 except SourceError as error:
                     failures.append(Outcome(source=sources[index], error=str(error)))
                     continue
+                height, width = image_HW3.shape[:2]
                 jobs.append(
                     _Job(
                         source=sources[index],
                         output=outputs[index],
                         raw_output=None if raw_outputs is None else raw_outputs[index],
                         image_HW3=image_HW3,
-                        crop=self._preprocessing.crop_of(*image_HW3.shape[:2]),
+                        crop=self._preprocessing.crop_of(height, width, self._fit),
                     )
                 )
             yield jobs, failures
@@ -284,7 +294,7 @@ class Stills:
         }
 
     def _preprocess(self, jobs: list[_Job]) -> Tensor:
-        return torch.cat([self.engine.preprocess(job.image_HW3) for job in jobs])
+        return torch.cat([self.engine.preprocess(job.image_HW3, fit=self._fit) for job in jobs])
 
     def _run(self, x_BCHW: Tensor, selection: Selection) -> list["_Row"]:
         """One row per picture; a short batch is filled up, for another size is another graph."""

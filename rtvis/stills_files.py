@@ -15,13 +15,15 @@ import numpy.typing as npt
 from rtvis.data import ImageU8
 from rtvis.errors import SinkError, SourceError
 from rtvis.sources.images import list_folder, list_glob
+from rtvis.sources.lists import LIST_SUFFIXES, read_list
+from rtvis.sources.pixels import is_image
 
 OUTPUT_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 """What an output's name may end in to choose its format; anything else is part of the name."""
 
 
 def list_inputs(names: Sequence[str]) -> list[Path]:
-    """The pictures that file names, folders and globs stand for, each once.
+    """The pictures that file names, folders, globs and lists stand for, each once.
 
     Raises:
         SourceError: One of them does not exist or holds no picture.
@@ -36,7 +38,8 @@ def list_inputs(names: Sequence[str]) -> list[Path]:
                 raise SourceError(
                     f"{name}: there is no such file or folder; name a picture, a folder or a glob"
                 )
-            found = [path]
+            is_list = path.suffix.lower() in LIST_SUFFIXES and not is_image(path)
+            found = [row.paths[0] for row in read_list(path)] if is_list else [path]
         else:
             found = list_glob(str(path))
         paths.update(dict.fromkeys(found))

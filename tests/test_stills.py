@@ -14,7 +14,7 @@ import torch
 
 from rtvis.cli_stills import gradcam_main, guided_backprop_main
 from rtvis.data import Crop, Selection
-from rtvis.errors import SelectionError, SinkError
+from rtvis.errors import SelectionError, SinkError, SourceError
 from rtvis.render import display
 from rtvis.stills import Stills
 from rtvis.stills_draw import draw_cam
@@ -83,6 +83,29 @@ def test_gradcam_writes_the_top_two_classes_at_the_pictures_size(
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == 2
     assert lines[0].startswith(f"{tmp_path / 'out_0.png'}: ")
+
+
+def test_a_letterboxed_still_is_what_the_engine_sees_letterboxed(
+    tmp_path: Path, net: list[str]
+) -> None:
+    wide = save_picture(tmp_path / "wide.png", size=(20, 40))
+    raws = {}
+    for fit in ("crop", "letterbox"):
+        raw, out = str(tmp_path / f"{fit}.npz"), str(tmp_path / fit)
+        code = gradcam_main(["-i", str(wide), "-o", out, "--raw", raw, "--fit", fit, *net])
+        assert code == 0
+        raws[fit] = dict(np.load(raw))
+    # 40 columns into 32: 20 of 40 rows of the view are the picture.
+    assert raws["letterbox"]["crop_top_left_height_width"].tolist() == [-10, 0, 40, 40]
+    assert not np.array_equal(raws["crop"]["scores_K"], raws["letterbox"]["scores_K"])
+    from rtvis.engine.engine import Engine
+    from rtvis.engine.models import load_network
+    from rtvis.sources.pixels import read_image
+
+    engine = Engine(load_network(net[1], size=(32, 32)), device="cpu", compile="off")
+    expected = engine.run(read_image(wide), Selection(fit="letterbox"))
+    scores_K = expected.scores_BK[0].numpy()
+    np.testing.assert_allclose(raws["letterbox"]["scores_K"], scores_K, rtol=1e-5, atol=1e-6)
 
 
 def test_the_cams_of_the_two_classes_are_those_that_the_engine_gives(
@@ -455,6 +478,10 @@ def test_inputs_are_listed_once_and_in_order(tmp_path: Path) -> None:
     names = [p.name for p in list_inputs([str(tmp_path / "p10.png"), str(tmp_path)])]
     assert names == ["p10.png", "p2.png"]
     assert [p.name for p in list_inputs([str(tmp_path)])] == ["p2.png", "p10.png"]
+    (tmp_path / "list.txt").write_text("p10.png 1\n\np2.png 0\np10.png 1\n")
+    assert [p.name for p in list_inputs([str(tmp_path / "list.txt")])] == ["p10.png", "p2.png"]
+    with pytest.raises(SourceError, match=r"notes.txt: this list names no picture"):
+        list_inputs([str(tmp_path / "notes.txt")])
 
 
 def test_labels_with_several_names_answer_to_each() -> None:

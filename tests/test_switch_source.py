@@ -23,6 +23,7 @@ from rtvis.sources import Source, next_frame, open_source, open_sources
 from rtvis.sources.base import ThreadSource
 from rtvis.sources.switch import SwitchSource
 from tests.nets_fake import CANVAS, FakeCompositor, FakeEngine
+from tests.stream_servers import Server
 
 BRIGHT = 150
 """Frames of streams are brighter, those of files darker."""
@@ -185,6 +186,24 @@ def test_a_camera_without_a_picture_shows_none_of_the_files(folder: Path) -> Non
         taker.source.switch()
         assert taker.slot.take(timeout_s=0.05) is None, "not even the one that nobody had taken"
         assert taker.source.status().state == "opening"
+
+
+def test_a_network_stream_stays_connected_while_the_files_are_shown(folder: Path) -> None:
+    with Server("mjpeg") as server, open_sources(server.uri(), str(folder)) as source:
+        taker = Taker(source)
+        assert taker.next().name == "0.png"
+        stream = source._stream.source  # type: ignore[attr-defined]
+        wait_for(lambda: stream.status().num_captured > 0, 20)
+        reader = stream._process
+        for _ in range(3):
+            source.switch()
+            began_s = time.monotonic()
+            assert taker.next().name == ""
+            assert time.monotonic() - began_s < 0.5
+            assert source.status().state == "live"
+            source.switch()
+            assert taker.next().name == "0.png"
+        assert stream._process is reader
 
 
 def test_a_film_is_held_while_the_files_are_shown_and_goes_on_where_it_was(

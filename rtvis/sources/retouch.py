@@ -23,7 +23,7 @@ class Retouch:
     def apply(self, image_HW3: ImageU8) -> ImageU8:
         """The picture, itself or new and C-contiguous; what was given is not written to.
 
-        1280x720, one core: mirrored 0.3 ms, stretched 1.0 ms.
+        1280x720, one core: mirrored 0.35 ms, stretched 1.1 ms.
         """
         if self.mirrored:
             image_HW3 = cv2.flip(image_HW3, 1)
