@@ -230,7 +230,7 @@ class InputConfig:
         metavar="NAME",
         parse=text,
         expects="a file's name",
-        of="stream",
+        of="stream files",
     )
     replay: str | None = option(
         "show again what was recorded: a film that has its .rtvis.jsonl beside it, or that file",

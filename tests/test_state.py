@@ -363,10 +363,24 @@ def test_the_place_of_a_frame_is_named_by_its_source(tmp_path: Path) -> None:
 # Saved, and opened again
 
 
+def test_what_was_done_to_a_camera_s_frame_is_not_done_to_the_copy_of_it_again() -> None:
+    setup = {"stream": "0", "mirror": "on", "stretch_contrast": True, "files": "/pictures"}
+
+    def written(shown: Frame) -> dict[str, Any]:
+        return state_document(setup, frame=shown, view=View(), resume=Resume(), about={})
+
+    camera = written(frame(None))
+    assert (camera["stream"], camera["files"]) == ("frame.png", "/pictures")
+    assert not {"mirror", "stretch_contrast"} & camera.keys()
+    film = written(frame("/films/a.mp4", 2.0))
+    assert (film["mirror"], film["stretch_contrast"]) == ("on", True)
+
+
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working folder with nets, pictures and a film."""
     write_workplace(tmp_path)
+    (tmp_path / "stream.yaml").write_text("display: {side: stream}\n")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -400,9 +414,11 @@ SAME = dict.fromkeys(PANES, 0)
         (("--stream", "pictures"), 2, ("--layer", "first", "--unit", "2", "--class", "dog")),
         (("--stream", "film.avi"), 14, ("--seed", "activation", "--rule", "gradient")),
         (("--stream", "film.avi", "--start", "0.4"), 5, ("--fit", "letterbox")),
-        (("--stream", "film.avi", "--files", "pictures", "--mirror", "on"), 2, ()),
+        (("--stream", "film.avi", "--files", "pictures"), 2, ("--fit", "stretch")),
+        (("--config", "stream.yaml", "--stream", "film.avi", "--files", "pictures"), 5, ()),
+        (("--stream", "film.avi", "--mirror", "on", "--stretch-contrast"), 5, ()),
     ],
-    ids=["picture", "film", "later in a film", "picture beside a film"],
+    ids=["picture", "film", "later in a film", "files", "film beside files", "mirrored film"],
 )
 def test_the_saved_file_shows_the_same_picture_to_the_pixel(
     here: Path,
