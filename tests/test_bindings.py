@@ -45,54 +45,54 @@ def keys_of(bindings: tuple[KeyBinding, ...], name: str) -> tuple[str, ...]:
 
 
 def test_a_command_gets_the_keys_of_the_file_and_the_others_keep_theirs(read: Read) -> None:
-    bindings = read("keys:\n  cycle zoom: f5\n  next-layer: [a, '5']\n  toggle_cam: 0\n")
+    bindings = read("keys:\n  cycle zoom: f5\n  next-layer: [f7, '=']\n  toggle_smoothing: f6\n")
     assert keys_of(bindings, "cycle zoom") == ("f5",)
-    assert keys_of(bindings, "next layer") == ("a", "5")
-    assert keys_of(bindings, "toggle cam") == ("0",)
-    changed = {"cycle zoom", "next layer", "toggle cam"}
+    assert keys_of(bindings, "next layer") == ("f7", "=")
+    assert keys_of(bindings, "toggle smoothing") == ("f6",)
+    changed = {"cycle zoom", "next layer", "toggle smoothing"}
     for before, after in zip(BINDINGS, bindings, strict=True):
         assert (before == after) is (before.name not in changed)
 
 
 def test_two_commands_can_swap_their_keys(read: Read) -> None:
-    bindings = read("keys:\n  cycle zoom: c\n  toggle cam: z\n")
-    assert by_key(bindings)["c"].name == "cycle zoom"
-    assert by_key(bindings)["z"].name == "toggle cam"
+    bindings = read("keys:\n  cycle zoom: v\n  toggle smoothing: z\n")
+    assert by_key(bindings)["v"].name == "cycle zoom"
+    assert by_key(bindings)["z"].name == "toggle smoothing"
 
 
 def test_an_empty_list_takes_the_key_and_an_empty_value_leaves_it(read: Read) -> None:
-    bindings = read("keys:\n  cycle zoom: []\n  toggle cam:\n")
+    bindings = read("keys:\n  cycle zoom: []\n  toggle smoothing:\n")
     assert keys_of(bindings, "cycle zoom") == ()
-    assert keys_of(bindings, "toggle cam") == ("c",)
+    assert keys_of(bindings, "toggle smoothing") == ("v",)
     assert len(help_lines(bindings)) == len(BINDINGS) - 1
     assert key_of("cycle zoom", bindings) == ""
 
 
 def test_a_later_file_adds_to_an_earlier_one_and_wins(tmp_path: Path) -> None:
     first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
-    first.write_text("keys: {cycle zoom: f5, toggle cam: f6}")
+    first.write_text("keys: {cycle zoom: f5, toggle smoothing: f6}")
     second.write_text("keys: {cycle zoom: f7}")
     bindings = bound(str(first), str(second))
     assert keys_of(bindings, "cycle zoom") == ("f7",)
-    assert keys_of(bindings, "toggle cam") == ("f6",)
+    assert keys_of(bindings, "toggle smoothing") == ("f6",)
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         (
-            "keys: {cycle zoom: c}",
-            "keys.cycle zoom: the key 'c' is bound to both 'cycle zoom' and 'toggle cam'; "
-            "give 'toggle cam' another one, or []",
+            "keys: {cycle zoom: v}",
+            "keys.cycle zoom: the key 'v' is bound to both 'cycle zoom' and 'toggle smoothing'; "
+            "give 'toggle smoothing' another one, or []",
         ),
         (
-            "keys: {toggle cam: z}",
-            "keys.toggle cam: the key 'z' is bound to both 'cycle zoom' and 'toggle cam'; "
-            "give 'cycle zoom' another one, or []",
+            "keys: {toggle smoothing: z}",
+            "keys.toggle smoothing: the key 'z' is bound to both 'cycle zoom' and "
+            "'toggle smoothing'; give 'cycle zoom' another one, or []",
         ),
         (
-            "keys: {toggle cam: f5, cycle zoom: f5}",
-            "the key 'f5' is bound to both 'cycle zoom' and 'toggle cam'",
+            "keys: {toggle smoothing: f5, cycle zoom: f5}",
+            "the key 'f5' is bound to both 'cycle zoom' and 'toggle smoothing'",
         ),
         (
             "keys: {cycle zom: c}",
@@ -188,6 +188,15 @@ def test_the_toolbox_layout_has_its_keys() -> None:
         "page-down": "next picture",
         "w": "previous picture",
         "page-up": "previous picture",
+        "c": "switch source",
+        "0": "cycle fit",
+        "5": "cycle timing",
+        "8": "toggle classes",
+        "9": "next page",
+        "a": "toggle gradients",
+        "d": "toggle freeze",
+        "t": "cycle gamma",
+        ".": "cycle unit boost",
         "u": "previous layer",
         "o": "next layer",
         "z": "cycle zoom",
