@@ -36,6 +36,8 @@ class Desk:
         selection = Selection(layer="middle", unit=5)
         self.session = Session(View(**{"selection": selection, "canvas_size": (700, 1200), **view}))
         self.layers = layers
+        self.output_size: tuple[int, int] | None = None
+        """Of a dense output."""
         self.effects: list[Effect] = []
         self.controller = Controller(
             self.session,
@@ -56,7 +58,7 @@ class Desk:
         return self.view.selection
 
     def lay_out(self, view: View) -> Layout:
-        return layout(view, self.layers)
+        return layout(view, self.layers, frame_size=(6, 6), output_size=self.output_size)
 
     def draw(self) -> Layout:
         drawn = self.lay_out(self.view)
@@ -414,6 +416,9 @@ def test_each_button_does_what_its_key_does() -> None:
     for name, binding in by_button().items():
         page = shown_on.get(name, "unit")
         clicked, pressed = (Desk(page=page, side="files") for _ in range(2))
+        for desk in (clicked, pressed):
+            desk.output_size = (6, 6) if name == "labels" else None
+            desk.draw()
         button = clicked.draw().button(name)
         assert button is not None, name
         view = clicked.click(button.rect)
