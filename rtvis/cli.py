@@ -158,7 +158,7 @@ def _list(config: Config) -> int:
             lines = listing.key_lines(key_table(with_keys(config.sections.keys)))
         case "layers":
             with opened_engine(config, Console(stderr=True), compiling=False) as engine:
-                lines = listing.layer_lines(engine.layers)
+                lines = listing.layer_lines(engine.layers, engine.skipped_note)
         case None:
             raise AssertionError("nothing to list")
         case _:

@@ -31,8 +31,13 @@ def key_lines(rows: Sequence[tuple[str, str, str]]) -> Iterator[str]:
     yield from _table([("command", "keys", "does"), *rows])
 
 
-def layer_lines(layers: Sequence[Layer]) -> Iterator[str]:
-    """A table of the layers that can be looked at, in order of execution."""
+def layer_lines(layers: Sequence[Layer], note: str = "") -> Iterator[str]:
+    """A table of the layers that can be looked at, in order of execution.
+
+    Args:
+        layers: Of the network.
+        note: A last line, such as which of its layers are not among them.
+    """
     head = ("layer", "kind", "units", "map", "stride", "receptive field", "in the model", "group")
     rows = [
         (
@@ -50,6 +55,8 @@ def layer_lines(layers: Sequence[Layer]) -> Iterator[str]:
     # The last two say something only where rules gave names or groups.
     used = [any(row[column] for row in rows) for column in range(len(head))]
     yield from _table([tuple(itertools.compress(row, used)) for row in (head, *rows)])
+    if note:
+        yield f"# {note}"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:

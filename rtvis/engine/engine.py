@@ -24,6 +24,7 @@ from rtvis.engine.outputs import Borrowing
 from rtvis.engine.pictures import Image, as_picture, check_takes_pictures, is_preprocessed
 from rtvis.engine.pieces import Pieces
 from rtvis.engine.resolve import resolve_selection
+from rtvis.engine.skipped import skipped_layers, skipped_note
 from rtvis.engine.step import Click, ClickTensors, Outcome, Route, Step, pack_click
 from rtvis.engine.trace import flatten
 from rtvis.errors import DeviceError, NetworkError, RtvisError
@@ -288,6 +289,8 @@ class Engine:
         name = f"network '{self.network}'"
         flat = flatten(self._network.model, example, name=name)
         found = find_layers(flat, example.shape[0])
+        self.skipped_note = skipped_note(skipped_layers(flat))
+        """Which layers are not shown, and why; empty where all are."""
         model, rules = self._network.model, self._network.layer_rules
         sites = apply_rules(found, rules, name=self.network)
         cam_layer = model.cam_layer if isinstance(model, Borrowing) else None
@@ -296,7 +299,8 @@ class Engine:
             pieces = build_pieces(flat, sites, num_segments=NUM_SEGMENTS, cam_layer=cam_layer)
         if pieces is None:
             raise NetworkError(
-                f"{name} has no convolution and no map of tokens: there is nothing to look at"
+                f"{name} has no convolution over rows and columns and no map of tokens: there is "
+                "nothing to look at" + (f" ({self.skipped_note})" if self.skipped_note else "")
             )
         return pieces
 
