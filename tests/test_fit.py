@@ -330,3 +330,57 @@ def test_0_goes_from_crop_to_stretch_to_letterbox_and_round() -> None:
     assert seen == ["crop", "stretch", "letterbox", "crop"]
     expected = Selection(layer="middle", unit=5, class_index=3, fit="stretch")
     assert session.read()[0].selection == expected, "nothing else changes"
+
+
+# CUDA
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("fit", ["stretch", "letterbox"])
+def test_cuda_fits_as_the_cpu_does_and_never_waits(fit: Fit) -> None:
+    prep = Preprocessing()
+    image_HW3 = waves(720, 1280)
+    on_device = image_HW3.cuda()
+    layer = Layer(
+        index=0,
+        name="conv",
+        kind="conv",
+        num_units=1,
+        map_size=(7, 7),
+        stride=(32.0, 32.0),
+        receptive_field=(99, 99),
+    )
+    rect = Rect(0, 0, 224, 398)
+
+    def drawn(image: Tensor, cam_HW: Tensor, position_2: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        canvas_HW = torch.zeros(300, 400, dtype=torch.int32, device=image.device)
+        crop = prep.crop_of(720, 1280, fit)
+        draw_input(canvas_HW, rect, image, cam_HW=cam_HW, crop=crop, style="alpha")
+        seen_HW = torch.zeros(50, 50, dtype=torch.int32, device=image.device)
+        draw_seen_picture(
+            seen_HW,
+            Rect(0, 0, 50, 50),
+            image,
+            position_2,
+            layer=layer,
+            input_size=(224, 224),
+            crop=crop,
+        )
+        return prep.apply(image, fit), canvas_HW, seen_HW
+
+    cam_HW = torch.rand(7, 7, generator=torch.Generator().manual_seed(1))
+    position_2 = torch.tensor([0, 3])
+    given = on_device, cam_HW.cuda(), position_2.cuda()
+    drawn(*given)
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        ours = drawn(*given)
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    expected = drawn(image_HW3, cam_HW, position_2)
+    difference = (ours[0].cpu() - expected[0]).abs() * 0.229 * 255
+    assert difference.max() <= 2.01
+    assert difference.mean() < 0.05
+    for on_cuda, on_cpu in zip(ours[1:], expected[1:], strict=True):
+        red = [((each.cpu() >> 16) & 0xFF).float() for each in (on_cuda, on_cpu)]
+        assert (red[0] - red[1]).abs().mean() < 4
