@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
+from rtvis.cli_compare import compares_networks, opened_second, rival_of, second_config
 from rtvis.config import Config
 from rtvis.errors import SelectionError, SinkError, did_you_mean
 from rtvis.leaving import DONE, FAILED, INTERRUPTED
@@ -26,7 +27,9 @@ if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
 
 
 @contextlib.contextmanager
-def opened_engine(config: Config, console: "Console", *, compiling: bool) -> "Iterator[Engine]":
+def opened_engine(
+    config: Config, console: "Console", *, compiling: bool, batch_size: int = 1
+) -> "Iterator[Engine]":
     """The engine that the config asks for; says what takes so long."""
     wanted = config.network
     with console.status(f"loading {wanted.network}") as status:
@@ -56,6 +59,7 @@ def opened_engine(config: Config, console: "Console", *, compiling: bool) -> "It
             model_config=wanted.model_config,
             layers=layer_rules(wanted),
             compile=config.compute.compile if compiling else "off",
+            batch_size=batch_size,
             on_loaded=on_loaded,
         )
     with engine:
@@ -70,6 +74,7 @@ def run_live(config: Config, console: "Console") -> int:
     from rtvis.state import restored, resume_of
 
     bindings = with_keys(config.sections.keys)
+    two_networks = compares_networks(config)
     resume = resume_of(config.sections)
     view = restored(
         View(canvas_size=config.output.canvas, num_top=config.output.top), config.sections
@@ -81,7 +86,13 @@ def run_live(config: Config, console: "Console") -> int:
     # Before the network, for it is quick to find out that a file is missing.
     with (
         _opened_source(config, loop=loop, warn=warnings.append) as source,
-        opened_engine(config, console, compiling=True) as engine,
+        opened_second(config, loop=loop) as second_stream,
+        opened_engine(
+            config, console, compiling=True, batch_size=1 if second_stream is None else 2
+        ) as engine,
+        opened_engine(second_config(config), console, compiling=True)
+        if two_networks
+        else contextlib.nullcontext() as second_engine,
     ):
         from rtvis.render.compositor import Compositor
         from rtvis.runtime.pipeline import Pipeline
@@ -116,6 +127,7 @@ def run_live(config: Config, console: "Console") -> int:
                     setup=_setup(config),
                     journals=config.output.journal,
                     replay=replay,
+                    rival=rival_of(second_engine, second_stream),
                 )
             )
             if film is not None:

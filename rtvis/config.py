@@ -206,6 +206,14 @@ class InputConfig:
         expects="a picture, folder, glob or list of pictures",
         is_path=True,
     )
+    compare_stream: str | None = option(
+        "another input to compare with, frame by frame; `second` takes the second name of each "
+        "line of a list; the key / shows A, B, and the difference of their maps",
+        metavar="URI",
+        parse=text,
+        expects="demo, a number, a path, a URI or `second`",
+        is_path=True,
+    )
     match: str | None = option(
         "of a folder only the pictures in whose name this regular expression is found",
         metavar="REGEXP",
@@ -273,6 +281,21 @@ class NetworkConfig:
         parse=text,
         expects="a file, or random",
         of="network",
+        is_path=True,
+    )
+    compare_network: str | None = option(
+        "another network to compare with on the same frames, as --network; layers are matched by "
+        "name; the key / shows A, B, and the difference of their maps",
+        metavar="NAME",
+        parse=text,
+        expects="a name, or path/to/file.py:factory",
+        is_path=True,
+    )
+    compare_weights: str | None = option(
+        "the same with other weights, or those of --compare-network",
+        metavar="FILE",
+        parse=text,
+        expects="a file, or random",
         is_path=True,
     )
     labels: str | None = option(

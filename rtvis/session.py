@@ -23,6 +23,9 @@ process take of the processor and of memory (DVT-16)."""
 PageName: TypeAlias = Literal["unit", "changes", "histogram", "correlation"]
 """What the details pane shows; each is a module of `rtvis.render.pages`."""
 
+Compared: TypeAlias = Literal["off", "first", "second", "difference"]
+"""What of two compared networks or inputs the large panes show."""
+
 
 _PASSING: Final = {"is_choice": False}
 """Marks what nobody chose to see again: it is not saved with a view."""
@@ -45,6 +48,8 @@ class View:
     """What fills the large pane (DVT-33)."""
     page: PageName = "unit"
     """What the details pane shows."""
+    compared: Compared = "off"
+    """Which of two is shown; "off" where nothing is compared. The loop sets it to what there is."""
     log_counts: bool = False
     """Histograms show the logarithm of their counts."""
     palette: MapPalette = "colour"

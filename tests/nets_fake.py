@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 import rtvis.methods  # noqa: F401 - registers the CAM methods
-from rtvis.data import Form, Frame, ImageU8, Layer, Result, Selection, Side, SourceStatus
+from rtvis.data import Crop, Form, Frame, ImageU8, Layer, Result, Selection, Side, SourceStatus
 from rtvis.engine.resolve import resolve_selection
 from rtvis.errors import SourceError
 from rtvis.render.layout import Layout, layout
@@ -66,6 +66,14 @@ class FakeEngine:
 
     def resolve(self, selection: Selection) -> Selection:
         return resolve_selection(selection, self.layers, self.layers[2], 10, None)
+
+    @property
+    def num_classes(self) -> int:
+        return 10
+
+    def crop_of(self, image: Tensor, fit: str) -> Crop:
+        del fit
+        return Crop(top=0, left=0, height=image.shape[0], width=image.shape[1])
 
     def weights(self, layer: str) -> Tensor | None:
         del layer

@@ -183,6 +183,10 @@ class Engine:
         prep = self._network.preprocessing
         return prep.apply(as_picture(image, prep, self.device, name=self.network), fit)
 
+    def crop_of(self, image: Image, fit: Fit = "crop") -> Crop:
+        """The part of a picture that the network sees."""
+        return self._network.preprocessing.crop_of(image.shape[0], image.shape[1], fit)
+
     def run(
         self,
         image: Image | Sequence[Image],
@@ -350,11 +354,11 @@ class Engine:
                 )
             return x_BCHW.to(self.device), None
         if isinstance(image, Tensor | np.ndarray):
-            return self.preprocess(image, fit=fit), self._crop(image, fit)
+            return self.preprocess(image, fit=fit), self.crop_of(image, fit)
         if not image:
             raise RtvisError("no picture given: the sequence is empty")
         inputs = [self.preprocess(each, fit=fit) for each in image]
-        return torch.cat(inputs), self._crop(image[0], fit)
+        return torch.cat(inputs), self.crop_of(image[0], fit)
 
     def _changes(self, step: Step, interventions: tuple[Intervention, ...]) -> Changes:
         """The interventions on the device; they seldom change, so the last ones are kept."""
@@ -375,6 +379,3 @@ class Engine:
         if self.device.type != "cuda":
             return tensors
         return tuple(each.pin_memory().to(self.device, non_blocking=True) for each in tensors)
-
-    def _crop(self, image: Image, fit: Fit) -> Crop:
-        return self._network.preprocessing.crop_of(image.shape[0], image.shape[1], fit)

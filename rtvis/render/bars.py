@@ -3,7 +3,7 @@
 from collections.abc import Hashable
 
 from rtvis.render import lut, wording
-from rtvis.render.buttons import Button
+from rtvis.render.buttons import COMPARED_NAMES, Button
 from rtvis.render.chrome import Brush
 from rtvis.render.grid import Rect
 from rtvis.render.pages import PAGES
@@ -149,6 +149,9 @@ class Bars(Region):
             "grid": (wording.bright(layout.layer.name if layout.layer is not None else ""),),
             "classes": (wording.dim(wording.classes_title(scene)),),
         }
+        if scene.view.compared != "off":
+            prefix = Run(f"{COMPARED_NAMES[scene.view.compared]}   ", lut.TEXT, SEMIBOLD)
+            titles["grid"] = (prefix, *titles["grid"])
         if "details" in layout.panes:
             titles["details"] = PAGES[scene.view.page].title(self)
         old = Run(f"  {self._age()}" if scene.stale_since_ns else "", lut.WARNING)

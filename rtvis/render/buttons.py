@@ -7,7 +7,7 @@ from rtvis.data import Fit, Intervention, Rule, Tap
 from rtvis.render.grid import Rect
 from rtvis.render.metrics import Metrics
 from rtvis.render.text import measure
-from rtvis.session import BackpropDisplay, MapPalette, PageName, View
+from rtvis.session import BackpropDisplay, Compared, MapPalette, PageName, View
 
 BUTTONS: Final = (
     "previous", "next", "source", "fit", "pause", "record", "save", "help",  # header
@@ -16,11 +16,14 @@ BUTTONS: Final = (
     "labels",                           # classes; where they are folded away, input
     "rule", "display", "backward",      # backward picture
     "freeze", "tap", "gradients", "colours", "zoom",  # grid
+    "compared",                         # grid, while two are compared
     "counts", "page",                   # details
     "weaken", "strengthen", "undo", "clear",  # details, page of changes
 )  # fmt: skip
 """Names of the things that do what a key does; `hit` gives Target(kind="pane", pane="button:NAME"),
 but kind="rule" for the rule."""
+
+COMPARED_NAMES: Final[dict[Compared, str]] = {"first": "A", "second": "B", "difference": "A − B"}
 
 _WORDS: Final[dict[str, tuple[str, ...]]] = {
     "pause": ("pause", "resume"),
@@ -39,6 +42,7 @@ _WORDS: Final[dict[str, tuple[str, ...]]] = {
     "display": get_args(BackpropDisplay),
     "colours": get_args(MapPalette),
     "zoom": ("grid", "unit", "backward"),
+    "compared": tuple(COMPARED_NAMES.values()),
     "counts": ("linear", "log"),
     "page": get_args(PageName),
 }
@@ -110,6 +114,8 @@ def lay_buttons(
         pane = "classes" if "classes" in panes else "input"
         word = "labels on" if labels_shown else "labels off"
         rows[pane] = (*rows.get(pane, ()), ("labels", word))
+    if view.compared != "off":
+        rows["grid"] = (("compared", COMPARED_NAMES[view.compared]), *rows["grid"])
     if view.page == "histogram":
         rows["details"] = (("counts", "log" if view.log_counts else "linear"), *rows["details"])
     buttons = []

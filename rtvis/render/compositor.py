@@ -16,10 +16,10 @@ from rtvis.render.map_panes import draw_grid, draw_unit, shown_maps
 from rtvis.render.overlays import HINT, Overlays, beside
 from rtvis.render.pages import PAGES
 from rtvis.render.pages.page import Gauge
-from rtvis.render.readout import Readout, pack_readout, subject_of, unpack_readout
+from rtvis.render.readout import Ranked, Readout, pack_readout, rank, subject_of, unpack_readout
 from rtvis.render.region import corner_size, target_rect
 from rtvis.render.regions import draw_regions
-from rtvis.render.scene import Scene
+from rtvis.render.scene import Half, Scene
 from rtvis.render.surface import Surface
 from rtvis.render.text import Run
 from rtvis.render.times import HeldTimes, Table
@@ -105,11 +105,12 @@ class Compositor:
             return scene, None
         maps_CHW = shown_maps(result, scene.batch_index)
         low, high = display.extremes(maps_CHW)
-        chosen = result.selection
-        key = chosen.layer if not chosen.gradients else (chosen.layer, chosen.origin)
+        key = _range_key(scene, result)
         ranges = self._range.update(low, high, key=key, smoothed=scene.view.range_smoothed)
         page_N: Tensor | None = None
-        gauge = self._gauge(page) if has_details(scene.view) else None
+        ranked = _ranked(scene)
+        in_sight = has_details(scene.view) and not scene.maps_note
+        gauge = self._gauge(page) if in_sight else None
         if gauge is not None:
             measured = gauge.measure(scene, self._range.ends)
             scene, page_N = replace(scene, measured=measured), measured.page_numbers
@@ -123,8 +124,9 @@ class Compositor:
             range_low=ranges[0],
             range_high=ranges[1],
             page_N=page_N,
+            ranked=ranked,
         )
-        self._subject = subject_of(result, page=page, page_N=page_N)
+        self._subject = subject_of(result, page=page, page_N=page_N, ranked=ranked)
         if self.device.type == "cpu":
             # Nothing to wait for: the text can use this picture's own numbers.
             self.readout = unpack_readout(self._packed_N.tolist(), self._subject)
@@ -144,7 +146,10 @@ class Compositor:
             return Readout()
         readout = self.readout
         same = (readout.layer, readout.unit) == (result.selection.layer, result.selection.unit)
-        return readout if same else replace(Readout(), top=readout.top, moved=readout.moved)
+        if same and not scene.maps_note:
+            return readout
+        kept = {"top": readout.top, "top_pair": readout.top_pair, "moved": readout.moved}
+        return replace(Readout(), **kept)  # type: ignore[arg-type]
 
     def _plan(self, scene: Scene) -> Layout:
         """The layout, made anew only when something changed that it depends on."""
@@ -153,8 +158,10 @@ class Compositor:
         # What the pointer is over and what a notice says moves nothing.
         view = replace(view, hover=_NOTHING, notice="", notice_is_warning=False)
         unit = (result.selection.unit or 0) if result is not None else None
-        sizes = _frame_size(scene), _input_size(scene), _output_size(scene)
-        crop = result.crop if result is not None and sizes[2] is not None else None
+        halves = _halves(scene)
+        frame_sizes = [_size_of(half.image_HW3) for half in halves]
+        sizes = (*frame_sizes, _input_size(scene), _output_size(scene))
+        crop = result.crop if result is not None and sizes[-1] is not None else None
         key = (view, id(scene.layers), id(scene.labels), layer, unit, sizes, crop)
         if self.layout is None or self._layout_key != key:
             self._layout_key = key
@@ -165,9 +172,10 @@ class Compositor:
                 labels=scene.labels,
                 layer=layer,
                 unit=unit,
-                frame_size=sizes[0],
-                input_size=sizes[1],
-                output_size=sizes[2],
+                frame_size=frame_sizes[0],
+                second_size=frame_sizes[-1],
+                input_size=_input_size(scene),
+                output_size=sizes[-1],
                 crop=crop,
             )
         return self.layout
@@ -181,19 +189,21 @@ class Compositor:
     ) -> None:
         canvas_HW, view, result = self._surface.words_HW, scene.view, scene.result
         batch = scene.batch_index
-        if scene.image_HW3 is not None:
-            cam_HW, labels_HW = _over_input(scene)
+        for name, half in zip(("input", "second"), _halves(scene), strict=False):
+            if half.image_HW3 is None or name not in plan.images:
+                continue
+            cam_HW, labels_HW = _over_input(scene, half.result)
             panes.draw_input(
                 canvas_HW,
-                plan.images["input"],
-                scene.image_HW3,
+                plan.images[name],
+                half.image_HW3,
                 cam_HW=cam_HW,
-                crop=result.crop if result is not None else None,
+                crop=half.result.crop if half.result is not None else None,
                 style=view.cam_style,
                 labels_HW=labels_HW,
                 background=background_classes(scene.labels),
             )
-        if result is None or ranges is None or plan.layer is None:
+        if result is None or ranges is None or plan.layer is None or scene.maps_note:
             return
         if plan.grid is not None and not grid_message(scene, readout):
             draw_grid(self._surface, scene, plan, ranges)
@@ -228,7 +238,7 @@ class Compositor:
 
     def _draw_marks(self, scene: Scene, plan: Layout) -> None:
         """Outlines of the selected tile and of what is under the pointer."""
-        if scene.result is None:
+        if scene.result is None or scene.maps_note:
             return
         line = plan.metrics.line
         self._mark_changes(scene.result, plan)
@@ -310,9 +320,9 @@ class Compositor:
         )
 
 
-def _over_input(scene: Scene) -> tuple[Tensor | None, Tensor | None]:
+def _over_input(scene: Scene, result: Result | None) -> tuple[Tensor | None, Tensor | None]:
     """What lies over the input: a CAM or the heat of one output map, or a label picture."""
-    result, view = scene.result, scene.view
+    view = scene.view
     if result is None:
         return None, None
     if result.dense_BKHW is not None and view.labels_shown:
@@ -320,6 +330,24 @@ def _over_input(scene: Scene) -> tuple[Tensor | None, Tensor | None]:
             return heat(result.dense_BKHW[scene.batch_index]), None
         return None, result.labels_BHW[scene.batch_index]
     return (result.cam_BHW[scene.batch_index] if view.cam_shown else None), None
+
+
+def _range_key(scene: Scene, result: Result) -> object:
+    """What has a range of colours of its own."""
+    chosen, compared = result.selection, scene.view.compared
+    key = chosen.layer if not chosen.gradients else (chosen.layer, chosen.origin)
+    return key if compared in {"off", "first"} else (key, compared)
+
+
+def _ranked(scene: Scene) -> Ranked | None:
+    """The classes to list of two that are compared and have the same ones."""
+    pair = scene.pair
+    if pair is None or not pair.same_classes:
+        return None
+    first, second = pair.first.result, pair.second.result
+    if first is None or second is None or first.dense_BKHW is not None:
+        return None
+    return rank(first.scores_BK[0], second.scores_BK[0], scene.view.compared)
 
 
 def _layer_of(scene: Scene) -> Layer | None:
@@ -331,9 +359,15 @@ def _layer_of(scene: Scene) -> Layer | None:
     return shown_layer(scene.view, scene.layers)
 
 
-def _frame_size(scene: Scene) -> tuple[int, int] | None:
-    image = scene.image_HW3
-    return (image.shape[0], image.shape[1]) if image is not None else None
+def _halves(scene: Scene) -> tuple[Half, ...]:
+    """What the input pane shows: of two that are compared both."""
+    if scene.pair is None:
+        return (Half(name="", image_HW3=scene.image_HW3, result=scene.result),)
+    return scene.pair.first, scene.pair.second
+
+
+def _size_of(image_HW3: Tensor | None) -> tuple[int, int] | None:
+    return (image_HW3.shape[0], image_HW3.shape[1]) if image_HW3 is not None else None
 
 
 def _output_size(scene: Scene) -> tuple[int, int] | None:

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from rtvis.data import Target
+from rtvis.render.map_panes import shown_maps
 from rtvis.render.scene import Scene
 
 MOST_UNITS: Final = 512
@@ -114,7 +115,7 @@ class CorrelationGauge:
         del ends
         result = scene.result
         assert result is not None, "a page measures results"
-        maps_CHW = result.maps_BCHW[scene.batch_index]
+        maps_CHW = shown_maps(result, scene.batch_index)
         num_units, height, width = maps_CHW.shape
         unit = min(result.selection.unit or 0, num_units - 1)
         units = shown_units(num_units, unit)
@@ -140,7 +141,8 @@ class CorrelationGauge:
         """Take a new result in."""
         assert scene.result is not None, "a page measures results"
         chosen = scene.result.selection
-        layer_key = chosen.layer, chosen.tap, chosen.interventions
+        of = chosen.layer, chosen.tap, chosen.interventions, chosen.gradients, chosen.origin
+        layer_key = scene.view.compared, of
         if layer_key != self._layer_key:
             self._frames_PC = []
         elif self._frames_PC and scene.result.seq == self._seq:

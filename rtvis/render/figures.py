@@ -26,7 +26,7 @@ class Figures(Region):
             texts[zoomed] = "shown large"
         for pane, text in texts.items():
             rect = self.layout.contents[pane]
-            warn = pane == "backprop" and text not in {"", "off", "shown large"}
+            warn = pane == "backprop" and text not in {"", "off", "shown large", scene.maps_note}
 
             def draw(brush: Brush, rect: Rect = rect, text: str = text, warn: bool = warn) -> None:
                 inner = rect.inset(self.layout.metrics.pad * 2)
@@ -41,6 +41,8 @@ class Figures(Region):
     def _shows_value(self) -> bool:
         """A dense unit is one number, not a map."""
         layer, result = self.layout.layer, self.scene.result
+        if self.scene.maps_note:
+            return False
         return layer is not None and layer.map_size == (1, 1) and result is not None
 
     def _unit_value(self) -> None:

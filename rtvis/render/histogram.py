@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from rtvis.render.display import TINY
+from rtvis.render.map_panes import shown_maps
 from rtvis.render.scene import Scene
 
 NUM_COARSE: Final = 16
@@ -30,7 +31,7 @@ _NARROWS: Final = 1 / 12
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Distribution:
-    """The values of one layer in one picture."""
+    """The values of one layer in one picture: what the grid shows, which may be gradients."""
 
     layer_N: Tensor
     """float32 [64]: number of the layer's finite values in each bin; what lies beyond the range
@@ -155,7 +156,7 @@ class HistogramGauge:
         """Count. See `pages.page.Gauge`."""
         result = scene.result
         assert result is not None, "a page measures results"
-        maps_CHW = result.maps_BCHW[scene.batch_index]
+        maps_CHW = shown_maps(result, scene.batch_index)
         unit_HW = maps_CHW[min(result.selection.unit or 0, maps_CHW.shape[0] - 1)]
         layer_N, unit_N = (count_bins(each, *ends) for each in (maps_CHW, unit_HW))
         num, num_unit = maps_CHW.numel(), unit_HW.numel()
@@ -183,7 +184,13 @@ class HistogramGauge:
     def _follow(self, peak: Tensor, scene: Scene) -> Tensor:
         assert scene.result is not None, "a page measures results"
         selection = scene.result.selection
-        key = selection.layer, selection.tap, selection.unit
+        key = (
+            scene.view.compared,
+            selection.layer,
+            selection.tap,
+            selection.gradients,
+            selection.unit,
+        )
         old = self._peak
         if old is not None and key == self._key and scene.view.range_smoothed:
             peak = torch.lerp(old, peak, torch.where(peak > old, 0.5, _NARROWS))

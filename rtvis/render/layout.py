@@ -48,6 +48,7 @@ def layout(
     layer: Layer | None = None,
     unit: int | None = None,
     frame_size: tuple[int, int] | None = None,
+    second_size: tuple[int, int] | None = None,
     input_size: tuple[int, int] | None = None,
     output_size: tuple[int, int] | None = None,
     crop: Crop | None = None,
@@ -61,6 +62,7 @@ def layout(
         layer: Whose maps are shown; default: the one that the view selects.
         unit: The unit that is shown enlarged; default: the view's, or 0.
         frame_size: (height, width) of the source picture; default: square.
+        second_size: Of the one that it is compared with; default: that of the first.
         input_size: (height, width) of the backward picture; default: square.
         output_size: (height, width) of the dense output; None without one.
         crop: What the network sees of the source picture; None is all of it.
@@ -82,6 +84,8 @@ def layout(
         "unit": _unit_area(contents["unit"], metrics),
         "backprop": contents["backprop"].fit(*(input_size or (1, 1))),
     }
+    if view.compared != "off":
+        images |= _halves(contents["input"], frame_size, second_size, metrics)
     grid = None
     if view.zoom == "unit":
         images["unit"] = _unit_area(contents["grid"], metrics)
@@ -237,6 +241,20 @@ def _give_rows(
 def _unit_area(content: Rect, metrics: Metrics) -> Rect:
     """Where the enlarged map may go: the content without the colour scale at its right."""
     return Rect(content.top, content.left, content.height, content.width - metrics.scale_width)
+
+
+def _halves(
+    area: Rect,
+    first_size: tuple[int, int] | None,
+    second_size: tuple[int, int] | None,
+    metrics: Metrics,
+) -> dict[str, Rect]:
+    """Two pictures side by side, with a row for their names below."""
+    width, height = (area.width - metrics.line) // 2, area.height - metrics.row
+    first = Rect(area.top, area.left, height, width)
+    second = Rect(area.top, area.right - width, height, width)
+    first_size = first_size or (1, 1)
+    return {"input": first.fit(*first_size), "second": second.fit(*(second_size or first_size))}
 
 
 DETAIL_ROWS: Final = 7

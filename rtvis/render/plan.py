@@ -27,8 +27,8 @@ class Layout:
     contents: dict[str, Rect]
     """Of the panes with a title: what lies below it."""
     images: dict[str, Rect]
-    """"input", "unit", "backprop": where the pictures themselves are drawn; one of them moves
-    into the grid's pane when zoomed."""
+    """"input", "unit", "backprop": where the pictures themselves are drawn; one of the latter two
+    moves into the grid's pane when zoomed. While two are compared "second" is beside "input"."""
     layer: Layer | None
     """Whose maps are shown."""
     unit: int

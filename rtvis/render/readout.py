@@ -6,6 +6,7 @@ text of the next picture uses it.
 """
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,7 +15,7 @@ from rtvis.data import Result, Tap, Target
 from rtvis.render.display import extremes
 from rtvis.render.label_picture import class_shares
 from rtvis.render.moved import Moved, pack_moved, padded, unpack_moved
-from rtvis.session import PageName
+from rtvis.session import Compared, PageName
 
 NUM_TOP = 10
 """Of the best classes, whose probabilities travel; how many are listed is the view's choice."""
@@ -57,6 +58,8 @@ class Readout:
     dense_low: float = 0.0
     """Smallest value of a dense output with one class."""
     dense_high: float = 0.0
+    top_pair: tuple[tuple[float, float], ...] = ()
+    """Probabilities in the first and the second of two, for each class in `top`."""
     page: PageName = "unit"
     """The page of the details pane that was in sight."""
     page_numbers: tuple[float, ...] = ()
@@ -64,11 +67,39 @@ class Readout:
     num_page_numbers: int = 0
     moved: Moved | None = None
     """What the changes to units did to the classes; None without changes."""
+    has_pair: bool = False
     layer: str = ""
     tap: Tap = "pre"
     unit: int = 0
     seq: int = -1
     """Of the frame; -1 before the first result."""
+
+
+class Ranked(NamedTuple):
+    """The classes that a comparison lists."""
+
+    classes_T: Tensor
+    """int64."""
+    top_T: Tensor
+    """float64: probability in the one that is shown."""
+    pair_2T: Tensor
+    """float64: probability in the first and in the second."""
+
+
+def rank(first_K: Tensor, second_K: Tensor, compared: Compared) -> Ranked:
+    """The best classes of the one that is shown, or those whose probabilities differ most.
+
+    Args:
+        first_K: Scores of the first.
+        second_K: Of the second.
+        compared: What is shown.
+    """
+    one_K, other_K = (scores_K.double().softmax(dim=0) for scores_K in (first_K, second_K))
+    shown_K = other_K if compared == "second" else one_K
+    by_K = (one_K - other_K).abs() if compared == "difference" else shown_K
+    classes_T = by_K.topk(min(NUM_TOP, by_K.numel())).indices
+    pair_2T = torch.stack([one_K, other_K]).index_select(1, classes_T)
+    return Ranked(classes_T, shown_K.index_select(0, classes_T), pair_2T)
 
 
 def pack_readout(
@@ -82,6 +113,7 @@ def pack_readout(
     range_low: Tensor,
     range_high: Tensor,
     page_N: Tensor | None = None,
+    ranked: Ranked | None = None,
 ) -> Tensor:
     """One float64 vector on the device, which `unpack_readout` turns into a Readout.
 
@@ -95,6 +127,7 @@ def pack_readout(
         range_low: Lower end of the grid's colour scale.
         range_high: Upper end.
         page_N: float64, what the page in sight wants to know.
+        ranked: The classes of two that are compared; default: those of the result.
     """
     # float64 holds every index and every float32 exactly.
     scores_K = result.scores_BK[batch_index].double()
@@ -102,7 +135,11 @@ def pack_readout(
         probabilities_K = scores_K.softmax(dim=0)
     else:
         probabilities_K = class_shares(result.labels_BHW[batch_index], scores_K.numel())
-    top = probabilities_K.topk(min(NUM_TOP, probabilities_K.numel()))
+    if ranked is None:
+        top_T, classes_T = probabilities_K.topk(min(NUM_TOP, probabilities_K.numel()))
+        pair_2T = None
+    else:
+        classes_T, top_T, pair_2T = ranked
     class_index = result.class_index_B[batch_index]
     unit_HW = maps_CHW[min(result.selection.unit or 0, maps_CHW.shape[0] - 1)]
     unit_low, unit_high = extremes(unit_HW)
@@ -127,11 +164,13 @@ def pack_readout(
         *_heat_range(result, batch_index),
     ]
     assert len(head) == _HEAD
-    parts = [padded(top.indices.double(), NUM_TOP), padded(top.values, NUM_TOP)]
+    parts = [padded(classes_T.double(), NUM_TOP), padded(top_T, NUM_TOP)]
     if result.untouched_scores_BK is not None:
         untouched_K = result.untouched_scores_BK[batch_index]
         scores_K = result.scores_BK[batch_index]
-        parts.append(pack_moved(scores_K, untouched_K, top.indices, num_top=NUM_TOP))
+        parts.append(pack_moved(scores_K, untouched_K, classes_T, num_top=NUM_TOP))
+    if pair_2T is not None:
+        parts += [padded(each_T, NUM_TOP) for each_T in pair_2T]
     if page_N is not None:
         parts.append(page_N)
     if probabilities_K.device.type == "cpu":  # nothing to wait for: half the time
@@ -141,7 +180,13 @@ def pack_readout(
     return torch.cat([head_N, *parts])
 
 
-def subject_of(result: Result, *, page: PageName = "unit", page_N: Tensor | None = None) -> Readout:
+def subject_of(
+    result: Result,
+    *,
+    page: PageName = "unit",
+    page_N: Tensor | None = None,
+    ranked: Ranked | None = None,
+) -> Readout:
     """A readout that says only what it is about: layer, unit, frame, and the page's numbers."""
     chosen = result.selection
     return Readout(
@@ -151,6 +196,7 @@ def subject_of(result: Result, *, page: PageName = "unit", page_N: Tensor | None
         seq=result.seq,
         page=page,
         num_page_numbers=page_N.numel() if page_N is not None else 0,
+        has_pair=ranked is not None,
     )
 
 
@@ -161,7 +207,8 @@ def unpack_readout(numbers: list[float], subject: Readout) -> Readout:
     score, dense_low, dense_high = rest
     indices, values = numbers[_HEAD : _HEAD + NUM_TOP], numbers[_HEAD + NUM_TOP : _TOP_END]
     last = len(numbers) - subject.num_page_numbers
-    moved = numbers[_TOP_END:last]
+    after_pair = last - (2 * NUM_TOP if subject.has_pair else 0)
+    moved, pair = numbers[_TOP_END:after_pair], numbers[after_pair:last]
     return replace(
         subject,
         top=tuple((int(i), p) for i, p in zip(indices, values, strict=True) if i >= 0),
@@ -182,6 +229,7 @@ def unpack_readout(numbers: list[float], subject: Readout) -> Readout:
         score=score,
         dense_low=dense_low,
         dense_high=dense_high,
+        top_pair=tuple(zip(pair[:NUM_TOP], pair[NUM_TOP:], strict=True)),
         page_numbers=tuple(numbers[last:]),
     )
 

@@ -71,7 +71,7 @@ def corner_size(rect: Rect, metrics: Metrics) -> int:
 
 def patches_shown(scene: Scene) -> tuple[bool, bool]:
     """Whether the picture and the backward picture of the receptive field are drawn."""
-    if scene.result is None:
+    if scene.result is None or scene.maps_note:
         return False, False
     return scene.image_HW3 is not None, scene.view.backward_shown
 

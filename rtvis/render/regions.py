@@ -2,6 +2,7 @@
 
 from rtvis.render.bars import Bars
 from rtvis.render.chrome import Chrome
+from rtvis.render.compared import ComparedFigures
 from rtvis.render.figures import Figures
 from rtvis.render.layout import Layout
 from rtvis.render.pages import PAGES
@@ -15,15 +16,17 @@ def draw_regions(
     """Bring every slot up to date; `fresh` draws the panels behind them first."""
     bars = Bars(chrome, scene, layout, readout)
     figures = Figures(chrome, scene, layout, readout)
+    compared = ComparedFigures(chrome, scene, layout, readout)
     if fresh:
         bars.panels()
     bars.header()
     bars.strip()
     figures.messages()  # before what stands in the same content
     bars.titles()
+    compared.halves()
     figures.scales()
     figures.grid_scrollbar()
-    if "classes" in layout.panes:
+    if "classes" in layout.panes and not compared.classes():
         figures.classes()
     if "details" in layout.panes:
         PAGES[scene.view.page].write(figures)

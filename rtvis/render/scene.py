@@ -18,6 +18,33 @@ class Measured(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Half:
+    """One of two that are compared. All tensors are on the compositor's device."""
+
+    name: str
+    """Of the network or the source, as the screen shows it."""
+    image_HW3: Tensor | None
+    """As `Scene.image_HW3`."""
+    result: Result | None
+    """Of one picture."""
+    labels: tuple[str, ...] | None = None
+    weights: Tensor | None = None
+    """As `Scene.weights`."""
+    note: str = ""
+    """Why its maps cannot be shown; empty where they can."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Pair:
+    """Two that are compared: A and B on the screen."""
+
+    first: Half
+    second: Half
+    same_classes: bool
+    """Whether their scores can be subtracted."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Binding:
     """One line of the help overlay, made from the table that also binds the keys."""
@@ -41,6 +68,13 @@ class Scene:
     """Of this frame and selection, or an older one with `stale_since_ns`. The first picture of
     a batch is drawn."""
     batch_index: int = 0
+    pair: Pair | None = None
+    """Both of two that are compared; `result` and `image_HW3` are then what `View.compared` asks
+    to see of them."""
+    maps_note: str = ""
+    """Why maps and backward picture cannot be shown, though there is a result."""
+    backward_note: str = ""
+    """Why the backward picture alone cannot be shown."""
     weights: Tensor | None = None
     """The selected layer's own weights, in host memory; None where a page does not need them."""
     measured: Measured | None = None

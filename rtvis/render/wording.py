@@ -56,8 +56,16 @@ def class_name(labels: tuple[str, ...] | None, index: int) -> str:
 def classes_title(scene: Scene) -> str:
     """What the list of classes counts."""
     if scene.result is None or scene.result.dense_BKHW is None:
-        return "top classes"
+        return _compared_title(scene)
     return "share of pixels" if scene.result.labels_BHW is not None else "output map"
+
+
+def _compared_title(scene: Scene) -> str:
+    if scene.pair is None:
+        return "top classes"
+    if scene.pair.same_classes:
+        return "differences" if scene.view.compared == "difference" else "top classes"
+    return f"top classes of {'B' if scene.view.compared == 'second' else 'A'}"
 
 
 def dim(text: str) -> Run:
@@ -136,7 +144,7 @@ def state(scene: Scene) -> Run:
 
 def input_message(scene: Scene) -> str:
     """Why there is no picture."""
-    if scene.image_HW3 is not None:
+    if (scene.image_HW3 if scene.pair is None else scene.pair.first.image_HW3) is not None:
         return ""
     return scene.source.message or {
         "opening": "opening the source",
@@ -148,7 +156,7 @@ def input_message(scene: Scene) -> str:
 def network_message(scene: Scene) -> str:
     """Why there are no maps."""
     if scene.result is not None:
-        return ""
+        return scene.maps_note
     return scene.error_note or "waiting for the first result"
 
 
@@ -183,6 +191,8 @@ def backward_message(scene: Scene, readout: Readout) -> str:
         return network_message(scene)
     if not scene.view.backward_shown:
         return "off"
+    if scene.maps_note or scene.backward_note:
+        return scene.maps_note or scene.backward_note
     reasons = Health.GRADIENT_ZERO | Health.GRADIENT_NAN | Health.GRADIENT_INF
     bits = readout.health & reasons
     if not bits:
@@ -234,6 +244,8 @@ def details(scene: Scene, layer: Layer, readout: Readout) -> list[tuple[str, str
 
 def status(scene: Scene, layer: Layer, name: str, readout: Readout, size: int) -> tuple[Run, ...]:
     """What is selected and how it is shown (DVT-29)."""
+    if scene.maps_note:
+        return (dim(scene.maps_note),)
     result = scene.result
     assert result is not None, "there is a status line only for a result"
     chosen = result.selection

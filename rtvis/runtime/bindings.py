@@ -203,6 +203,13 @@ BINDINGS: Final = (
         button="page",
     ),
     KeyBinding(
+        keys=("/",),
+        action=looking.next_compared,
+        text="compare: A, B, difference",
+        group=_VIEW,
+        button="compared",
+    ),
+    KeyBinding(
         keys=("-",),
         action=looking.toggle_log_counts,
         text="histograms: linear, log counts",

@@ -20,5 +20,7 @@ class Composed:
     """None before the first one."""
     result: Result | None
     """On the device; older than the frame where that could not be computed."""
+    second: Result | None
+    """Of what it is compared with; None where that is nothing."""
     readout: Readout
     """The numbers of this very picture."""

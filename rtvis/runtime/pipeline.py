@@ -15,6 +15,7 @@ from rtvis.errors import SinkError, SourceError
 from rtvis.plain import Plain
 from rtvis.render.layout import Layout, layout
 from rtvis.runtime.bindings import BINDINGS, Effect, KeyBinding, Steer, help_lines, key_of
+from rtvis.runtime.compare import Rival
 from rtvis.runtime.composed import Composed
 from rtvis.runtime.controller import Controller
 from rtvis.runtime.recording import Recordings
@@ -89,6 +90,7 @@ class Pipeline:
         setup: Mapping[str, Plain] | None = None,
         journals: bool = True,
         replay: Replay | None = None,
+        rival: Rival | None = None,
     ) -> None:
         """Put the parts together; nothing starts before `run`.
 
@@ -107,9 +109,11 @@ class Pipeline:
                 saved.
             journals: Write beside each film what was chosen, if there is a setup.
             replay: A recorded run, which decides what is shown; the user can only leave.
+            rival: What network and source are compared with; the caller closes it.
         """
         self.session = session if session is not None else Session()
         self._engine = engine
+        self._rival = rival
         self._source = source
         self._window = window
         self._num_frames = num_frames
@@ -162,7 +166,11 @@ class Pipeline:
             bindings=help_lines(bindings),
             rates=self._rates,
             recording_note=self.recordings.note,
+            rival=rival,
         )
+        compared = self.session.read()[0].compared
+        if (compared == "off") == (rival is not None):
+            self.session.update(compared="first" if rival is not None else "off")
 
     def __enter__(self) -> Self:
         return self
@@ -190,6 +198,8 @@ class Pipeline:
         """
         thread = threading.Thread(target=self._loop, name="rtvis-engine", daemon=True)
         try:
+            if self._rival is not None:
+                self._rival.start()
             self._source.start(self._frames)
             self._show_side()
             thread.start()
@@ -331,7 +341,10 @@ class Pipeline:
                 self._say(str(error), True)
                 return
         else:
-            move = self._source.step(1 if what == "next picture" else -1, held=held)
+            count = 1 if what == "next picture" else -1
+            move = self._source.step(count, held=held)
+            if self._rival is not None:
+                self._rival.step(count)
         if move == "none":
             self._say("this source has no other picture to go to", False)
             return

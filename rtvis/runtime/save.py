@@ -58,7 +58,11 @@ def take_snapshot(
             name: (rect.top, rect.left, rect.height, rect.width)
             for name, rect in composed.drawn.layout.panes.items()
         },
-        raw={**numbers_of(result), **numbers_of(composed.readout, "shown.")},
+        raw={
+            **numbers_of(result),
+            **(numbers_of(composed.second, "second.") if composed.second is not None else {}),
+            **numbers_of(composed.readout, "shown."),
+        },
         state=state_of(
             composed, setup=setup, about={**about, "form": result.form, "frame": result.seq}
         ),

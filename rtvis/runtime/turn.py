@@ -8,14 +8,17 @@ from typing import Final, Protocol
 import torch
 from torch import Tensor
 
-from rtvis.data import Form, Frame, ImageU8, Layer, Picture, Rates, Result, Selection
+from rtvis.data import Form, Frame, ImageU8, Picture, Rates, Result, Selection
 from rtvis.errors import RtvisError
 from rtvis.render.layout import Layout
 from rtvis.render.readout import Readout
-from rtvis.render.scene import Binding, Scene
+from rtvis.render.scene import Binding, Half, Pair, Scene
+from rtvis.runtime.compare import Asked, ComparedEngine, Rival
 from rtvis.runtime.composed import Composed
 from rtvis.runtime.controller import Drawn
+from rtvis.runtime.difference import Arranger
 from rtvis.runtime.faults import Faults
+from rtvis.runtime.upload import upload
 from rtvis.session import Session, View
 from rtvis.slot import LatestSlot
 from rtvis.sources.base import Source
@@ -28,39 +31,15 @@ _TICK_NS: Final = 250_000_000
 """How often ages on the screen move on while nothing else changes."""
 
 
-class EngineLike(Protocol):
+class EngineLike(ComparedEngine, Protocol):
     """What the loop needs of `rtvis.engine.engine.Engine`."""
 
     @property
-    def layers(self) -> tuple[Layer, ...]: ...
-    @property
-    def labels(self) -> tuple[str, ...] | None: ...
-    @property
-    def network(self) -> str: ...
-    @property
     def device(self) -> torch.device: ...
-    @property
-    def weights_note(self) -> str: ...
     @property
     def form(self) -> Form: ...
     @property
-    def compile_note(self) -> str: ...
-    @property
     def cam_methods(self) -> tuple[str, ...]: ...
-
-    def run(
-        self,
-        image: Tensor,
-        selection: Selection,
-        *,
-        seq: int,
-        revision: int,
-        captured_ns: int,
-    ) -> Result: ...
-
-    def resolve(self, selection: Selection) -> Selection: ...
-
-    def weights(self, layer: str) -> Tensor | None: ...
 
 
 class Travelling(Protocol):
@@ -91,6 +70,7 @@ class _Submitted:
     view: View
     frame: Frame | None
     result: Result | None
+    second: Result | None
 
 
 class Turn:
@@ -116,7 +96,12 @@ class Turn:
         rates: Callable[[], Rates] = Rates,
         recording_note: Callable[[], str] = str,
         now_ns: Callable[[], int] = time.monotonic_ns,
+        rival: Rival | None = None,
     ) -> None:
+        self._rival = rival
+        self._second: Half | None = None
+        """What the rival showed last."""
+        self._arranger = Arranger()
         self._engine = engine
         self._compositor = compositor
         self._session = session
@@ -163,6 +148,7 @@ class Turn:
     def leave_source(self) -> None:
         """Forget the frame and all that came of it: another source is shown now."""
         self._frame = self._image_HW3 = self._result = self._asked = self._submitted = None
+        self._second = None
         self._stale_since_ns = 0
         self.faults.clear()
 
@@ -211,7 +197,8 @@ class Turn:
         fresh = self._take_frame(view, wait_s if same_selection or self._frame is None else 0.0)
         if fresh:  # the wait may have been long: the newest choice counts
             view, revision = self._session.read()
-        if self._frame is not None and (fresh or view.selection != self._asked):
+        news = self._rival is not None and self._rival.has_news(paused=view.paused)
+        if self._frame is not None and (fresh or news or view.selection != self._asked):
             self._compute(self._frame, view.selection, revision, fresh=fresh)
             computed = view.selection
             view, revision = self._session.read()
@@ -266,15 +253,9 @@ class Turn:
         try:
             if fresh or self._image_HW3 is None:
                 with self.clock.stage("upload"):
-                    self._image_HW3 = _upload(frame, self._engine.device)
+                    self._image_HW3 = upload(frame, self._engine.device)
             with self.clock.stage("network"):
-                self._result = self._engine.run(
-                    self._image_HW3,
-                    selection,
-                    seq=frame.seq,
-                    revision=revision,
-                    captured_ns=frame.captured_ns,
-                )
+                self._result, self._second = self._run(frame, selection, revision, fresh=fresh)
         except IN_LOOP as error:
             self.faults.add(error)
             self._stale_since_ns = self._stale_since_ns or self._now_ns()
@@ -286,6 +267,51 @@ class Turn:
         if fresh:
             self.num_processed += 1
             self._processed.tick()
+
+    def _run(
+        self, frame: Frame, selection: Selection, revision: int, *, fresh: bool
+    ) -> tuple[Result, Half | None]:
+        image_HW3 = self._image_HW3
+        assert image_HW3 is not None, "uploaded before"
+        if self._rival is not None:
+            asked = Asked(
+                image_HW3=image_HW3,
+                frame=frame,
+                selection=selection,
+                revision=revision,
+                is_fresh=fresh,
+            )
+            return self._rival.run(self._engine, asked)
+        result = self._engine.run(
+            image_HW3,
+            selection,
+            seq=frame.seq,
+            revision=revision,
+            captured_ns=frame.captured_ns,
+        )
+        return result, None
+
+    def _arranged(self, scene: Scene) -> Scene:
+        """What the user wants to see of two that are compared."""
+        rival, result = self._rival, self._result
+        if rival is None:
+            return scene
+        name = (self._frame.name if self._frame is not None else "") or self._source.name
+        names = rival.names(self._engine, name)
+        first = Half(
+            name=names[0],
+            image_HW3=self._image_HW3,
+            result=result,
+            labels=scene.labels,
+        )
+        second = self._second or Half(name=names[1], image_HW3=None, result=None)
+        pair = Pair(first=first, second=second, same_classes=rival.same_classes(self._engine))
+        layer = result.selection.layer if result is not None else None
+        second_layer = rival.layer(self._engine, layer) if layer is not None else None
+        networks = dict.fromkeys((scene.network, rival.network(self._engine)))
+        sources = dict.fromkeys((scene.source_name, rival.source_name(self._source.name)))
+        scene = replace(scene, network=" and ".join(networks), source_name=" and ".join(sources))
+        return self._arranger.arrange(scene, pair, second_layer=second_layer)
 
     def _draw(self, view: View, revision: int) -> _Submitted | None:
         scene = Scene(
@@ -310,6 +336,7 @@ class Turn:
             bindings=self._bindings,
             recording_note=self._recording_note(),
         )
+        scene = self._arranged(scene)
         self._drawn_revision = revision
         self._drawn_state = self._state()
         self._drawn_ns = self._now_ns()
@@ -328,6 +355,7 @@ class Turn:
             view=view,
             frame=self._frame,
             result=self._result,
+            second=self._second.result if self._second is not None else None,
         )
 
     def _weights(self, view: View) -> Tensor | None:
@@ -359,6 +387,7 @@ class Turn:
             view=submitted.view,
             frame=frame,
             result=submitted.result,
+            second=submitted.second,
             readout=readout,
         )
         return self.composed
@@ -375,6 +404,7 @@ class Turn:
             self._engine.compile_note,
             self.faults.note,
             self._recording_note(),
+            self._rival.state if self._rival is not None else (),
         )
 
     def _has_changed(self, view: View) -> bool:
@@ -383,13 +413,3 @@ class Turn:
         ages = self._stale_since_ns or self._source.status().state in {"opening", "reconnecting"}
         ages = ages or view.timing != "off"
         return bool(ages) and self._now_ns() - self._drawn_ns > _TICK_NS
-
-
-def _upload(frame: Frame, device: torch.device) -> Tensor:
-    pixels_HW3 = frame.image_HW3
-    if not pixels_HW3.flags.writeable:  # torch warns about such memory
-        pixels_HW3 = pixels_HW3.copy()
-    image_HW3 = torch.from_numpy(pixels_HW3)
-    if device.type != "cuda":
-        return image_HW3
-    return image_HW3.pin_memory().to(device, non_blocking=True)

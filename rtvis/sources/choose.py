@@ -31,6 +31,7 @@ def open_source(
     limits: StreamLimits | None = None,
     start_seconds: float | None = None,
     picture: str | None = None,
+    column: int = 0,
 ) -> Source:
     """The source that `uri` names. It begins when `start` is called.
 
@@ -47,6 +48,7 @@ def open_source(
         camera_size: (height, width) to ask of a webcam, which may choose another.
         limits: How long to wait for cameras and streams; the defaults suit people.
         start_seconds: Where in a film to begin.
+        column: Which of the names on each line of a list file; others than 0 need a list.
         picture: Name of the picture of a folder or glob to begin with.
 
     Raises:
@@ -65,11 +67,13 @@ def open_source(
         picture=picture,
         pattern=compiled(match),
         retouch=retouch,
+        column=column,
     )
     if re.fullmatch(r"-?\d+", text):
         how.refuse_place(f"camera {text}")
         return _open_camera(int(text), camera_size, limits, camera_retouch)
     if text == DEMO_NAME:
+        how.refuse_column(DEMO_NAME)
         return how.film(demo_path(), name=DEMO_NAME)
     if not text.strip():
         raise SourceError("the name of the source is empty; name a file, a URI, a number or demo")
@@ -102,6 +106,7 @@ def _open_path(text: str, how: Reading) -> Source:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
         if re.search(r"[*?\[]", text):
+            how.refuse_column(text)
             return how.pictures(text, lambda: [Listed(found) for found in list_glob(str(path))])
         raise SourceError(
             f"{_shown(text)}: there is no such file or folder; name one, a camera's number, a URI "
@@ -111,6 +116,7 @@ def _open_path(text: str, how: Reading) -> Source:
         reason = getattr(error, "strerror", None) or "is not a name that a file can have"
         raise SourceError(f"{_shown(text)}: {reason}; name a readable file or folder") from None
     if stat.S_ISDIR(mode):
+        how.refuse_column(text)
         pattern = how.pattern
         return how.pictures(
             path.resolve().name or text,
@@ -131,9 +137,11 @@ def _open_file(path: Path, how: Reading) -> Source:
         raise SourceError(f"{path}: the file is empty; name a picture or film with something in it")
     # An animated GIF has a picture's signature, and is a film.
     if is_image(path) and not head.startswith(b"GIF8"):
+        how.refuse_column(str(path))
         return how.pictures(path.name, lambda: [Listed(path)])
     if path.suffix.lower() in LIST_SUFFIXES:
-        return how.pictures(path.name, lambda: list_file(path))
+        return how.pictures(path.name, lambda: list_file(path, how.column))
+    how.refuse_column(str(path))
     if _is_text(head):
         raise SourceError(
             f"{path}: is a text file; name a picture or a film, or a list of pictures that ends "

@@ -207,13 +207,19 @@ def _place_of(index: int, before: Sequence[Listed], now: Sequence[Listed]) -> tu
     return -1, True
 
 
-def list_file(path: Path) -> list[Listed]:
-    """The first name of each line of a list file (`rtvis.sources.lists`).
+def list_file(path: Path, column: int = 0) -> list[Listed]:
+    """The first name of each line of a list file (`rtvis.sources.lists`), or a later one.
 
     Raises:
-        SourceError: As `read_list`.
+        SourceError: As `read_list`, or a line has fewer names.
     """
-    return [Listed(row.paths[0], where=f"{path}:{row.line}") for row in read_list(path)]
+    rows = read_list(path)
+    for row in rows:
+        if len(row.paths) <= column:
+            raise SourceError(
+                f"{path}:{row.line}: names one picture, not two; write two names a line to compare"
+            )
+    return [Listed(row.paths[column], where=f"{path}:{row.line}") for row in rows]
 
 
 def list_folder(folder: Path, *, pattern: re.Pattern[str] | None = None) -> list[Path]:

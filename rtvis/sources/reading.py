@@ -23,6 +23,8 @@ class Reading:
     pattern: re.Pattern[str] | None
     """Of the names of a folder's pictures."""
     retouch: Retouch
+    column: int = 0
+    """Which of the names on each line of a list."""
 
     def film(self, path: Path, *, name: str | None = None) -> Source:
         """A film from that beginning."""
@@ -52,6 +54,15 @@ class Reading:
         """Raise SourceError if a place was asked for: what is live has only now."""
         self._refuse_start(name)
         self._refuse_picture(name)
+        self.refuse_column(name)
+
+    def refuse_column(self, name: str) -> None:
+        """Raise SourceError if other names than the first are asked for: this is no list."""
+        if self.column:
+            raise SourceError(
+                f"{name}: is no list with two names a line (.txt, .lst or .csv); name the second "
+                "source itself"
+            )
 
     def _refuse_start(self, name: str) -> None:
         if self.start_seconds is not None:

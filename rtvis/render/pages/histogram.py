@@ -71,17 +71,19 @@ def _write(region: Region) -> None:
     ends = ("", "")
     rows: tuple[tuple[str, str, bool], ...] = ()
     if isinstance(measured, Distribution):
-        caption = (wording.dim("activations"),)
+        result = region.scene.result
+        of_gradients = result is not None and result.grads_BCHW is not None
+        caption = (wording.dim("gradients" if of_gradients else "activations"),)
         numbers = region.readout.page_numbers
         if region.readout.page == "histogram" and numbers:
             ends = wording.number(numbers[0]), wording.number(numbers[1])
-            rows = _activation_facts(layout, measured, numbers)
+            rows = _activation_facts(layout, measured, numbers, is_gradient=of_gradients)
     _line(
         region,
         "caption",
         shown.top - row,
         caption,
-        (wording.dim(f"{NUM_COARSE} and {NUM_FINE} bins"),),
+        (wording.dim(f"{NUM_COARSE} and {NUM_FINE} bins" if caption else ""),),
     )
     _axis(region, "axis", shown, ends)
     for index in range(_FACTS):
@@ -95,14 +97,15 @@ def _write(region: Region) -> None:
 
 
 def _activation_facts(
-    layout: Layout, measured: Distribution, numbers: tuple[float, ...]
+    layout: Layout, measured: Distribution, numbers: tuple[float, ...], *, is_gradient: bool
 ) -> tuple[tuple[str, str, bool], ...]:
     """(label, value, whether it is a warning) of each row."""
+    dead = "never above 0" if is_gradient else "dead units"
     _, _, num_zeros, num_dead, num_nan, num_infinite = numbers
     num_units = layout.layer.num_units if layout.layer is not None else 0
     rows = [
         ("exact zeros", _share(num_zeros, measured.num_values), False),
-        ("dead units", f"{num_dead:,.0f} of {num_units:,}", False),
+        (dead, f"{num_dead:,.0f} of {num_units:,}", False),
     ]
     if num_nan or num_infinite:
         rows.append(("NaN, infinite", f"{num_nan:,.0f}, {num_infinite:,.0f}", True))

@@ -107,6 +107,19 @@ def next_page(view: View, context: Context) -> View:
     return replace(view, page=after(view.page, pages))
 
 
+def next_compared(view: View, context: Context) -> View:
+    """The first of two, the second, their difference."""
+    del context
+    if view.compared == "off":
+        return replace(
+            view,
+            notice="nothing to compare with; start with --compare-network, --compare-weights or "
+            "--compare-stream",
+            notice_is_warning=False,
+        )
+    return replace(view, compared=after(view.compared, ("first", "second", "difference")))
+
+
 def toggle_log_counts(view: View, context: Context) -> View:
     """Counts of histograms as they are, or their logarithm; brings the page into sight."""
     del context

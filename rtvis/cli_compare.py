@@ -1,0 +1,84 @@
+"""What the flags want to be compared: opened, beside the network and the source themselves."""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from rtvis.config import Config, InputConfig, NetworkConfig
+from rtvis.errors import ConfigError
+
+if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
+    from rtvis.engine.engine import Engine
+    from rtvis.runtime.compare import Rival, StreamRival
+
+SECOND_NAMES: Final = "second"
+"""The value of --compare-stream that means the second name of each line of a list."""
+
+
+def compares_networks(config: Config) -> bool:
+    """Whether two networks are asked for.
+
+    Raises:
+        ConfigError: And two inputs as well.
+    """
+    wanted = config.network
+    networks = wanted.compare_network is not None or wanted.compare_weights is not None
+    if networks and config.input.compare_stream is not None:
+        flag = "--compare-network" if wanted.compare_network is not None else "--compare-weights"
+        raise ConfigError(
+            f"--compare-stream: cannot be used with {flag}; compare inputs or networks"
+        )
+    return networks
+
+
+def second_config(config: Config) -> Config:
+    """The config of the second network: what the flags say of the first is not true of another."""
+    wanted = config.network
+    if wanted.compare_network is None:
+        second = replace(wanted, weights=wanted.compare_weights)
+    else:
+        second = replace(
+            NetworkConfig(),
+            network=wanted.compare_network,
+            weights=wanted.compare_weights,
+            size=wanted.size,
+            repeat_channels=wanted.repeat_channels,
+            trust_pickle=wanted.trust_pickle,
+        )
+    return replace(config, network=second)
+
+
+@contextlib.contextmanager
+def opened_second(config: Config, *, loop: bool) -> "Iterator[StreamRival | None]":
+    """The second input, where one is asked for; opened before any network is loaded."""
+    wanted: InputConfig = config.input
+    if wanted.compare_stream is None:
+        yield None
+        return
+    from rtvis.runtime.compare import StreamRival
+    from rtvis.sources import open_source
+
+    is_list = wanted.compare_stream == SECOND_NAMES
+    first = wanted.files if wanted.files is not None else wanted.stream
+    source = open_source(
+        first if is_list else wanted.compare_stream,
+        loop=loop or wanted.compare_stream == "demo",
+        pace=wanted.pace,
+        match=None if is_list else wanted.match,
+        mirror=wanted.mirror,
+        stretch_contrast=wanted.stretch_contrast,
+        column=1 if is_list else 0,
+    )
+    with StreamRival(source, pace=wanted.pace) as rival:
+        yield rival
+
+
+def rival_of(second: "Engine | None", stream: "StreamRival | None") -> "Rival | None":
+    """What is compared with the first network and source; None for nothing."""
+    if second is None:
+        return stream
+    from rtvis.runtime.compare import NetworkRival
+
+    second.check_takes_pictures()
+    return NetworkRival(second)
