@@ -415,7 +415,7 @@ def test_each_button_does_what_its_key_does() -> None:
     shown_on |= dict.fromkeys(("weaken", "strengthen", "undo", "clear"), "changes")
     for name, binding in by_button().items():
         page = shown_on.get(name, "unit")
-        clicked, pressed = (Desk(page=page, side="files") for _ in range(2))
+        clicked, pressed = (Desk(page=page, side="files", compared="first") for _ in range(2))
         for desk in (clicked, pressed):
             desk.output_size = (6, 6) if name == "labels" else None
             desk.draw()

@@ -96,7 +96,7 @@ def buttons_of(plan: Layout, page: str) -> set[str]:
 @pytest.mark.parametrize("page", get_args(PageName))
 @pytest.mark.parametrize("size", SIZES)
 def test_pictures_and_buttons_lie_inside_their_panes(size: tuple[int, int], page: str) -> None:
-    plan = laid(size, page=page)
+    plan = laid(size, page=page, compared="difference")
     for name in ("input", "unit", "backprop"):
         image, pane = plan.images[name], plan.panes[name]
         assert pane.contains(image.left, image.top)
@@ -209,7 +209,7 @@ def test_rows_of_top_classes_hit_the_classes_that_were_drawn(size: tuple[int, in
 @pytest.mark.parametrize("page", get_args(PageName))
 @pytest.mark.parametrize("size", SIZES)
 def test_buttons_are_hit(size: tuple[int, int], page: str) -> None:
-    plan = laid(size, page=page)
+    plan = laid(size, page=page, compared="difference")
     for name in buttons_of(plan, page):
         button = plan.button(name)
         assert button is not None
