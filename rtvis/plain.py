@@ -6,6 +6,7 @@ mapping of them.
 """
 
 import dataclasses
+import functools
 import types
 import typing
 from collections.abc import Collection, Mapping
@@ -79,7 +80,7 @@ def fields_from_plain(
     Raises:
         ConfigError: A field is unknown or of another type.
     """
-    hints = typing.get_type_hints(kind)
+    hints = _hints(kind)
     known = [one.name for one in dataclasses.fields(kind) if names is None or one.name in names]
     values = {}
     for name, value in plain.items():
@@ -92,6 +93,11 @@ def fields_from_plain(
 
 def _below(where: str, name: str) -> str:
     return where + name if where.endswith(" ") else f"{where}.{name}"
+
+
+@functools.cache
+def _hints(kind: type) -> dict[str, Any]:
+    return typing.get_type_hints(kind)
 
 
 def _decode(hint: Any, plain: object, where: str) -> Any:

@@ -28,7 +28,7 @@ class Resume:
     """What a picture depends on beside its frame and the user's choices."""
 
     colour_range: tuple[float, float] | None = None
-    """Of the grid. With a steady range it depends on the frames before, too."""
+    """Ends of the grid's colours: they follow the frames before, too (`Readout.range_ends`)."""
 
 
 def restored(view: View, sections: SectionsConfig) -> View:

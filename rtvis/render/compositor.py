@@ -94,7 +94,7 @@ class Compositor:
             self.readout = readout
 
     def resume(self, colour_range: tuple[float, float]) -> None:
-        """Draw the grid in the range of an earlier run once, and follow it from there."""
+        """Draw the grid in the range of an earlier run (`Readout.range_ends`); go on from it."""
         self._range.resume(colour_range)
 
     def _measure(self, scene: Scene) -> tuple[Scene, tuple[Tensor, Tensor] | None]:
@@ -123,6 +123,7 @@ class Compositor:
             high=high,
             range_low=ranges[0],
             range_high=ranges[1],
+            range_ends=self._range.ends,
             page_N=page_N,
             ranked=ranked,
         )

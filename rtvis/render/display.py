@@ -39,13 +39,13 @@ class ColourRange:
         self._high = torch.ones((), device=device)
         self._resumed: tuple[float, float] | None = None
 
-    def resume(self, drawn: tuple[float, float]) -> None:
-        """Draw with this range in the next update if it is smoothed, and go on from it.
+    def resume(self, ends: tuple[float, float]) -> None:
+        """Take these for the ends in the next update if it is smoothed, and go on from them.
 
         Args:
-            drawn: What an `update` returned, in an earlier run.
+            ends: What `ends` were after an update of an earlier run.
         """
-        self._resumed = drawn
+        self._resumed = ends
 
     def update(
         self, low: Tensor, high: Tensor, *, key: object, smoothed: bool
@@ -63,12 +63,9 @@ class ColourRange:
             else (-m, m) with m the largest magnitude.
         """
         resumed, self._resumed = self._resumed, None
-        if resumed is not None and smoothed:
-            self._key = key
-            drawn_low, drawn_high = (torch.full((), x, device=self._device) for x in resumed)
-            self._low, self._high = drawn_low, drawn_high
-            return drawn_low, drawn_high
         fresh = key != self._key or not smoothed
+        if resumed is not None and smoothed:
+            fresh, (low, high) = True, (torch.full((), x, device=self._device) for x in resumed)
         if key != self._key:
             self._low, self._high = low.new_zeros(()).float(), high.new_ones(()).float()
         self._key = key

@@ -19,7 +19,7 @@ from rtvis.session import Compared, PageName
 
 NUM_TOP = 10
 """Of the best classes, whose probabilities travel; how many are listed is the view's choice."""
-_HEAD = 17
+_HEAD = 19
 _TOP_END = _HEAD + 2 * NUM_TOP
 
 
@@ -45,6 +45,8 @@ class Readout:
     range_low: float = 0.0
     """Lower end of the grid's colour scale: 0 unless the layer has negative values."""
     range_high: float = 1.0
+    range_ends: tuple[float, float] = (0.0, 1.0)
+    """Smallest and largest value as the colour scale follows them (`ColourRange.ends`)."""
     unit_low: float = 0.0
     """Smallest value of the selected unit's map."""
     unit_high: float = 0.0
@@ -112,6 +114,7 @@ def pack_readout(
     high: Tensor,
     range_low: Tensor,
     range_high: Tensor,
+    range_ends: tuple[Tensor, Tensor] | None = None,
     page_N: Tensor | None = None,
     ranked: Ranked | None = None,
 ) -> Tensor:
@@ -126,6 +129,7 @@ def pack_readout(
         high: Largest one.
         range_low: Lower end of the grid's colour scale.
         range_high: Upper end.
+        range_ends: `ColourRange.ends`; default: the ends of the scale.
         page_N: float64, what the page in sight wants to know.
         ranked: The classes of two that are compared; default: those of the result.
     """
@@ -156,6 +160,7 @@ def pack_readout(
         high,
         range_low,
         range_high,
+        *(range_ends or (range_low, range_high)),
         unit_low,
         unit_high,
         _hovered(maps_CHW, hover, result, batch_index),
@@ -203,7 +208,8 @@ def subject_of(
 def unpack_readout(numbers: list[float], subject: Readout) -> Readout:
     """The numbers of a packed vector, once they are in host memory (`tensor.tolist()`)."""
     (class_index, class_probability, value, row, column, health, *rest) = numbers[:_HEAD]
-    low, high, range_low, range_high, unit_low, unit_high, hover_value, gradient_max, *rest = rest
+    low, high, range_low, range_high, end_low, end_high, unit_low, unit_high, *rest = rest
+    hover_value, gradient_max, *rest = rest
     score, dense_low, dense_high = rest
     indices, values = numbers[_HEAD : _HEAD + NUM_TOP], numbers[_HEAD + NUM_TOP : _TOP_END]
     last = len(numbers) - subject.num_page_numbers
@@ -222,6 +228,7 @@ def unpack_readout(numbers: list[float], subject: Readout) -> Readout:
         high=high,
         range_low=range_low,
         range_high=range_high,
+        range_ends=(end_low, end_high),
         unit_low=unit_low,
         unit_high=unit_high,
         hover_value=hover_value,

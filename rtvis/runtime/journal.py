@@ -23,6 +23,8 @@ from rtvis.state import Resume, state_document
 
 _VIEW_FIELDS: Final = tuple(one.name for one in fields(View) if one.name != "selection")
 
+_SELECTION_FIELDS: Final = tuple(one.name for one in fields(Selection))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Moment:
@@ -66,8 +68,7 @@ class Journal:
         self._setup = dict(setup)
         self._fps = fps
         self._file: Any = None
-        self._before: dict[str, Plain] | None = None
-        self._written: Moment | None = None
+        self._before: Moment | None = None
         self.fault = ""
         """Why there is no file; empty while all is well."""
 
@@ -104,36 +105,36 @@ class Journal:
 
     def _difference(self, moment: Moment) -> dict[str, Plain]:
         """What differs from the line before."""
-        if moment is self._written:
+        before, self._before = self._before, moment
+        if moment is before:
             return {}
-        before, now = self._before or {}, _plain(moment)
-        self._before, self._written = now, moment
         changed: dict[str, Plain] = {}
-        for key, value in now.items():
-            old = before.get(key)
-            if value == old:
-                continue
-            in_parts = key in {"selection", "view"} and isinstance(old, dict)
-            changed[key] = _changed_parts(value, old) if in_parts else value
-        return changed
+        for name in ("frame", "resume"):
+            if before is None or getattr(moment, name) != getattr(before, name):
+                changed[name] = to_plain(getattr(moment, name))
+        now, old = moment.view, before.view if before is not None else None
+        chosen = _changed_fields(now.selection, old.selection if old is not None else None)
+        shown = _changed_fields(now, old)
+        return changed | _filled(selection=chosen, view=shown)
 
     def _add(self, line: Mapping[str, Plain]) -> None:
         self._file.write(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
-def _changed_parts(value: Plain, old: Plain) -> Plain:
-    assert isinstance(value, dict), "the plain form of a dataclass"
-    assert isinstance(old, dict), "the plain form of a dataclass"
-    return {name: one for name, one in value.items() if one != old[name]}
-
-
-def _plain(moment: Moment) -> dict[str, Plain]:
+def _changed_fields(now: View | Selection, old: View | Selection | None) -> dict[str, Plain]:
+    """The plain form of the fields that differ; it takes longer than comparing them."""
+    if now is old:
+        return {}
+    names = _VIEW_FIELDS if isinstance(now, View) else _SELECTION_FIELDS
     return {
-        "frame": to_plain(moment.frame),
-        "resume": to_plain(moment.resume),
-        "selection": to_plain(moment.view.selection),
-        "view": to_plain(moment.view, _VIEW_FIELDS),
+        name: to_plain(getattr(now, name))
+        for name in names
+        if old is None or getattr(now, name) != getattr(old, name)
     }
+
+
+def _filled(**parts: dict[str, Plain]) -> dict[str, Plain]:
+    return {key: part for key, part in parts.items() if part}
 
 
 def read_moments(path: Path) -> Iterator[Moment]:

@@ -52,6 +52,8 @@ class Replay:
         if moment.resume.colour_range is not None:
             self._resume(moment.resume.colour_range)
         place, side = moment.frame, moment.view.side
+        if place is None:  # nothing yet, or not yet from another source
+            turn.leave_source()
         frame = self._find(place, side) if place is not None else None
         turn.show(frame, moment.view, self._revision)
         return True

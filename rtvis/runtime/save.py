@@ -100,7 +100,7 @@ def resume_of(composed: Composed) -> Resume:
     readout = composed.readout
     if readout.seq < 0 or not composed.view.range_smoothed:
         return Resume()
-    return Resume(colour_range=(readout.range_low, readout.range_high))
+    return Resume(colour_range=readout.range_ends)
 
 
 def numbers_of(value: object, prefix: str = "") -> dict[str, np.ndarray[Any, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Literal, Self
 
 from rtvis.data import Frame, FramePlace, Side, SourceStatus
 from rtvis.errors import SourceError
@@ -126,8 +126,9 @@ class FoundFrames:
         """Nothing: frames are asked for."""
 
     def status(self) -> SourceStatus:
-        """Live, as it was."""
-        return SourceStatus(state="live", since_ns=self._since_ns)
+        """Opening until the first frame is found, as it was."""
+        state: Literal["opening", "live"] = "opening" if self._frame is None else "live"
+        return SourceStatus(state=state, since_ns=self._since_ns)
 
     def step(self, count: int, *, held: Frame | None = None) -> Move:
         """Nothing: the recording says what comes next."""
