@@ -22,14 +22,14 @@ PEERS    := "grad-cam>=1.5.5"
 
 # One process each: what one leaves in memory and caches is no advantage of the next.
 define every_benchmark
-set -e; for file in benchmarks/bench_*.py; do \
+set -e; for file in $(filter-out benchmarks/bench_zoo.py,$(wildcard benchmarks/bench_*.py)); do \
     echo "== $$file on $(1)"; \
     $(BIN)/python -m benchmarks.$$(basename $$file .py) --device $(1) $(ARGS); \
 done
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-system run test check test-slow bench bench-gpu image image-cpu clean
+.PHONY: help setup setup-system run test check test-slow bench bench-gpu bench-zoo image image-cpu clean
 .DELETE_ON_ERROR:
 
 help: ## print this list
@@ -62,6 +62,9 @@ bench: $(VENV)/.ready-dev ## measure on this machine's CPU; tables go to benchma
 
 bench-gpu: $(VENV)/.ready-dev ## measure on the CUDA device
 	@$(call every_benchmark,cuda)
+
+bench-zoo: $(VENV)/.ready-dev ## every architecture against plain autograd: hours; goes on where it ended
+	@$(BIN)/python -m benchmarks.bench_zoo $(ARGS)
 
 image: ## build the NVIDIA image, with docker, podman or buildah
 	@sh tools/build_image.sh Dockerfile rtvis

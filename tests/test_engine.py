@@ -9,7 +9,7 @@ import torch
 from rtvis.data import Health, Selection
 from rtvis.engine.step import _place
 from rtvis.errors import DeviceError, NetworkError, RtvisError, SelectionError
-from tests.nets import BranchingNet, CamNet, NoConvNet, engine_of, seeded
+from tests.nets import CamNet, NoConvNet, engine_of, seeded
 
 SIZE = (20, 24)
 
@@ -106,11 +106,6 @@ def test_a_picture_of_another_form_is_refused_in_one_line(engine, wrong: object)
     with pytest.raises(RtvisError) as caught:
         engine.run(wrong)
     assert "\n" not in str(caught.value)
-
-
-def test_a_model_whose_code_depends_on_its_numbers_is_refused_with_the_reason() -> None:
-    with pytest.raises(NetworkError, match="control flow depends on the values"):
-        engine_of(BranchingNet().eval(), size=SIZE)
 
 
 def test_a_model_without_a_convolution_is_refused() -> None:

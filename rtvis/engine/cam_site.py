@@ -1,7 +1,7 @@
 """Which layer a CAM is taken at unless the user chooses: the last map that the scores depend on."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, fx
@@ -9,9 +9,11 @@ from torch import Tensor, fx
 from rtvis.engine.backward import plain_pass
 from rtvis.engine.graph import input_of
 from rtvis.engine.layers import Site
-from rtvis.engine.pieces import Segment
+from rtvis.engine.pieces import Placed, Segment
 from rtvis.engine.queries import stack_of
 from rtvis.engine.trace import FlatModel
+
+AnySite = TypeVar("AnySite", bound=Placed)
 
 
 def choose_cam_site(
@@ -42,7 +44,7 @@ def choose_cam_site(
     if named:
         return named[-1]
     if flat.dense is not None:
-        maps = _deepest(maps, int(flat.dense.meta["val"].shape[1])) or maps
+        maps = deepest(maps, int(flat.dense.meta["val"].shape[1])) or maps
     if not maps or maps[-1].layer.kind == "conv":
         return maps[-1] if maps else None
     convolutions = [site for site in maps if site.layer.kind == "conv"]
@@ -54,7 +56,7 @@ def choose_cam_site(
     return convolutions[-1] if convolutions else None
 
 
-def _deepest(maps: Sequence[Site], num_classes: int) -> list[Site]:
+def deepest(maps: Sequence[AnySite], num_classes: int) -> list[AnySite]:
     """The maps with the fewest places, but those of one place and those with a unit a class."""
     wide = [m for m in maps if m.layer.num_units != num_classes and m.layer.map_size != (1, 1)]
     sizes = [m.layer.map_size[0] * m.layer.map_size[1] for m in wide]

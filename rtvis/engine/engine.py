@@ -1,5 +1,6 @@
 """The engine: a network in, pictures in, and everything that a selection asks for out."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
@@ -26,10 +27,13 @@ from rtvis.engine.pieces import Pieces
 from rtvis.engine.resolve import resolve_selection
 from rtvis.engine.skipped import skipped_layers, skipped_note
 from rtvis.engine.step import Click, ClickTensors, Outcome, Route, Step, pack_click
-from rtvis.engine.trace import flatten
+from rtvis.engine.trace import UntraceableError, flatten
+from rtvis.engine.untraced import UntracedStep
 from rtvis.errors import DeviceError, NetworkError, RtvisError
 from rtvis.registry import ATTENTION_METHODS, CAM_METHODS, method_named
 from rtvis.threads import cpu_threads
+
+log = logging.getLogger(__name__)
 
 CompileMode: TypeAlias = Literal["auto", "off"]
 
@@ -52,7 +56,7 @@ class Engine:
         cache_dir: Where compiled artifacts are kept; default: the user's cache folder.
 
     Raises:
-        NetworkError: The network cannot be traced, or has no layer with a map.
+        NetworkError: The network fails on inputs of its size, or has no layer with a map.
         DeviceError: The device or number format does not exist.
     """
 
@@ -71,7 +75,8 @@ class Engine:
             keep_freed_memory()
         self.dtype = resolve_dtype(dtype)
         self._network = network
-        self._steps: dict[int, Step] = {}
+        self._steps: dict[int, Step | UntracedStep] = {}
+        self._untraced_note = ""
         self.batch_size = batch_size
         step = self._step_for(batch_size)
         self.layers: tuple[Layer, ...] = tuple(site.layer for site in step.pieces.sites)
@@ -86,15 +91,16 @@ class Engine:
         """(height, width) of a dense output, which has scores for each pixel; None without one."""
         self.default_cam_layer = step.pieces.cam_site.layer
         self._parameters: dict[str, Tensor] | None = None
+        sites = step.pieces.sites if isinstance(step, Step) else ()  # others have no attention
         self._method_faults = {
             name: fault
             for name, method in ATTENTION_METHODS.items()
-            if (fault := fault_of(method, step.pieces.sites))
+            if (fault := fault_of(method, sites))
         }
         self._last_changes: tuple[object, Changes] | None = None
         self._graph_step: GraphStep | None = None
         self._compiler: Compiler | None = None
-        if compile == "auto":
+        if compile == "auto" and isinstance(step, Step):
             folder = (cache_dir or default_cache_dir()) / "compiled"
             pieces = step.pieces.all_pieces()
             self._compiler = Compiler(pieces, self.device, folder, step.replace_runner)
@@ -136,7 +142,7 @@ class Engine:
     @property
     def compile_note(self) -> str:
         """Where compiling stands, in words for the screen; empty when there is nothing to say."""
-        return "" if self._compiler is None else self._compiler.note
+        return self._untraced_note if self._compiler is None else self._compiler.note
 
     def resolve(self, selection: Selection) -> Selection:
         """The selection with its defaults filled in.
@@ -237,9 +243,12 @@ class Engine:
             captured_ns=captured_ns,
         )
 
-    def _compute(self, step: Step, x_BCHW: Tensor, route: Route, click: ClickTensors) -> Outcome:
-        serving: Step | GraphStep = step
-        if self._may_use_graphs and step.pieces.batch == self.batch_size:
+    def _compute(
+        self, step: Step | UntracedStep, x_BCHW: Tensor, route: Route, click: ClickTensors
+    ) -> Outcome:
+        serving: Step | UntracedStep | GraphStep = step
+        may_replay = self._may_use_graphs and step.pieces.batch == self.batch_size
+        if may_replay and isinstance(step, Step):
             if self._graph_step is None:
                 self._graph_step = GraphStep(step)
             serving = self._graph_step
@@ -274,7 +283,7 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _step_for(self, batch: int) -> Step:
+    def _step_for(self, batch: int) -> Step | UntracedStep:
         if batch not in self._steps:
             only = self._network.only_batch
             if only is not None and batch != only:
@@ -285,12 +294,25 @@ class Engine:
             channels = self._network.preprocessing.num_channels
             example = torch.empty(batch, channels, *self.input_size, dtype=self.dtype)
             with cpu_threads(1):  # or this thread, too, would keep a team of OpenMP threads
-                pieces = self._build(example)
-            self._steps[batch] = Step(pieces, self.device)
+                self._steps[batch] = self._step_of(example)
         return self._steps[batch]
 
-    def _build(self, example: Tensor) -> Pieces:
-        name = f"network '{self.network}'"
+    def _step_of(self, example: Tensor) -> Step | UntracedStep:
+        """The fused step, or what stands in for it where the model cannot be traced."""
+        name, model = f"network '{self.network}'", self._network.model
+        try:
+            return Step(self._build(example, name), self.device)
+        except UntraceableError as fault:
+            log.info("%s", fault)
+            try:
+                rules = self._network.layer_rules
+                step = UntracedStep(model, example, self.device, rules=rules, name=name)
+            except NetworkError as second:
+                raise second from fault
+            self._untraced_note = f"not traceable ({fault.reason}): explained eagerly by autograd"
+            return step
+
+    def _build(self, example: Tensor, name: str) -> Pieces:
         flat = flatten(self._network.model, example, name=name)
         found = find_layers(flat, example.shape[0])
         self.skipped_note = skipped_note(skipped_layers(flat))
@@ -360,7 +382,9 @@ class Engine:
         inputs = [self.preprocess(each, fit=fit) for each in image]
         return torch.cat(inputs), self.crop_of(image[0], fit)
 
-    def _changes(self, step: Step, interventions: tuple[Intervention, ...]) -> Changes:
+    def _changes(
+        self, step: Step | UntracedStep, interventions: tuple[Intervention, ...]
+    ) -> Changes:
         """The interventions on the device; they seldom change, so the last ones are kept."""
         key = step.pieces.batch, interventions
         if self._last_changes is None or self._last_changes[0] != key:

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rtvis.data import Intervention
-from rtvis.engine.pieces import Pieces
+from rtvis.engine.pieces import Facts
 
 
 class Changes(NamedTuple):
@@ -18,7 +18,7 @@ class Changes(NamedTuple):
 
 
 def pack_interventions(
-    interventions: Sequence[Intervention], pieces: Pieces, index_of: Mapping[str, int]
+    interventions: Sequence[Intervention], pieces: Facts, index_of: Mapping[str, int]
 ) -> Changes:
     """The tensors of some interventions, float64 in host memory.
 

@@ -7,13 +7,66 @@ shallow layer costs little more than the forward pass, and no piece holds a copy
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor, fx
 
+from rtvis.data import Layer
 from rtvis.engine.layers import Site
 
 Runner = Callable[[list[Tensor]], Sequence[Tensor]]
+
+
+class Placed(Protocol):
+    """A layer and where its units are, in whatever way its values come about."""
+
+    @property
+    def layer(self) -> Layer:
+        """What is known of it."""
+
+    @property
+    def first(self) -> int:
+        """Where its units begin when those of all layers are laid end to end."""
+
+    @property
+    def parameter(self) -> str:
+        """Name of the model's parameter that holds its weights; attention has none."""
+
+    @property
+    def scale_C(self) -> Tensor | None:  # noqa: N802 - a tensor, named by its axes
+        """What its values are multiplied by where it is changed; see `Site`."""
+
+    @property
+    def shift_C(self) -> Tensor | None:  # noqa: N802
+        """What is added then."""
+
+
+class Facts(Protocol):
+    """What the engine must know of a network, however its turns are computed."""
+
+    @property
+    def sites(self) -> Sequence[Placed]:
+        """Its layers, in order."""
+
+    @property
+    def cam_site(self) -> Placed:
+        """The layer that a CAM is taken at unless another is chosen."""
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+
+    @property
+    def output_size(self) -> tuple[int, int] | None:
+        """(height, width) of a dense output; None without one."""
+
+    @property
+    def batch(self) -> int:
+        """B."""
+
+    @property
+    def num_units(self) -> int:
+        """All units of all layers."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,14 +7,16 @@ tensors, so that no hook is set, no buffer written and no arithmetic done.
 import copy
 import logging
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 from rtvis.engine import fold
 from rtvis.engine.dense import dense_node, is_dense, pool_over_region
@@ -81,7 +83,21 @@ class FlatModel:
     network's own."""
 
 
-def flatten(model: nn.Module, example_BCHW: Tensor, *, name: str = "the model") -> FlatModel:
+class UntraceableError(NetworkError):
+    """A model that cannot be made into a graph; it may run all the same."""
+
+    def __init__(self, where: str, reason: str) -> None:
+        super().__init__(f"{where}: {reason}")
+        self.reason = reason
+
+
+def flatten(
+    model: nn.Module,
+    example_BCHW: Tensor,
+    *,
+    name: str = "the model",
+    one_run: bool = False,
+) -> FlatModel:
     """The flat graph of `model` for inputs like `example_BCHW` (shape, dtype; values unused).
 
     Args:
@@ -89,10 +105,13 @@ def flatten(model: nn.Module, example_BCHW: Tensor, *, name: str = "the model") 
             [B, K, H, W].
         example_BCHW: Its dtype is the dtype of the graph.
         name: What to call the model in errors.
+        one_run: Record what the model does for just these values, whatever else it might do for
+            others: good for looking at its layers, and not for computing.
 
     Raises:
-        NetworkError: The model's control flow depends on the values in its tensors, it returns
-            something other than one such tensor, or it fails on inputs of this shape.
+        UntraceableError: The model's control flow depends on the values in its tensors, it calls
+            what cannot be part of a graph, or it fails on inputs of this shape.
+        NetworkError: It returns something other than one such tensor, or is in training mode.
     """
     # Tensors that several modules share once: functional_call ties them.
     named = (*model.named_parameters(), *model.named_buffers())
@@ -102,7 +121,11 @@ def flatten(model: nn.Module, example_BCHW: Tensor, *, name: str = "the model") 
     example = torch.empty(example_BCHW.shape, dtype=dtype)
     if model.training:
         raise NetworkError(f"{name} is in training mode; call .eval() first")
-    graph_module = _trace(model, tensors, example, name)
+    if one_run:
+        # It computes, and so may write to its buffers.
+        tensors = {key: value.clone() for key, value in tensors.items()}
+        example = example_BCHW.cpu()
+    graph_module = _trace(model, tensors, example, name, one_run=one_run)
     output = _check_output(graph_module, example, name)
     graph = graph_module.graph
     graph.set_codegen(fx.graph.CodeGen())  # plain positional arguments, no pytrees
@@ -111,7 +134,10 @@ def flatten(model: nn.Module, example_BCHW: Tensor, *, name: str = "the model") 
     assert len(placeholders) == len(names) + 1, "one input for each tensor, and x"
     parameter_of = dict(zip(placeholders[:-1], names, strict=True))
     x = placeholders[-1]
+    _spell_rrelu(graph)
     _remove_mutations(graph)
+    if not one_run:
+        _check_operations(graph, name)
     inputs = [x]
     if output.meta["val"].ndim == 4:
         inputs.append(pool_over_region(graph, x, output))
@@ -140,9 +166,9 @@ def _cast(value: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def _trace(
-    model: nn.Module, tensors: dict[str, Tensor], example: Tensor, name: str
+    model: nn.Module, tensors: dict[str, Tensor], example: Tensor, name: str, *, one_run: bool
 ) -> fx.GraphModule:
-    private = _private_copy(model)
+    private = private_copy(model)
 
     def call(tensors: dict[str, Tensor], x: Tensor) -> Tensor:
         result: Tensor = torch.func.functional_call(private, tensors, (x,))
@@ -150,18 +176,51 @@ def _trace(
 
     pure = torch.func.functionalize(call, remove="mutations_and_views")
     try:
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):
-            return make_fx(pure, tracing_mode="fake")(tensors, example)
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), _LinearAsOneProduct():
+            if one_run:
+                make = make_fx(pure, tracing_mode="real", _error_on_data_dependent_ops=False)
+            else:
+                # Tensors that the model keeps from an earlier run are constants.
+                make = make_fx(pure, tracing_mode="fake", _allow_non_fake_inputs=True)
+            graph_module: fx.GraphModule = make(tensors, example)
     except Exception as fault:  # whatever the user's code raises is reported
-        cause = str(fault).strip().splitlines()
-        text = cause[0] if cause else type(fault).__name__
-        if "_local_scalar_dense" in str(fault) or "data-dependent" in str(fault).lower():
-            text = "its control flow depends on the values in a tensor (.item(), if tensor: ...)"
+        text = _reason(fault)
         shape = "x".join(str(size) for size in example.shape)
-        raise NetworkError(f"{name} cannot be traced on a {shape} input: {text}") from fault
+        raise UntraceableError(f"{name} cannot be traced on a {shape} input", text) from fault
+    return graph_module
 
 
-def _private_copy(model: nn.Module) -> nn.Module:
+class _LinearAsOneProduct(TorchFunctionMode):
+    """Keeps a dense layer one operation.
+
+    On tokens that do not lie one behind the other in memory (ConvNeXt's) torch multiplies and then
+    adds the bias: the product alone is not the layer's output.
+    """
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """What `func` returns; for a dense layer on tokens by way of rows."""
+        kwargs = kwargs or {}
+        x = args[0] if args else kwargs.get("input")
+        if func not in {F.linear, aten.linear.default} or x is None or x.ndim < 3:
+            return func(*args, **kwargs)
+        kwargs = {key: value for key, value in kwargs.items() if key != "input"}
+        rows = func(x.reshape(-1, x.shape[-1]), *args[1:], **kwargs)
+        return rows.reshape(*x.shape[:-1], -1)
+
+
+def _reason(fault: Exception) -> str:
+    if "_local_scalar_dense" in str(fault) or "data-dependent" in str(fault).lower():
+        return "its control flow depends on the values in a tensor (.item(), if tensor: ...)"
+    return (str(fault).strip().splitlines() or [type(fault).__name__])[0]
+
+
+def private_copy(model: nn.Module) -> nn.Module:
     """The model's objects without its tensors: some keep what they computed, here fake tensors."""
     shared = {id(each): each for each in (*model.parameters(), *model.buffers())}
     try:
@@ -192,15 +251,30 @@ def _check_output(graph_module: fx.GraphModule, example: Tensor, name: str) -> f
     return value
 
 
+def _spell_rrelu(graph: fx.Graph) -> None:
+    """A randomised leaky ReLU is a leaky ReLU of the mean slope, outside of training."""
+    for node in graph.find_nodes(op="call_function", target=aten.rrelu_with_noise.default):
+        x, _noise, low, high, training = (*node.args, 0.125, 1 / 3, False)[:5]
+        if not training:
+            node.target, node.args, node.kwargs = aten.leaky_relu.default, (x, (low + high) / 2), {}
+
+
 def _remove_mutations(graph: fx.Graph) -> None:
     """Drop the copies into buffers with which functionalisation ends a graph."""
     for node in reversed(list(graph.nodes)):
         if node.op == "call_function" and node.target is aten.copy_.default and not node.users:
             graph.erase_node(node)
     graph.eliminate_dead_code()
+
+
+def _check_operations(graph: fx.Graph, name: str) -> None:
+    """Refuse what a backward pass over a graph would get wrong."""
     for node in graph.nodes:
         schema: Any = getattr(node.target, "_schema", None)
-        assert schema is None or not schema.is_mutable, f"{node} mutates its input"
+        if schema is not None and schema.is_mutable:  # an RNN in float64, for one
+            raise UntraceableError(name, f"it calls {node.target}, which writes over its input")
+        if node.target is aten.mkldnn_rnn_layer.default:
+            raise UntraceableError(name, "it has an LSTM, whose one kernel passes no gradient")
 
 
 def _canonicalise(graph: fx.Graph) -> None:

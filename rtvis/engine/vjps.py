@@ -35,7 +35,7 @@ def _value(env: Env, argument: Any) -> Any:
 def _relu(node: fx.Node, env: Env, g: Tensor, t: Thresholds) -> list[tuple[fx.Node, Tensor]]:
     source = node.args[0]
     assert isinstance(source, fx.Node)
-    return [(source, torch.where(env[node] > t.tx, _clamped(g, t), 0.0))]
+    return [(source, torch.where(env[node] > t.tx, clamped(g, t), 0.0))]
 
 
 def _hardtanh(node: fx.Node, env: Env, g: Tensor, t: Thresholds) -> list[tuple[fx.Node, Tensor]]:
@@ -44,17 +44,17 @@ def _hardtanh(node: fx.Node, env: Env, g: Tensor, t: Thresholds) -> list[tuple[f
     high: Any = node.args[2] if len(node.args) > 2 else 1.0
     y = env[node]
     # One choice within another: masks that are combined first cost three times as much.
-    below_high = torch.where(y < high - t.tx, _clamped(g, t), 0.0)
+    below_high = torch.where(y < high - t.tx, clamped(g, t), 0.0)
     return [(source, torch.where(y > t.tx + low, below_high, 0.0))]
 
 
-def _clamped(g: Tensor, t: Thresholds) -> Tensor:
+def clamped(g: Tensor, t: Thresholds) -> Tensor:
     """What the rule lets through of the gradient itself."""
     return torch.maximum(g, t.tg) if isinstance(t.tg, Tensor) else g.clamp(min=t.tg)
 
 
 def _smooth(node: fx.Node, env: Env, g: Tensor, t: Thresholds) -> list[tuple[fx.Node, Tensor]]:
-    return generic(node, env, _clamped(g, t), t)
+    return generic(node, env, clamped(g, t), t)
 
 
 def _convolution(node: fx.Node, env: Env, g: Tensor, _: Thresholds) -> list[tuple[fx.Node, Tensor]]:
@@ -301,6 +301,8 @@ VJPS: dict[Any, Vjp] = {
             aten.elu.default,
             aten.mish.default,
             aten.softplus.default,
+            aten.celu.default,
+            aten._prelu_kernel.default,
         ),
         _smooth,
     ),

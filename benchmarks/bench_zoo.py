@@ -1,0 +1,268 @@
+"""Every torchvision classifier and every timm architecture, each against plain autograd.
+
+    python -m benchmarks.bench_zoo --families-only       # the smallest of each family
+    python -m benchmarks.bench_zoo                       # all of them: hours
+    python -m benchmarks.bench_zoo --pattern 'timm/resnet*' --retry
+
+Random weights, the native input size, float32 where that is enough (`zoo_case`), eager, on the
+CPU. Each network has a process of its own with a limit of time and memory. Results are kept in a
+JSON lines file as they come; a later run goes on where the last one ended.
+"""
+
+import argparse
+import fnmatch
+import json
+import multiprocessing
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from benchmarks import common
+from benchmarks.common import median, say
+from benchmarks.zoo_case import Outcome, Verdict, examine
+from benchmarks.zoo_names import Candidate, candidates
+
+_RIGHT: tuple[Outcome, ...] = ("ok", "autograd")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Examine what has no verdict yet, and write the table; the exit code."""
+    arguments = _parse(argv)
+    out, lines = _files(arguments.out)
+    verdicts = _read(lines)
+    everything = candidates(most_millions=arguments.millions)
+    wanted = _chosen(everything, arguments)
+    open_ones = [each for each in wanted if _is_open(verdicts.get(each.network), arguments.retry)]
+    say(f"{len(wanted)} networks, of which {len(open_ones)} are to be examined")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["benchmarks.zoo_case", "timm", "torchvision"])
+    until_s = time.monotonic() + arguments.stop_after_s
+    for number, candidate in enumerate(open_ones):
+        if time.monotonic() > until_s:
+            say(f"stopped with {len(open_ones) - number} to go; the same command goes on")
+            break
+        verdict = _examined(candidate, context, arguments)
+        verdicts[candidate.network] = verdict
+        lines.parent.mkdir(parents=True, exist_ok=True)
+        with lines.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(verdict.as_dict()) + "\n")
+        say(
+            f"{number + 1}/{len(open_ones)} {candidate.network}: {verdict.outcome} {verdict.reason}"
+        )
+    report = _report(verdicts, everything, most_millions=arguments.millions)
+    out.write_text(report, encoding="utf-8")
+    say(f"written to {out}")
+    return 0
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench_zoo", description=__doc__.partition("\n")[0])
+    parser.add_argument("--families-only", action="store_true", help="the smallest of each family")
+    parser.add_argument("--pattern", default="*", help="of names such as timm/resnet50")
+    parser.add_argument("--millions", type=float, default=100.0, help="parameters at most")
+    parser.add_argument("--limit-s", type=float, default=300.0, help="for each network")
+    parser.add_argument("--limit-gib", type=float, default=8.0, help="memory, likewise")
+    parser.add_argument("--stop-after-s", type=float, default=float("inf"))
+    parser.add_argument("--retry", action="store_true", help="again what did not come out right")
+    parser.add_argument("--out", type=Path, help="Markdown; default: today's in benchmarks/results")
+    return parser.parse_args(argv)
+
+
+def _files(out: Path | None) -> tuple[Path, Path]:
+    """The table, and the lines beside it, which go on from the newest of an earlier day."""
+    if out is not None:
+        return out, out.with_suffix(".jsonl")
+    earlier = sorted(common.RESULTS.glob("*_zoo.jsonl"))
+    if earlier:
+        return earlier[-1].with_suffix(".md"), earlier[-1]
+    today = datetime.now().astimezone().strftime("%Y-%m-%d")
+    out = common.RESULTS / f"{today}_zoo.md"
+    return out, out.with_suffix(".jsonl")
+
+
+def _read(lines: Path) -> dict[str, Verdict]:
+    """The last verdict on each network."""
+    verdicts: dict[str, Verdict] = {}
+    if lines.exists():
+        for line in lines.read_text(encoding="utf-8").splitlines():
+            fields = json.loads(line)
+            verdict = Verdict(**{**fields, "size": tuple(fields["size"])})
+            verdicts[verdict.network] = verdict
+    return verdicts
+
+
+def _is_open(verdict: Verdict | None, retry: bool) -> bool:
+    return verdict is None or (retry and verdict.outcome not in _RIGHT)
+
+
+def _chosen(everything: Sequence[Candidate], arguments: argparse.Namespace) -> list[Candidate]:
+    """The smallest of each family first, then the others by size."""
+    small = [each for each in everything if each.millions <= arguments.millions]
+    firsts = _smallest_of_each_family(everything)
+    rest = [] if arguments.families_only else [each for each in small if each not in firsts]
+    ordered = [*firsts, *rest]
+    return [each for each in ordered if fnmatch.fnmatch(each.network, arguments.pattern)]
+
+
+def _smallest_of_each_family(everything: Iterable[Candidate]) -> list[Candidate]:
+    firsts: dict[str, Candidate] = {}
+    for each in everything:  # by size
+        firsts.setdefault(each.family, each)
+    return list(firsts.values())
+
+
+def _examined(candidate: Candidate, context: Any, arguments: argparse.Namespace) -> Verdict:
+    """The verdict that a child process comes to, or why it came to none."""
+    fallen = Verdict(
+        network=candidate.network,
+        family=candidate.family,
+        outcome="failed",
+        millions=round(candidate.millions, 2),
+    )
+    if candidate.millions > arguments.millions:
+        reason = f"more than {arguments.millions:g} M parameters"
+        return _with(fallen, outcome="skipped", reason=reason)
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(candidate, sender), daemon=True)
+    process.start()
+    sender.close()
+    started_s = time.monotonic()
+    reason = ""
+    try:
+        while not receiver.poll(0.25):
+            if time.monotonic() - started_s > arguments.limit_s:
+                reason = f"not done after {arguments.limit_s:g} s"
+            elif _gib(process.pid) > arguments.limit_gib:
+                reason = f"more than {arguments.limit_gib:g} GiB"
+            if reason:
+                process.kill()
+                break
+        found = None if reason else receiver.recv()
+    except EOFError:
+        found = None
+    process.join()
+    if isinstance(found, Verdict):
+        return found
+    reason = reason or found or f"its process ended with code {process.exitcode}"
+    return _with(fallen, outcome="failed", reason=reason)
+
+
+def _with(verdict: Verdict, **fields: Any) -> Verdict:
+    return Verdict(**{**verdict.as_dict(), **fields})
+
+
+def _gib(pid: int) -> float:
+    try:
+        return float(psutil.Process(pid).memory_info().rss) / 2**30
+    except psutil.Error:
+        return 0.0
+
+
+def _child(candidate: Candidate, sender: Any) -> None:
+    torch.manual_seed(0)
+    try:
+        sender.send(examine(candidate.network, candidate.family))
+    except Exception as fault:  # noqa: BLE001 - whatever it is, it is this network's result
+        frame = _last_frame(fault)
+        text = (str(fault).strip().splitlines() or [""])[0]
+        sender.send(f"{type(fault).__name__}: {text} ({frame})")
+
+
+def _last_frame(fault: BaseException) -> str:
+    trace = fault.__traceback__
+    place = "?"
+    while trace is not None:
+        name = Path(trace.tb_frame.f_code.co_filename)
+        if "rtvis" in name.parts or "benchmarks" in name.parts:
+            place = f"{name.name}:{trace.tb_lineno}"
+        trace = trace.tb_next
+    return place
+
+
+def _report(
+    verdicts: dict[str, Verdict], everything: Sequence[Candidate], *, most_millions: float
+) -> str:
+    known = [verdicts[each.network] for each in everything if each.network in verdicts]
+    tried = [each for each in known if each.outcome != "skipped"]
+    small = [each for each in everything if each.millions <= most_millions]
+    counts = Counter(each.outcome for each in tried)
+    right = [each for each in tried if each.outcome in _RIGHT]
+    families, tried_families = ({each.family for each in some} for some in (everything, tried))
+    head = (
+        f"# The zoo\n\n{common.machine_facts(torch.device('cpu'))}"
+        f"- {len(small)} of {len(everything)} architectures of torchvision and timm have up to "
+        f"{most_millions:g} M parameters; **{len(tried)} tried**, of "
+        f"{len(tried_families)} of {len(families)} families\n"
+        f"- **{len(right)} right** ({100 * len(right) / max(1, len(tried)):.1f} %): "
+        f"{counts['ok']} traced, {counts['autograd']} not traceable and explained by autograd; "
+        f"{counts['wrong']} wrong, {counts['refused']} refused, {counts['failed']} failed\n"
+        f"- {_proofs(right)}\n"
+    )
+    others = [each for each in known if each.outcome != "ok"]
+    reasons = [[each.network, each.outcome, each.reason.replace("|", "/")] for each in others]
+    return (
+        f"{head}\n{_LEGEND}\n## Not simply right\n\n"
+        f"{common.table(('network', 'outcome', 'why'), reasons)}\n"
+        f"## All\n\n{common.table(_HEAD, _rows(known))}"
+    )
+
+
+_LEGEND = """Random weights, native input size, batch 1, eager. Maps, scores, gradients at a shallow
+and a middle layer and at the default CAM layer, and a CAM, are compared with forward hooks and
+`torch.autograd.grad` on the untouched model: errors of maps by the largest value, of gradients and
+CAM by their length. `start` is tracing (or looking for layers by running), `turn` an eager turn at
+the default CAM layer, the median of three. The machine did other work beside.
+"""
+
+_HEAD = (
+    *("network", "family", "outcome", "M", "input", "layers", "in"),
+    *("maps", "gradients", "CAM", "start s", "turn ms"),
+)
+
+
+def _proofs(right: Sequence[Verdict]) -> str:
+    counts = Counter(each.proof for each in right)
+    return (
+        f"gradients proved in float32 for {counts['float32']}, in float64 for "
+        f"{counts['float64']} (float32 flips ReLUs near zero), by finite differences for "
+        f"{counts['slopes']} (torch's own gradient is wrong in float64); median errors in float32: "
+        + ", ".join(
+            f"{what} {median([getattr(v, field) for v in right if v.proof == 'float32']):.0e}"
+            for what, field in (
+                ("maps", "maps_error"),
+                ("gradients", "gradient_error"),
+                ("CAM", "cam_error"),
+            )
+        )
+    )
+
+
+def _rows(known: Iterable[Verdict]) -> list[list[str]]:
+    return [
+        [
+            each.network,
+            each.family,
+            each.outcome,
+            f"{each.millions:.1f}",
+            "x".join(str(length) for length in each.size) if any(each.size) else "",
+            str(each.num_layers or ""),
+            each.proof,
+            *(
+                f"{error:.0e}" if each.proof else ""
+                for error in (each.maps_error, each.gradient_error, each.cam_error)
+            ),
+            f"{each.start_s:.1f}" if each.start_s else "",
+            f"{each.turn_ms:.0f}" if each.turn_ms else "",
+        ]
+        for each in sorted(known, key=lambda v: (v.network.partition("/")[0], v.family, v.millions))
+    ]
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,336 @@
+"""One network of the zoo: does it trace, run and explain, and as plain autograd says?
+
+Plain autograd means: forward hooks on the untouched model, and `torch.autograd.grad`. It shares no
+line with the engine. Compared are the maps and the gradient pictures of a shallow and a middle
+layer and of the default CAM layer, a CAM, and the scores.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, TypeAlias
+
+import torch
+from torch import Tensor, nn
+
+import rtvis.methods  # noqa: F401 - registers the CAM methods
+from rtvis.data import Layer, Result, Selection
+from rtvis.engine.engine import Engine
+from rtvis.engine.models import Network, load_network
+from rtvis.errors import RtvisError
+
+Outcome: TypeAlias = Literal["ok", "autograd", "wrong", "failed", "refused", "skipped"]
+"""`ok`: traced, and right. `autograd`: not traceable, explained by autograd, and right. `wrong`:
+differs from plain autograd. `failed`: an error, a crash, or over a limit. `refused`: the program
+says why not. `skipped`: more parameters than asked for."""
+
+Proof: TypeAlias = Literal["float32", "float64", "slopes", ""]
+"""How the gradients were found right: at once; in float64, where float32 flips ReLUs near zero;
+or by finite differences, where torch's own gradient is wrong in float64."""
+
+# In float32, of the largest value (maps, scores) or of the length (gradients, CAM).
+_TOLERANCE = {torch.float32: 2e-3, torch.float64: 1e-6}
+_GRADIENT_TOLERANCE = {torch.float32: 2e-2, torch.float64: 1e-6}
+_SLOPE_TOLERANCE = 1e-3
+_MAX_TOKENS = 256
+"""Of a token layer, so many rows are looked up in the reference."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What came out for one network."""
+
+    network: str
+    family: str
+    outcome: Outcome
+    reason: str = ""
+    millions: float = 0.0
+    """Parameters."""
+    size: tuple[int, int] = (0, 0)
+    num_layers: int = 0
+    proof: Proof = ""
+    maps_error: float = 0.0
+    gradient_error: float = 0.0
+    cam_error: float = 0.0
+    load_s: float = 0.0
+    start_s: float = 0.0
+    """Tracing, or looking for layers by running."""
+    turn_ms: float = 0.0
+    """Median of three eager turns at the default CAM layer."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """For a line of JSON."""
+        return asdict(self)
+
+
+def examine(network: str, family: str) -> Verdict:
+    """The verdict on one network with random weights, at its native size, on the CPU."""
+    verdict = Verdict(network=network, family=family, outcome="ok")
+    started = time.perf_counter()
+    try:
+        loaded = load_network(network, weights="random")
+    except RtvisError as fault:
+        return replace(verdict, outcome="refused", reason=str(fault))
+    millions = sum(p.numel() for p in loaded.model.parameters()) / 1e6
+    x = torch.randn(1, loaded.preprocessing.num_channels, *loaded.preprocessing.size)
+    with torch.no_grad():
+        randomise(loaded.model, x)
+    verdict = replace(
+        verdict,
+        millions=round(millions, 2),
+        size=loaded.preprocessing.size,
+        load_s=time.perf_counter() - started,
+    )
+    started = time.perf_counter()
+    try:
+        engine = Engine(loaded, device="cpu", compile="off")
+    except RtvisError as fault:
+        return replace(verdict, outcome="refused", reason=str(fault))
+    verdict = replace(
+        verdict,
+        outcome="autograd" if "autograd" in engine.compile_note else "ok",
+        reason=engine.compile_note,
+        num_layers=len(engine.layers),
+        start_s=time.perf_counter() - started,
+    )
+    verdict = _proved(verdict, loaded, engine, x)
+    return replace(verdict, turn_ms=_turn_ms(engine, x))
+
+
+def _turn_ms(engine: Engine, x: Tensor) -> float:
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        engine.run(x)
+        times.append((time.perf_counter() - started) * 1e3)
+    return sorted(times)[1]
+
+
+def randomise(model: nn.Module, x: Tensor) -> None:
+    """Weights with which every layer and token matters and nothing grows or dies on the way.
+
+    Libraries start with scales of zero at the end of branches, and with weights so small that all
+    tokens are alike: gradients there are zero, and comparing them proves nothing.
+    """
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in model.named_parameters():
+        if parameter.ndim > 1 and parameter[0].numel() > 1:
+            parameter.normal_(0.0, 1.5 * parameter[0].numel() ** -0.5, generator=generator)
+        elif name.endswith("bias"):
+            parameter.normal_(0.0, 0.1, generator=generator)
+        elif bool((parameter == parameter.flatten()[0]).all()):  # a scale, all zeros or ones
+            parameter.uniform_(0.5, 1.5, generator=generator)
+    handles = [
+        module.register_forward_pre_hook(_measure)
+        for module in model.modules()
+        if isinstance(module, nn.BatchNorm2d)
+    ]
+    try:
+        model(x)
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _measure(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    """Give a batch norm the statistics of what it reads."""
+    assert isinstance(norm, nn.BatchNorm2d)
+    maps_BCHW = inputs[0]
+    if maps_BCHW[:, 0].numel() >= 16 and norm.running_var is not None:
+        assert norm.running_mean is not None
+        norm.running_mean.copy_(maps_BCHW.mean((0, 2, 3)))
+        norm.running_var.copy_(maps_BCHW.var((0, 2, 3)) + 1e-3)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Errors:
+    scores: float
+    maps: float
+    gradient: float
+    cam: float
+    slope: float
+    """Of the gradients by finite differences; NaN where these were not asked for."""
+
+    def right(self, dtype: torch.dtype) -> bool:
+        small, gradient = _TOLERANCE[dtype], _GRADIENT_TOLERANCE[dtype]
+        return max(self.scores, self.maps) < small and max(self.gradient, self.cam) < gradient
+
+
+def _proved(verdict: Verdict, network: Network, engine: Engine, x: Tensor) -> Verdict:
+    errors = _compare(network.model, engine, x, slopes=False)
+    proof: Proof = "float32"
+    if not errors.right(torch.float32):
+        proof = "float64"
+        model = network.model.double()
+        with Engine(
+            replace(network, model=model), device="cpu", dtype="float64", compile="off"
+        ) as e:
+            errors = _compare(model, e, x.double(), slopes=False)
+            if not errors.right(torch.float64):
+                proof = "slopes"
+                errors = _compare(model, e, x.double(), slopes=True)
+                right = max(errors.scores, errors.maps) < _TOLERANCE[torch.float64]
+                if not (right and errors.slope < _SLOPE_TOLERANCE):
+                    reason = (
+                        f"in float64: scores {errors.scores:.0e}, maps {errors.maps:.0e}, "
+                        f"gradients {errors.gradient:.0e}, CAM {errors.cam:.0e}, "
+                        f"slopes {errors.slope:.0e}"
+                    )
+                    verdict = replace(verdict, outcome="wrong", reason=reason)
+    return replace(
+        verdict,
+        proof=proof,
+        maps_error=errors.maps,
+        gradient_error=errors.slope if proof == "slopes" else errors.gradient,
+        cam_error=errors.cam,
+    )
+
+
+@contextmanager
+def _tapped(model: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """Outputs of modules as they are called; the second call of one is `NAME#2`."""
+    outputs: dict[str, Tensor] = {}
+    uses: dict[str, int] = {}
+
+    def hook_of(name: str) -> Any:
+        def keep(_module: nn.Module, _inputs: object, output: Any) -> Any:
+            uses[name] = uses.get(name, 0) + 1
+            if not isinstance(output, Tensor):
+                return output
+            outputs[name if uses[name] == 1 else f"{name}#{uses[name]}"] = output
+            return output.clone()  # what follows may work in place
+
+        return keep
+
+    known = dict(model.named_modules())
+    modules = {name.partition("#")[0] for name in names} & known.keys()
+    handles = [known[name].register_forward_hook(hook_of(name)) for name in modules]
+    try:
+        yield outputs
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _compare(model: nn.Module, engine: Engine, x: Tensor, *, slopes: bool) -> _Errors:
+    """The largest errors over some layers."""
+    maps = [each for each in engine.layers if not each.name.endswith(":tokens")]
+    with torch.no_grad(), _tapped(model, [layer.name for layer in maps]) as seen:
+        model(x)
+    called = [each for each in maps if each.name in seen]
+    cam_layer = engine.default_cam_layer
+    chosen = {each.name: each for each in (called[0], called[len(called) // 2], cam_layer)}
+    x = x.clone().requires_grad_()
+    with _tapped(model, list(chosen)) as outputs:
+        scores_BK = model(x)
+    maps_error = gradient_error = slope_error = 0.0
+    for layer in chosen.values():
+        if layer.name not in outputs:
+            continue
+        output = outputs[layer.name]
+        unit = int(_by_unit(output, layer).std(1).argmax())
+        result = engine.run(x.detach(), Selection(layer=layer.name, unit=unit, rule="gradient"))
+        maps_error = max(maps_error, _maps_error(engine, layer, result, output.detach()))
+        values_N = _by_unit(output, layer)[unit]
+        place = int((values_N - result.value_B.to(values_N.dtype)).abs().argmin())
+        (wanted,) = torch.autograd.grad(values_N[place], x, retain_graph=True)
+        gradient_error = max(gradient_error, _distance(result.backprop_B3HW, wanted))
+        if slopes:
+            found = _slope_error(model, layer, unit, place, x.detach(), result.backprop_B3HW)
+            slope_error = max(slope_error, found)
+    scores_error = _relative(engine.run(x.detach()).scores_BK, scores_BK.detach())
+    cam_error = 0.0
+    if cam_layer.name in outputs:
+        cam_error = _cam_error(engine, x, scores_BK, outputs[cam_layer.name])
+    return _Errors(
+        scores=scores_error,
+        maps=maps_error,
+        gradient=gradient_error,
+        cam=cam_error,
+        slope=slope_error if slopes else float("nan"),
+    )
+
+
+def _by_unit(output: Tensor, layer: Layer) -> Tensor:
+    """[C, N]: a layer's output for one picture, with all places of a unit in a row."""
+    if layer.kind == "conv":
+        return output[0].flatten(1)
+    return output.reshape(-1, output.shape[-1]).T
+
+
+def _places(result: Result) -> Tensor:
+    """[N, C]: the maps of a result, place by place."""
+    return result.maps_BCHW[0].flatten(1).T
+
+
+def _matched(ours_NC: Tensor, theirs_MC: Tensor) -> Tensor:
+    """[N]: for each of our places the token of the reference that is most like it."""
+    return torch.cdist(ours_NC, theirs_MC).argmin(1)
+
+
+def _maps_error(engine: Engine, layer: Layer, result: Result, output: Tensor) -> float:
+    theirs_MC = _by_unit(output, layer).T
+    ours_NC = _places(result)
+    if layer.kind == "conv":
+        return _relative(ours_NC, theirs_MC)
+    if f"{layer.name}:tokens" not in {each.name for each in engine.layers}:
+        assert ours_NC.shape == theirs_MC.shape, f"{layer.name}: tokens are missing"
+    some = torch.linspace(0, len(ours_NC) - 1, min(len(ours_NC), _MAX_TOKENS)).long()
+    return _relative(ours_NC[some], theirs_MC[_matched(ours_NC[some], theirs_MC)])
+
+
+def _cam_error(engine: Engine, x: Tensor, scores_BK: Tensor, output: Tensor) -> float:
+    """Of HiResCAM, sum over units of map times gradient, positive part, for the first class of
+    the best ones for which it is not zero."""
+    layer = engine.default_cam_layer
+    for class_index in scores_BK[0].topk(min(8, scores_BK.shape[1])).indices.tolist():
+        (grads,) = torch.autograd.grad(scores_BK[0, class_index], output, retain_graph=True)
+        wanted_M = (_by_unit(output, layer) * _by_unit(grads, layer)).sum(0).relu().detach()
+        selection = Selection(
+            layer=layer.name, cam_layer=layer.name, cam="hirescam", class_index=class_index
+        )
+        result = engine.run(x.detach(), selection)
+        if layer.kind == "dense":
+            theirs_MC = _by_unit(output.detach(), layer).T
+            wanted_M = wanted_M[_matched(_places(result), theirs_MC)]
+        if wanted_M.any():
+            return _distance(result.cam_BHW.flatten(), wanted_M.float())
+    raise AssertionError("the CAM of the reference is zero for every class: it proves nothing")
+
+
+def _slope_error(
+    model: nn.Module, layer: Layer, unit: int, place: int, x: Tensor, gradient: Tensor
+) -> float:
+    direction = torch.randn(x.shape, generator=torch.Generator().manual_seed(1), dtype=x.dtype)
+    values = []
+    for side in (1e-7, -1e-7):
+        with torch.no_grad(), _tapped(model, [layer.name]) as outputs:
+            model(x + side * direction)
+        values.append(float(_by_unit(outputs[layer.name], layer)[unit, place]))
+    slope = (values[0] - values[1]) / 2e-7
+    assert slope != 0, f"{layer.name}: the slope is zero: it proves nothing"
+    return abs(float((gradient * direction).sum()) - slope) / abs(slope)
+
+
+def _relative(ours: Tensor, reference: Tensor) -> float:
+    """Largest difference by the largest value."""
+    assert ours.shape == reference.shape, f"{tuple(ours.shape)} against {tuple(reference.shape)}"
+    assert bool(torch.isfinite(reference).all()), "the reference is not finite"
+    largest = float(reference.abs().amax())
+    assert largest > 0, "the reference is zero: it proves nothing"
+    return _number(float((ours.double() - reference.double()).abs().amax()) / largest)
+
+
+def _distance(ours: Tensor, reference: Tensor) -> float:
+    """Length of the difference by the length of the reference."""
+    assert ours.shape == reference.shape, f"{tuple(ours.shape)} against {tuple(reference.shape)}"
+    assert bool(torch.isfinite(reference).all()), "the reference is not finite"
+    length = float(reference.double().norm())
+    assert length > 0, "the reference is zero: it proves nothing"
+    return _number(float((ours.double() - reference.double()).norm()) / length)
+
+
+def _number(error: float) -> float:
+    """NaN of ours counts as the largest error there is."""
+    return error if error == error else float("inf")

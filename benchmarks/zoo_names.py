@@ -1,0 +1,82 @@
+"""Which networks there are, how large, and of which family."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+import torchvision
+from torch import nn
+
+from benchmarks.common import say
+
+_SIZES = Path(__file__).parents[1] / "build" / "zoo_sizes.json"
+"""Number of parameters by name: counting takes minutes, and depends on the libraries alone."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Candidate:
+    """A network that could be examined."""
+
+    network: str
+    """As `--network` takes it, with the library in front."""
+    family: str
+    """The module that defines it, with the library in front."""
+    millions: float
+    """Parameters; 0 where they cannot be counted without building it."""
+
+
+def candidates(*, most_millions: float) -> list[Candidate]:
+    """Every torchvision classifier and every default timm architecture, smallest first.
+
+    Args:
+        most_millions: Written into the log; larger ones are listed too.
+    """
+    families = {
+        f"torchvision/{name}": f"torchvision/{_module(torchvision.models.get_model_builder(name))}"
+        for name in torchvision.models.list_models(module=torchvision.models)
+    }
+    families |= {
+        f"timm/{name}": f"timm/{_module(timm.model_entrypoint(name))}"
+        for name in timm.list_models()
+    }
+    sizes = _sizes(list(families))
+    found = [
+        Candidate(network=name, family=family, millions=sizes[name])
+        for name, family in families.items()
+    ]
+    num_small = sum(each.millions <= most_millions for each in found)
+    say(f"{len(found)} architectures, {num_small} of them up to {most_millions:g} M parameters")
+    return sorted(found, key=lambda each: (each.millions, each.network))
+
+
+def _module(builder: Any) -> str:
+    return str(builder.__module__).rpartition(".")[2]
+
+
+def _sizes(names: list[str]) -> dict[str, float]:
+    versions = f"torchvision {torchvision.__version__}, timm {timm.__version__}"
+    known: dict[str, Any] = json.loads(_SIZES.read_text()) if _SIZES.exists() else {}
+    if known.get("versions") == versions:
+        sizes: dict[str, float] = known["millions"]
+        return sizes
+    say(f"counting the parameters of {len(names)} architectures: some minutes, once")
+    sizes = {name: _millions(name) for name in names}
+    _SIZES.parent.mkdir(exist_ok=True)
+    _SIZES.write_text(json.dumps({"versions": versions, "millions": sizes}))
+    return sizes
+
+
+def _millions(network: str) -> float:
+    library, _, name = network.partition("/")
+    if library == "torchvision":
+        return float(torchvision.models.get_model_weights(name).DEFAULT.meta["num_params"]) / 1e6
+    try:
+        with torch.device("meta"):  # shapes without memory
+            model: nn.Module = timm.create_model(name)
+    except Exception as fault:  # noqa: BLE001 - it is examined all the same, and says why not
+        say(f"{network} cannot be counted: {fault}")
+        return 0.0
+    return sum(parameter.numel() for parameter in model.parameters()) / 1e6
