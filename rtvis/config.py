@@ -4,6 +4,7 @@ Imports neither torch nor numpy: `main.py --help` answers at once.
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
@@ -102,6 +103,15 @@ def seconds(value: Any) -> float:
     if not 0 <= number < math.inf:
         raise ValueError("below 0, or no number")
     return number
+
+
+def expression(value: Any) -> str:
+    """A regular expression, as it was given."""
+    try:
+        re.compile(text(value))
+    except re.error as error:
+        raise ValueError(str(error)) from None
+    return text(value)
 
 
 def text(value: Any) -> str:
@@ -217,8 +227,8 @@ class InputConfig:
     match: str | None = option(
         "of a folder only the pictures in whose name this regular expression is found",
         metavar="REGEXP",
-        parse=text,
-        expects="a regular expression or a part of a name",
+        parse=expression,
+        expects=r"a part of a name, or a regular expression such as ^cat.*\.png$",
     )
     mirror: Literal["auto", "on", "off"] = option(
         "exchange left and right of the stream; auto does so for webcams", default="auto"

@@ -11,6 +11,7 @@ import yaml
 from rtvis.config import Config, Entry, SectionsConfig
 from rtvis.config_files import ABOUT_KEY, STATE_KEY, STATE_VERSION
 from rtvis.data import Frame, Selection, Side
+from rtvis.paths import path_of
 from rtvis.plain import Plain, fields_from_plain, to_plain
 from rtvis.session import DISPLAY_FIELDS, View
 
@@ -70,9 +71,9 @@ def absolute(name: str) -> str:
     """The name of a file, folder or glob from the root; any other name as it is."""
     file, colon, factory = name.partition(".py:")
     if colon:
-        return f"{Path(file).expanduser().absolute()}{colon}{factory}"
+        return f"{path_of(file).absolute()}{colon}{factory}"
     is_glob = "://" not in name and any(sign in name for sign in "*?[")
-    path = Path(name).expanduser()
+    path = path_of(name)
     return str(path.absolute()) if is_glob or path.exists() else name
 
 

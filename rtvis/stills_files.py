@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from rtvis.data import ImageU8
 from rtvis.errors import SinkError, SourceError
+from rtvis.paths import path_of
 from rtvis.sources.images import list_folder, list_glob
 from rtvis.sources.lists import LIST_SUFFIXES, read_list
 from rtvis.sources.pixels import is_image
@@ -30,7 +31,7 @@ def list_inputs(names: Sequence[str]) -> list[Path]:
     """
     paths: dict[Path, None] = {}
     for name in names:
-        path = Path(name).expanduser()
+        path = path_of(name)
         if path.is_dir():
             found = list_folder(path)
         elif path.exists() or not re.search(r"[*?\[]", name):
@@ -58,7 +59,7 @@ def plan_outputs(
     Raises:
         SinkError: `output` is a file where a folder is needed.
     """
-    target = Path(output).expanduser()
+    target = path_of(output)
     if len(inputs) == 1 and not target.is_dir() and not output.endswith(("/", os.sep)):
         known = target.suffix.lower() in suffixes
         return [target if known else target.with_name(target.name + suffixes[0])]

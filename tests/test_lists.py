@@ -88,6 +88,7 @@ def test_a_line_is_names_between_spaces_commas_or_tabs(tmp_path: Path) -> None:
         (b'a.png\n"" b.png\n', "list.txt:2: an empty name"),
         (b"a.png\nb\0.png\n", "list.txt:2: an empty name"),
         (b"a.png\nb.png\n\xff\xfe.png\n", "list.txt:3: is not UTF-8 text"),
+        (b"~nobody-here/a.png\n", "list.txt:1: .*~nobody-here/a.png: there is no such file"),
         (b"# nothing\n\n", "list.txt: this list names no picture"),
         (b"gone.png\n", "list.txt:1: .*gone.png: there is no such file"),
     ],

@@ -10,6 +10,7 @@ from typing import Final, Literal, Self
 
 from rtvis.data import Frame, FramePlace, Side, SourceStatus
 from rtvis.errors import SourceError
+from rtvis.paths import path_of
 from rtvis.slot import LatestSlot
 from rtvis.sources.base import ONLY_ONE, Move, Source, next_frame
 from rtvis.sources.choose import open_source
@@ -104,7 +105,7 @@ class FoundFrames:
     def _picture(self, place: FramePlace, uri: str, *, retouched: bool) -> Frame:
         if place.path is None:
             raise SourceError(f"{uri}: frame {place.seq} came from a camera, and is gone")
-        path = _where(Path(place.path), Path(uri).expanduser())
+        path = _where(Path(place.path), path_of(uri))
         with self._opened(str(path), None, retouched=retouched) as source:
             slot: LatestSlot[Frame] = LatestSlot()
             source.start(slot)

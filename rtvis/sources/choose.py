@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from rtvis.errors import SourceError
+from rtvis.paths import path_of
 from rtvis.sources.base import Pace, Source
 from rtvis.sources.images import Listed, list_file, list_folder, list_glob
 from rtvis.sources.lists import LIST_SUFFIXES
@@ -101,7 +102,7 @@ def demo_path() -> Path:
 
 
 def _open_path(text: str, how: Reading) -> Source:
-    path = Path(text).expanduser()
+    path = path_of(text)
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):

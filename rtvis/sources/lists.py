@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rtvis.errors import SourceError
+from rtvis.paths import path_of
 
 LIST_SUFFIXES = frozenset({".csv", ".lst", ".txt"})
 """Text files with these suffixes are lists; others are a mistake, such as a web page saved as a
@@ -47,10 +48,11 @@ def read_list(path: Path) -> list[ListRow]:
         at = error.object[: error.start].count(b"\n") + 1
         raise SourceError(f"{path}:{at}: is not UTF-8 text; save the list as UTF-8") from None
     rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    # Not splitlines: it also splits at signs that editors do not count as ends of lines.
+    for number, line in enumerate(re.split(r"\r\n|\r|\n", text), start=1):
         names = _names(line, where=f"{path}:{number}")
         if names:
-            paths = tuple(path.parent / Path(name).expanduser() for name in names)
+            paths = tuple(path.parent / path_of(name) for name in names)
             rows.append(ListRow(line=number, paths=paths))
     if not rows:
         raise SourceError(f"{path}: this list names no picture; write one name a line")
