@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rtvis.data import Intervention, Selection
+from rtvis.data import Intervention, Origin, Selection
 from rtvis.engine import build
 from rtvis.engine import compile as compiling
 from rtvis.engine import engine as engine_module
@@ -95,6 +95,19 @@ def test_a_cam_at_any_layer_is_the_same_in_both_forms(
         assert relative_error(ours.cam_BHW, reference.cam_BHW) < 1e-4
 
 
+@pytest.mark.parametrize("tap", ["pre", "post"])
+def test_gradients_at_layers_are_the_same_in_both_forms(
+    eager: Engine, compiled: Engine, x: torch.Tensor, tap: str
+) -> None:
+    start = Origin(layer=eager.layers[-1].name, unit=1)
+    for layer in eager.layers[:-1]:
+        selection = Selection(layer=layer.name, origin=start, tap=tap, gradients=True)
+        ours, reference = (engine.run(x, selection).grads_BCHW for engine in (compiled, eager))
+        assert ours is not None
+        assert reference is not None
+        assert relative_error(ours, reference) < 1e-4
+
+
 def test_two_hundred_clicks_trace_and_compile_nothing(
     compiled: Engine, x: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -124,6 +137,8 @@ def test_two_hundred_clicks_trace_and_compile_nothing(
                 cam=chance.choice(["grad-cam", "hirescam", "eigen-cam"]),
                 cam_layer=chance.choice([None, *convolutions]),
                 interventions=chance.choice([(), (changed,)]),
+                tap=chance.choice(["pre", "post"]),
+                gradients=chance.choice([False, True]),
             ),
         )
         assert result.form == "compiled"

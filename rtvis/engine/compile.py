@@ -38,15 +38,23 @@ class Compiler:
 
     Args:
         pieces: In the order in which they are wanted.
+        num_plain: How many of them, the first ones, every turn needs.
         device: Where they run.
         folder: Where artifacts are kept.
         on_ready: Called on the compiler's thread with each piece and its new runner.
     """
 
     def __init__(
-        self, pieces: Sequence[Piece], device: torch.device, folder: Path, on_ready: Ready
+        self,
+        pieces: Sequence[Piece],
+        device: torch.device,
+        folder: Path,
+        on_ready: Ready,
+        *,
+        num_plain: int,
     ) -> None:
         self._pieces = list(pieces)
+        self._plain = {piece.name for piece in self._pieces[:num_plain]}
         self._device = device
         self._folder = folder
         self._on_ready = on_ready
@@ -60,6 +68,11 @@ class Compiler:
     def start(self) -> None:
         """Begin, in a thread that waits for a child process."""
         self._thread.start()
+
+    @property
+    def is_serving(self) -> bool:
+        """True once every piece is compiled that a plain turn runs."""
+        return not self._plain
 
     @property
     def is_complete(self) -> bool:
@@ -184,8 +197,9 @@ class Compiler:
     def _hand_over(self, piece: Piece, path: Path) -> None:
         runner = CompiledPiece(piece, path, self._device)
         path.touch()  # recently used
-        self._num_ready += 1
         self._on_ready(piece, runner)
+        self._num_ready += 1
+        self._plain.discard(piece.name)
 
     def _kill_child(self) -> None:
         child = self._child

@@ -102,8 +102,10 @@ class Engine:
         self._compiler: Compiler | None = None
         if compile == "auto" and isinstance(step, Step):
             folder = (cache_dir or default_cache_dir()) / "compiled"
-            pieces = step.pieces.all_pieces()
-            self._compiler = Compiler(pieces, self.device, folder, step.replace_runner)
+            pieces, num_plain = step.pieces.all_pieces(), len(step.pieces.plain_pieces())
+            self._compiler = Compiler(
+                pieces, self.device, folder, step.replace_runner, num_plain=num_plain
+            )
             self._compiler.start()
 
     @property
@@ -137,7 +139,7 @@ class Engine:
         """Which form of the step serves now."""
         if self._graph_step is not None and self._graph_step.replayed:
             return "graph"
-        return "compiled" if self._compiler is not None and self._compiler.is_complete else "eager"
+        return "compiled" if self._compiler is not None and self._compiler.is_serving else "eager"
 
     @property
     def compile_note(self) -> str:

@@ -113,7 +113,7 @@ class Segment:
     tapped: Piece
     """The same, and after it the gradient at the node of each of `sites` and at its activation's.
     Handing them all out would cost every turn 0.04 of the network's time, and few turns ask for
-    one: it runs operation by operation."""
+    one."""
     sites: tuple[Site, ...]
 
 
@@ -156,11 +156,15 @@ class Pieces:
     """(values ..., class_B) -> plain gradient of the class score at every attention; None where
     they do not all weigh the same tokens."""
 
+    def plain_pieces(self) -> list[Piece]:
+        """What a turn runs that asks for nothing further, the ones that cost most first."""
+        return [self.forward, self.cam, *(segment.backward for segment in reversed(self.segments))]
+
     def all_pieces(self) -> list[Piece]:
-        """In the order in which compiling them helps most."""
-        backward = (segment.backward for segment in reversed(self.segments))
-        pieces = [self.forward, self.cam, *backward, self.intervened]
-        return pieces if self.attention is None else [*pieces, self.attention]
+        """In the order in which compiling them helps most, `plain_pieces` first."""
+        attention = [] if self.attention is None else [self.attention]
+        tapped = (segment.tapped for segment in reversed(self.segments))
+        return [*self.plain_pieces(), self.intervened, *attention, *tapped]
 
     def segment_of(self, site: Site) -> int:
         """Index of the segment that holds a layer."""

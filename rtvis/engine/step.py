@@ -129,7 +129,7 @@ class Step:
         self.pieces = pieces
         self.device = device
         self._num_threads = torch.get_num_threads()
-        every_piece = [*pieces.all_pieces(), *(segment.tapped for segment in pieces.segments)]
+        every_piece = pieces.all_pieces()
         if device.type == "cuda":
             # cuDNN wants kernels in the order of their inputs; on a CPU oneDNN packs them anyway.
             _place([piece.module for piece in every_piece], device)
