@@ -158,6 +158,8 @@ class Selection:
     """Where the backward pass starts; default: at the selected unit and position."""
     gradients: bool = False
     """Whether `Result.grads_BCHW` is wanted."""
+    beside: str | None = None
+    """Name of a layer whose maps are wanted too, as `Result.beside_BCHW`."""
     class_index: int | None = None
     """Class that the CAM explains; default: the top-scoring class of each picture, or of the
     region."""
@@ -231,6 +233,8 @@ class Result:
     grads_BCHW: Tensor | None = None
     """What the backward pass brings to each neuron of the selected layer, in the shape of
     `maps_BCHW`; zero above the pass's start. None unless `Selection.gradients`."""
+    beside_BCHW: Tensor | None = None
+    """Output of the layer `Selection.beside`; None without one."""
     untouched_scores_BK: Tensor | None = None
     """float32: the scores without the selection's interventions; None where it has none."""
     dense_BKHW: Tensor | None = None
@@ -387,6 +391,7 @@ class Target:
         "position",
         "pair",
         "change",
+        "start",
         "pixel",
         "class",
         "rule",
@@ -396,9 +401,9 @@ class Target:
     pane: str = ""
     """Name of the pane it lies in."""
     layer: str | None = None
-    """With "layer", "unit", "position", "pair" and "change"."""
+    """With "layer", "unit", "position", "pair", "change" and "start"."""
     unit: int | None = None
-    """With "unit", "position", "pair" and "change"."""
+    """With "unit", "position", "pair", "change" and "start"."""
     other_unit: int | None = None
     """With "pair"."""
     position: tuple[int, int] | None = None

@@ -20,7 +20,7 @@ Timing: TypeAlias = Literal["off", "stages", "all"]
 """What is shown of times: nothing, those of the stages of a turn, or also what they and the
 process take of the processor and of memory (DVT-16)."""
 
-PageName: TypeAlias = Literal["unit", "changes", "histogram", "correlation"]
+PageName: TypeAlias = Literal["unit", "dense", "changes", "histogram", "correlation"]
 """What the details pane shows; each is a module of `rtvis.render.pages`."""
 
 Compared: TypeAlias = Literal["off", "first", "second", "difference"]

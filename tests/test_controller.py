@@ -411,7 +411,7 @@ def test_a_click_means_what_was_on_screen_although_the_selection_has_moved_on() 
 
 
 def test_each_button_does_what_its_key_does() -> None:
-    shown_on = {"counts": "histogram"}
+    shown_on = {"counts": "histogram", "beside": "dense"}
     shown_on |= dict.fromkeys(("weaken", "strengthen", "undo", "clear"), "changes")
     for name, binding in by_button().items():
         page = shown_on.get(name, "unit")
@@ -540,3 +540,11 @@ def test_a_asks_for_gradients_and_turns_the_backward_pass_on() -> None:
     view = desk.press("a")
     assert (view.selection.gradients, view.backward_shown, view.zoom) == (True, True, "grid")
     assert not desk.press("a").selection.gradients
+
+
+def test_the_dense_page_asks_for_the_last_dense_layer_and_equals_takes_the_next() -> None:
+    desk = Desk()
+    view = desk.press("9")
+    assert (view.page, view.selection.beside) == ("dense", "classifier")
+    assert desk.press("9").selection.beside is None
+    assert desk.press("=").page == "dense"

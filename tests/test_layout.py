@@ -81,6 +81,7 @@ def test_panes_lie_on_the_canvas_and_never_overlap(
 
 ON_PAGE = {
     "counts": "histogram",
+    "beside": "dense",
     **dict.fromkeys(("weaken", "strengthen", "undo", "clear"), "changes"),
 }
 """Buttons that only one page of the details pane has."""

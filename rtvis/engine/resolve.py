@@ -77,6 +77,7 @@ def resolve_selection(
         seed=seed,
         cam_layer=cam_layer.name,
         origin=origin,
+        beside=selection.beside and find_layer(selection.beside, layers, default_layer).name,
         interventions=_resolve_interventions(selection.interventions, layers, default_layer),
     )
 

@@ -43,6 +43,8 @@ class Route:
     """Whether it starts elsewhere than at what is looked at."""
     tap: Tap
     gradients: bool
+    beside_site: int | None
+    """A layer whose maps are wanted too."""
     cam_site: int
     cam: str
     intervened: bool
@@ -111,6 +113,7 @@ class Outcome(NamedTuple):
     position_B2: Tensor
     value_B: Tensor
     grads_BCHW: Tensor | None
+    beside_BCHW: Tensor | None
     health_B: Tensor
     untouched_scores_BK: Tensor
     """Without the interventions; `scores_BK` itself where there are none."""
@@ -212,6 +215,7 @@ class Step:
             position_B2=position_B2,
             value_B=value_B,
             grads_BCHW=grads_BCHW,
+            beside_BCHW=self._beside(values, route, row_B),
             health_B=_health(maps_BCHW, map_BHW, start.map_BHW, backprop_BCHW, cam_BHW, grads_BCHW),
             untouched_scores_BK=untouched_scores_BK,
             dense_BKHW=dense_BKHW,
@@ -242,6 +246,13 @@ class Step:
         map_BHW = _unit_map(maps_BCHW, unit_B)
         position_B2, _ = self._place(site, map_BHW, row_B, column_B)
         return _Start(site, unit_B, map_BHW, position_B2, query_BQ)
+
+    def _beside(self, values: dict[str, Tensor], route: Route, row_B: Tensor) -> Tensor | None:
+        """The maps of a layer that nothing is asked about."""
+        if route.beside_site is None:
+            return None
+        site, nowhere_B = self._sites[route.beside_site], torch.full_like(row_B, -1)
+        return self._maps(site, values, self._query(site, nowhere_B, nowhere_B), route)
 
     def _query(self, site: Site, row_B: Tensor, column_B: Tensor) -> Tensor | None:
         """The weight of each query at attention: there a position says who asks."""

@@ -17,7 +17,7 @@ BUTTONS: Final = (
     "rule", "display", "backward",      # backward picture
     "freeze", "tap", "gradients", "colours", "zoom",  # grid
     "compared",                         # grid, while two are compared
-    "counts", "page",                   # details
+    "counts", "beside", "page",         # details
     "weaken", "strengthen", "undo", "clear",  # details, page of changes
 )  # fmt: skip
 """Names of the things that do what a key does; `hit` gives Target(kind="pane", pane="button:NAME"),
@@ -44,6 +44,7 @@ _WORDS: Final[dict[str, tuple[str, ...]]] = {
     "zoom": ("grid", "unit", "backward"),
     "compared": tuple(COMPARED_NAMES.values()),
     "counts": ("linear", "log"),
+    "beside": ("next",),
     "page": get_args(PageName),
 }
 """All that a button can say: it is as wide as the longest, so that nothing moves on a click."""
@@ -116,6 +117,8 @@ def lay_buttons(
         rows[pane] = (*rows.get(pane, ()), ("labels", word))
     if view.compared != "off":
         rows["grid"] = (("compared", COMPARED_NAMES[view.compared]), *rows["grid"])
+    if view.page == "dense":
+        rows["details"] = (("beside", "next"), *rows["details"])
     if view.page == "histogram":
         rows["details"] = (("counts", "log" if view.log_counts else "linear"), *rows["details"])
     buttons = []

@@ -122,6 +122,7 @@ def layout(
         images=images,
         layer=layer,
         unit=unit,
+        beside=next((each for each in layers if each.name == view.selection.beside), None),
         strip=strip,
         grid=grid,
         class_rows=class_rows,

@@ -33,6 +33,8 @@ class Layout:
     """Whose maps are shown."""
     unit: int
     """Unit that is shown enlarged."""
+    beside: Layer | None
+    """Whose values are shown beside the maps, if the network has it."""
     strip: Strip
     grid: Grid | None
     """None while another picture is zoomed into its place, or without layers."""

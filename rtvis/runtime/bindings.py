@@ -216,6 +216,13 @@ BINDINGS: Final = (
         group=_VIEW,
         button="counts",
     ),
+    KeyBinding(
+        keys=("=",),
+        action=looking.next_dense_layer,
+        text="next dense layer beside",
+        group=_VIEW,
+        button="beside",
+    ),
     KeyBinding(keys=("backspace",), action=looking.reset, text="all as at first", group=_VIEW),
     KeyBinding(
         keys=("space", "f"),

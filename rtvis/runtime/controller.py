@@ -19,7 +19,7 @@ from rtvis.render.layout import Layout
 from rtvis.render.pages import PAGES
 from rtvis.render.readout import Readout
 from rtvis.runtime.bindings import BINDINGS, Effect, KeyBinding, by_button, by_key, key_of
-from rtvis.runtime.commands import changing, selecting
+from rtvis.runtime.commands import changing, selecting, tracing
 from rtvis.runtime.commands.context import Context
 from rtvis.session import Session, View
 
@@ -138,16 +138,16 @@ class Controller:
             case "wheel":
                 self._wheel(drawn.layout, target, event.wheel_steps)
             case "down" | "double":
-                if event.button == "left":
-                    self._click(target, twice=event.kind == "double")
+                if event.button != "left":
+                    return
+                if self._session.read()[0].help_shown:
+                    self._session.update(help_shown=False)
+                    return
+                self._click(target, twice=event.kind == "double")
             case _:
                 assert_never(event.kind)
 
     def _click(self, target: Target, *, twice: bool) -> None:
-        view, _ = self._session.read()
-        if view.help_shown:
-            self._session.update(help_shown=False)
-            return
         context = self._context()
         match target.kind:
             case "unit":
@@ -164,6 +164,8 @@ class Controller:
                 self._click_class(target, context, twice=twice)
             case "change":
                 self._click_change(target)
+            case "start":
+                self._click_start(target)
             case "rule" | "pane":
                 binding = self._buttons.get(target.pane.removeprefix("button:"))
                 if target.pane.startswith("button:") and binding is not None:
@@ -200,6 +202,12 @@ class Controller:
             position=target.position,
         )
         self._change(lambda view: replace(choose(view, context), hint_shown=False))
+
+    def _click_start(self, target: Target) -> None:
+        assert target.layer is not None
+        assert target.unit is not None
+        start = partial(tracing.toggle_start, layer=target.layer, unit=target.unit)
+        self._change(lambda view: replace(start(view), hint_shown=False))
 
     def _click_pixel(self, target: Target) -> None:
         pixel = target.position

@@ -102,9 +102,20 @@ def cycle_cam_method(view: View, context: Context) -> View:
 
 def next_page(view: View, context: Context) -> View:
     """The next page of the details pane."""
-    del context
     pages: tuple[PageName, ...] = get_args(PageName)
-    return replace(view, page=after(view.page, pages))
+    page = after(view.page, pages)
+    flat = [each.name for each in context.layers if each.map_size == (1, 1)]
+    return replace(select(view, beside=flat[-1] if flat and page == "dense" else None), page=page)
+
+
+def next_dense_layer(view: View, context: Context) -> View:
+    """Another dense layer beside the maps (RT-15); brings the page into sight."""
+    flat = [each.name for each in context.layers if each.map_size == (1, 1)]
+    if not flat:
+        return replace(view, notice="this network has no dense layer")
+    backwards = flat[::-1]
+    chosen = after(view.selection.beside, backwards) if view.page == "dense" else backwards[0]
+    return replace(select(view, beside=chosen), page="dense")
 
 
 def next_compared(view: View, context: Context) -> View:

@@ -29,6 +29,13 @@ def toggle_freeze(view: View, context: Context) -> View:
     return replace(select(view, origin=origin), backward_shown=True)
 
 
+def toggle_start(view: View, *, layer: str, unit: int) -> View:
+    """Start the backward pass at a unit that is not the selected one; again: where one looks."""
+    origin = Origin(layer=layer, unit=unit)
+    again = view.selection.origin == origin
+    return replace(select(view, origin=None if again else origin), backward_shown=True)
+
+
 def toggle_gradients(view: View, context: Context) -> View:
     """The grid shows activations, or the gradients that reach them (DVT-25, DVT-35)."""
     del context
