@@ -542,9 +542,9 @@ def test_a_asks_for_gradients_and_turns_the_backward_pass_on() -> None:
     assert not desk.press("a").selection.gradients
 
 
-def test_the_dense_page_asks_for_the_last_dense_layer_and_equals_takes_the_next() -> None:
+def test_the_dense_page_asks_for_the_last_dense_layer_and_the_apostrophe_takes_the_next() -> None:
     desk = Desk()
     view = desk.press("9")
     assert (view.page, view.selection.beside) == ("dense", "classifier")
     assert desk.press("9").selection.beside is None
-    assert desk.press("=").page == "dense"
+    assert desk.press("'").page == "dense"

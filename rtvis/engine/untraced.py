@@ -106,7 +106,8 @@ class UntracedStep:
             self._sites[index] for index in (route.site, route.cam_site, route.origin_site)
         )
         post, intervened = route.tap == "post", route.intervened
-        wanted = (site, cam_site, origin)
+        beside = None if route.beside_site is None else self._sites[route.beside_site]
+        wanted = (site, cam_site, origin, *([] if beside is None else [beside]))
         run = _Run(
             self._model, self._sites, x_BCHW, wanted, click, post=post, intervened=intervened
         )
@@ -148,6 +149,7 @@ class UntracedStep:
             position_B2=position_B2,
             value_B=value_B,
             grads_BCHW=grads_BCHW,
+            beside_BCHW=None if beside is None else run.maps(beside, post=post).detach(),
             health_B=_health(maps_BCHW, *parts),
             untouched_scores_BK=untouched_scores_BK,
             dense_BKHW=dense_BKHW,

@@ -217,7 +217,7 @@ BINDINGS: Final = (
         button="counts",
     ),
     KeyBinding(
-        keys=("=",),
+        keys=("'",),
         action=looking.next_dense_layer,
         text="next dense layer beside",
         group=_VIEW,
