@@ -125,7 +125,8 @@ def run_live(config: Config, console: "Console") -> int:
                     loops=loop,
                     bindings=bindings,
                     setup=_setup(config),
-                    journals=config.output.journal,
+                    # Of two inputs only the first one's frames are found again.
+                    journals=config.output.journal and config.input.compare_stream is None,
                     replay=replay,
                     rival=rival_of(second_engine, second_stream),
                 )

@@ -223,6 +223,7 @@ class InputConfig:
         parse=text,
         expects="demo, a number, a path, a URI or `second`",
         is_path=True,
+        of="stream",
     )
     match: str | None = option(
         "of a folder only the pictures in whose name this regular expression is found",

@@ -17,6 +17,9 @@ from rtvis.session import DISPLAY_FIELDS, View
 
 FRAME_FILE: Final = "frame.png"
 """The saved frame, beside the state: the source of a view of a camera, whose moment is gone."""
+SECOND_FILE: Final = "second.png"
+"""What a frame was compared with, beside the state: two inputs that each have a place of their own
+would not meet again."""
 
 _HEAD: Final = """\
 # A view of rtvis. This shows it again, and a flag beside it wins:

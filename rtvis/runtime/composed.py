@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from rtvis.data import Frame, Picture, Result
 from rtvis.render.readout import Readout
+from rtvis.render.scene import Half
 from rtvis.runtime.controller import Drawn
 from rtvis.session import View
 
@@ -20,7 +21,7 @@ class Composed:
     """None before the first one."""
     result: Result | None
     """On the device; older than the frame where that could not be computed."""
-    second: Result | None
-    """Of what it is compared with; None where that is nothing."""
+    second: Half | None
+    """What it is compared with; None where that is nothing."""
     readout: Readout
     """The numbers of this very picture."""

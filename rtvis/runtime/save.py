@@ -16,7 +16,7 @@ from rtvis._version import __version__
 from rtvis.data import ImageU8, Result, Selection
 from rtvis.plain import Plain
 from rtvis.runtime.composed import Composed
-from rtvis.state import FRAME_FILE, Resume, state_document, state_text
+from rtvis.state import FRAME_FILE, SECOND_FILE, Resume, state_document, state_text
 
 Say = Callable[[str, bool], None]
 """Takes a notice, and whether it is a warning."""
@@ -32,6 +32,8 @@ class Snapshot:
     """BGR."""
     frame_HW3: ImageU8
     """RGB, uncropped."""
+    second_HW3: ImageU8 | None
+    """RGB: the second of two inputs that are compared."""
     panes: Mapping[str, tuple[int, int, int, int]]
     """Name -> (top, left, height, width) on the canvas."""
     raw: Mapping[str, np.ndarray[Any, Any]]
@@ -51,22 +53,39 @@ def take_snapshot(
     frame, result = composed.frame, composed.result
     if frame is None or result is None:
         return None
+    second_HW3 = _second_input(composed, setup)
+    if second_HW3 is not None:
+        setup = {**setup, _COMPARE: SECOND_FILE}
+    second = composed.second.result if composed.second is not None else None
     return Snapshot(
         canvas_HW3=composed.picture.canvas_HW3,
         frame_HW3=frame.image_HW3,
+        second_HW3=second_HW3,
         panes={
             name: (rect.top, rect.left, rect.height, rect.width)
             for name, rect in composed.drawn.layout.panes.items()
         },
         raw={
             **numbers_of(result),
-            **(numbers_of(composed.second, "second.") if composed.second is not None else {}),
+            **(numbers_of(second, "second.") if second is not None else {}),
             **numbers_of(composed.readout, "shown."),
         },
         state=state_of(
             composed, setup=setup, about={**about, "form": result.form, "frame": result.seq}
         ),
     )
+
+
+_COMPARE: Final = "compare_stream"
+
+
+def _second_input(composed: Composed, setup: Mapping[str, Plain]) -> ImageU8 | None:
+    """The second of two inputs as its source gave it, to be retouched anew."""
+    second = composed.second
+    if _COMPARE not in setup or second is None or second.image_HW3 is None:
+        return None
+    image_HW3 = second.image_HW3.cpu().numpy()
+    return image_HW3[:, ::-1] if setup.get("mirror") == "on" else image_HW3
 
 
 def state_of(
@@ -147,6 +166,8 @@ def write_snapshot(snapshot: Snapshot, parent: Path, *, now: datetime.datetime) 
     try:
         _write_png(part / "canvas.png", snapshot.canvas_HW3)
         _write_png(part / FRAME_FILE, snapshot.frame_HW3[..., ::-1])
+        if snapshot.second_HW3 is not None:
+            _write_png(part / SECOND_FILE, snapshot.second_HW3[..., ::-1])
         for name, (top, left, height, width) in snapshot.panes.items():
             pane_HW3 = snapshot.canvas_HW3[top : top + height, left : left + width]
             if pane_HW3.size:

@@ -70,7 +70,7 @@ class _Submitted:
     view: View
     frame: Frame | None
     result: Result | None
-    second: Result | None
+    second: Half | None
 
 
 class Turn:
@@ -355,7 +355,7 @@ class Turn:
             view=view,
             frame=self._frame,
             result=self._result,
-            second=self._second.result if self._second is not None else None,
+            second=self._second,
         )
 
     def _weights(self, view: View) -> Tensor | None:
@@ -372,7 +372,7 @@ class Turn:
         except IN_LOOP as error:
             self.draw_faults.add(error)
             return None
-        frame, readout = submitted.frame, self._compositor.readout
+        frame, readout, second = submitted.frame, self._compositor.readout, submitted.second
         picture = Picture(
             canvas_HW3=canvas_HW3,
             seq=self._num_pictures,
@@ -387,7 +387,7 @@ class Turn:
             view=submitted.view,
             frame=frame,
             result=submitted.result,
-            second=submitted.second,
+            second=second if second is not None and second.result is not None else None,
             readout=readout,
         )
         return self.composed
