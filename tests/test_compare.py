@@ -351,6 +351,10 @@ def test_why_there_is_nothing_to_show_stands_in_the_pane() -> None:
     scene = paired_scene(result_for(), result_for(seed=1), note="B lacks it", compared="second")
     compositor.compose(scene)
     assert "B lacks it" in words(compositor), "in the status line"
+    apart = paired_scene(result_for(), result_for(seed=1), compared="difference")
+    other = Compositor(CPU)
+    other.compose(apart)
+    assert "A − B" in [word.text.strip() for word in other._chrome._words["status"]]
     shown = compositor._chrome._shown
     assert [shown[f"message {pane}"][1] for pane in ("grid", "unit", "backprop")] == [
         "B lacks it"
@@ -455,6 +459,19 @@ def test_at_the_pace_fast_the_frames_go_in_pairs(paired: Engine) -> None:
     bench.source.put()
     bench.turn.run()
     assert bench.second_level() == 2, "the last frame of the shorter film stays"
+
+
+def test_a_second_source_that_fails_is_told_while_the_first_goes_on(paired: Engine) -> None:
+    bench = Bench(paired)
+    bench.source.put()
+    bench.other.put()
+    bench.turn.run()
+    compositor = bench.turn._compositor
+    assert isinstance(compositor, Compositor)
+    assert "reconnecting" not in " ".join(words(compositor))
+    bench.other.set_state("reconnecting", "gone")
+    assert bench.turn.run() is not None, "it is drawn, though nothing is computed"
+    assert "reconnecting" in " ".join(words(compositor))
 
 
 def test_stepping_steps_both(paired: Engine) -> None:

@@ -25,7 +25,8 @@ class ComparedFigures(Region):
             top = area.bottom - metrics.row
             row = Rect(top, left + metrics.pad, metrics.row, width - metrics.pad)
             name = Run(half.name, lut.TEXT if lit else lut.DIM)
-            words = (Run(f"{letter}  ", name.colour, SEMIBOLD), name)
+            trouble = Run(f"{half.trouble}  " if half.trouble else "", lut.WARNING)
+            words = (Run(f"{letter}  ", name.colour, SEMIBOLD), trouble, name)
             self.chrome.text(f"half {letter}", row, words, metrics.text)
         missing = pair.second.note if pair.second.image_HW3 is None else ""
         rect = Rect(area.top, lefts[1], area.height - metrics.row, width)

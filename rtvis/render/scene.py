@@ -31,6 +31,8 @@ class Half:
     labels: tuple[str, ...] | None = None
     weights: Tensor | None = None
     """As `Scene.weights`."""
+    trouble: str = ""
+    """What is wrong with its source, such as "reconnecting": its picture is an old one."""
     note: str = ""
     """Why its maps cannot be shown; empty where they can."""
 

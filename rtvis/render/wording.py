@@ -2,7 +2,7 @@
 
 import math
 
-from rtvis.data import Health, Intervention, Layer, Origin, Target
+from rtvis.data import Health, Intervention, Layer, Origin, Selection, Target
 from rtvis.render import lut
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Scene
@@ -252,7 +252,7 @@ def status(scene: Scene, layer: Layer, name: str, readout: Readout, size: int) -
     row, column = readout.position
     runs = [
         Run(f"{name}:{chosen.unit or 0}", lut.SELECTED),
-        dim("  max " if chosen.position is None else "  value "),
+        dim(_value_word(scene, chosen)),
         bright(number(readout.value)),
     ]
     widest = f"{runs[0].text}{runs[1].text}−0.000"
@@ -326,6 +326,13 @@ def region(region: tuple[int, int, int, int]) -> str:
     top, left, height, width = region
     place = f"({top}, {left})"
     return place if (height, width) == (1, 1) else f"{place}, {height}×{width} px"
+
+
+def _value_word(scene: Scene, chosen: Selection) -> str:
+    """What the selected unit's number is."""
+    if scene.view.compared == "difference":
+        return "  A − B "
+    return "  max " if chosen.position is None else "  value "
 
 
 def rates(scene: Scene, size: int, *, short: bool = False) -> tuple[Run, ...]:

@@ -84,6 +84,11 @@ class Rival(Protocol):
         """What of it is on screen beside its results."""
         ...
 
+    @property
+    def trouble(self) -> str:
+        """What is wrong with its source, in a word or two; empty where nothing is."""
+        ...
+
     def same_classes(self, engine: ComparedEngine) -> bool:
         """Whether scores can be subtracted."""
         ...
@@ -139,6 +144,11 @@ class NetworkRival:
             return engine.network, self._engine.network
         both = engine.weights_note, self._engine.weights_note
         return both[0] or _PRETRAINED, both[1] or _PRETRAINED
+
+    @property
+    def trouble(self) -> str:
+        """It has no source of its own."""
+        return ""
 
     def same_classes(self, engine: ComparedEngine) -> bool:
         """The same number of them, and the same names where both have names."""
@@ -287,6 +297,12 @@ class StreamRival:
         """How the second source is doing."""
         status = self._source.status()
         return self._source.name, status.state, status.message
+
+    @property
+    def trouble(self) -> str:
+        """Why no new frames come."""
+        state = self._source.status().state
+        return "" if state in {"opening", "live"} else state
 
     def same_classes(self, engine: ComparedEngine) -> bool:
         """It is the same network."""

@@ -305,12 +305,19 @@ class Turn:
             labels=scene.labels,
         )
         second = self._second or Half(name=names[1], image_HW3=None, result=None)
+        second = replace(second, trouble=rival.trouble)
         pair = Pair(first=first, second=second, same_classes=rival.same_classes(self._engine))
         layer = result.selection.layer if result is not None else None
         second_layer = rival.layer(self._engine, layer) if layer is not None else None
         networks = dict.fromkeys((scene.network, rival.network(self._engine)))
         sources = dict.fromkeys((scene.source_name, rival.source_name(self._source.name)))
-        scene = replace(scene, network=" and ".join(networks), source_name=" and ".join(sources))
+        scene = replace(
+            scene,
+            network=" and ".join(networks),
+            source_name=" and ".join(sources),
+            # Of two pictures both names are below them.
+            picture_name=scene.picture_name if len(sources) == 1 else "",
+        )
         return self._arranger.arrange(scene, pair, second_layer=second_layer)
 
     def _draw(self, view: View, revision: int) -> _Submitted | None:
