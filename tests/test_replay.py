@@ -308,8 +308,8 @@ def test_a_session_with_clicks_and_keys_is_replayed_to_the_pixel(
     # The test can fail: there was something to see.
     places = [moment.frame.seq for moment in read_moments(here / "a.rtvis.jsonl") if moment.frame]
     assert places == sorted(places)
-    assert (places[0] < 10, places[-1]) == (True, 29)
-    assert len({before[i][::7, ::7].tobytes() for i in range(len(before))}) > 5
+    assert places[-1] == 29
+    assert len({frame_HW3[::7, ::7].tobytes() for frame_HW3 in before}) > 5
     assert "grid" in differing_panes(engine, before[1:], after[:-1])
 
 
