@@ -58,3 +58,28 @@ def test_layers_are_numbered_in_order_of_execution_with_their_kinds() -> None:
     assert list(layers) == ["a", "b", "c", "gate", "d", "fc"]
     assert [layer.kind for layer in layers.values()] == ["conv"] * 5 + ["dense"]
     assert [layer.num_units for layer in layers.values()] == [4, 4, 4, 4, 6, 2]
+
+
+class Gated(nn.Module):
+    """Channels turned round, a gate that sees the whole picture, and layers behind it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 4, 3, stride=2, padding=1)
+        self.gate = nn.Conv2d(4, 4, 1)
+        self.behind = nn.Conv2d(4, 4, 3, stride=2, padding=1)
+        self.large = nn.Conv2d(4, 2, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.first(x.flip(1)).relu()
+        h = h * self.gate(h.mean((2, 3), keepdim=True)).sigmoid()
+        h = nn.functional.interpolate(self.behind(h).relu(), scale_factor=4, mode="bilinear")
+        return self.large(h).mean((2, 3))
+
+
+def test_behind_a_gate_a_neuron_sees_the_input_and_no_more() -> None:
+    layers = {layer.name: layer for layer in engine_of(Gated().eval(), (32, 64)).layers}
+    assert (layers["first"].receptive_field, layers["first"].stride) == ((3, 3), (2, 2))
+    assert (layers["gate"].receptive_field, layers["gate"].stride) == ((32, 64), (32, 64))
+    assert (layers["behind"].receptive_field, layers["behind"].stride) == ((32, 64), (4, 4))
+    assert (layers["large"].receptive_field, layers["large"].stride) == ((32, 64), (1, 1))

@@ -20,6 +20,8 @@ class Field:
     width: int
     stride_h: float
     stride_w: float
+    is_whole: bool = False
+    """The neuron can depend on the whole input; what comes behind it can, too."""
 
 
 _WINDOWED = {
@@ -49,11 +51,11 @@ def receptive_fields(graph: fx.Graph) -> dict[fx.Node, Field]:
     """Receptive field and stride of a neuron of every node, by the usual recurrence.
 
     An operation that mixes positions in a way that is not a window (a mean over the picture, a
-    flatten, attention) sees the whole input from there on.
+    flatten, attention) sees the whole input from there on. The places of its map, where it has
+    one, then lie as far apart as they share the input.
     """
     x = input_of(graph)
-    input_h, input_w = (int(size) for size in x.meta["val"].shape[-2:])
-    whole = Field(input_h, input_w, float(input_h), float(input_w))
+    input_size = tuple(int(size) for size in x.meta["val"].shape[-2:])
     fields = {x: Field(1, 1, 1.0, 1.0)}
     live = depends_on(graph, [x])
     for node in graph.nodes:
@@ -62,12 +64,18 @@ def receptive_fields(graph: fx.Graph) -> dict[fx.Node, Field]:
         sources = [parent for parent in node.all_input_nodes if parent in fields]
         field = _widest([fields[source] for source in sources])
         window = _window_of(node)
-        if window is not None:
+        if field.is_whole or (window is None and not _keeps_positions(node, sources)):
+            field = _whole(node, input_size)
+        elif window is not None:
             field = _through_window(field, node, *window)
-        elif not _keeps_positions(node, sources):
-            field = whole
         fields[node] = field
     return fields
+
+
+def _whole(node: fx.Node, input_size: tuple[int, ...]) -> Field:
+    height, width = input_size
+    rows, columns = _plane(node) or (1, 1)
+    return Field(height, width, height / rows, width / columns, is_whole=True)
 
 
 def _widest(fields: Sequence[Field]) -> Field:
@@ -76,6 +84,7 @@ def _widest(fields: Sequence[Field]) -> Field:
         max(f.width for f in fields),
         max(f.stride_h for f in fields),
         max(f.stride_w for f in fields),
+        is_whole=any(f.is_whole for f in fields),
     )
 
 
@@ -124,6 +133,9 @@ def _strides(node: fx.Node) -> tuple[float, float]:
 def _keeps_positions(node: fx.Node, sources: Sequence[fx.Node]) -> bool:
     if is_getitem(node):
         return True
+    if node.target is aten.flip.default:  # of channels: RGB to BGR
+        dims: Any = node.args[1]
+        return all(dim % 4 < 2 for dim in dims) and node.meta["val"].ndim == 4
     tags = set(getattr(node.target, "tags", ()))
     if node.target not in _SHAPE_KEEPING and not tags & _POINTWISE_TAGS:
         return False
