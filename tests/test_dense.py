@@ -14,8 +14,10 @@ from rtvis.engine import build, trace
 from rtvis.engine import engine as engine_module
 from rtvis.engine.dense import corners, region_weights
 from rtvis.engine.engine import Engine
+from rtvis.engine.outputs import wrap
 from rtvis.errors import SelectionError
 from tests.nets import DenseNet, engine_of, seeded
+from tests.nets_hed import Hed
 from tests.references import (
     one_thread,  # noqa: F401 - a fixture
     reference_backprop,
@@ -252,3 +254,24 @@ def test_the_compiled_form_of_a_dense_network_computes_what_the_eager_one_does(
         assert relative_error(ours.backprop_B3HW, reference.backprop_B3HW) < 1e-4
     scores = [both(Selection(region=(row, 3, 1, 1)))[0].scores_BK for row in (0, 9)]
     assert not torch.equal(*scores)
+
+
+def test_an_edge_detector_s_fused_map_and_its_side_outputs_can_be_chosen() -> None:
+    model = seeded(lambda: Hed(divisor=16)).double()
+    x = torch.randn(1, 3, 33, 48, dtype=torch.float64, generator=torch.Generator().manual_seed(6))
+    given = model(x)
+    for output, expected in [(None, given["out"]), ("sides.3", given["sides"][3])]:
+        engine = engine_of(wrap(model, output), (33, 48), dtype="float64")
+        assert engine.default_cam_layer.name == f"blocks.{4 if output is None else 3}.2"
+        result = engine.run(x, Selection(region=(16, 20, 4, 4), cam="layercam"))
+        assert result.labels_BHW is None
+        assert result.dense_BKHW is not None
+        assert relative_error(result.dense_BKHW, expected) < 1e-12
+        layer = engine.default_cam_layer.name
+        with tapped(model, layer) as outputs:
+            again = model(x.clone().requires_grad_())
+        dense = again["out"] if output is None else again["sides"][3]
+        score = scores_by_hand(dense, (16, 20, 4, 4)).sum()
+        (grads,) = torch.autograd.grad(score, outputs[0])
+        cam_BHW = (grads.relu() * outputs[0].detach()).sum(dim=1).relu()
+        assert relative_error(result.cam_BHW, cam_BHW) < 1e-9
