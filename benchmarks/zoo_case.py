@@ -64,12 +64,12 @@ class Verdict:
         return asdict(self)
 
 
-def examine(network: str, family: str) -> Verdict:
-    """The verdict on one network with random weights, at its native size, on the CPU."""
+def examine(network: str, family: str, *, size: int | None = None) -> Verdict:
+    """The verdict on one network with random weights, at its native or another size, on the CPU."""
     verdict = Verdict(network=network, family=family, outcome="ok")
     started = time.perf_counter()
     try:
-        loaded = load_network(network, weights="random")
+        loaded = load_network(network, weights="random", size=size)
     except RtvisError as fault:
         return replace(verdict, outcome="refused", reason=str(fault))
     millions = sum(p.numel() for p in loaded.model.parameters()) / 1e6
@@ -229,7 +229,7 @@ def _compare(model: nn.Module, engine: Engine, x: Tensor, *, slopes: bool) -> _E
         if layer.name not in outputs:
             continue
         output = outputs[layer.name]
-        unit = int(_by_unit(output, layer).std(1).argmax())
+        unit = int(_by_unit(output, layer).abs().amax(1).argmax())
         result = engine.run(x.detach(), Selection(layer=layer.name, unit=unit, rule="gradient"))
         maps_error = max(maps_error, _maps_error(engine, layer, result, output.detach()))
         values_N = _by_unit(output, layer)[unit]

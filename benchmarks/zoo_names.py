@@ -1,5 +1,6 @@
 """Which networks there are, how large, and of which family."""
 
+import fnmatch
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +29,11 @@ class Candidate:
     """Parameters; 0 where they cannot be counted without building it."""
 
 
-def candidates(*, most_millions: float) -> list[Candidate]:
-    """Every torchvision classifier and every default timm architecture, smallest first.
+def candidates(pattern: str, *, most_millions: float) -> list[Candidate]:
+    """Torchvision's classifiers and timm's default architectures, smallest first.
 
     Args:
+        pattern: Of names such as "timm/resnet50"; "*" are all.
         most_millions: Written into the log; larger ones are listed too.
     """
     families = {
@@ -42,6 +44,7 @@ def candidates(*, most_millions: float) -> list[Candidate]:
         f"timm/{name}": f"timm/{_module(timm.model_entrypoint(name))}"
         for name in timm.list_models()
     }
+    families = {name: f for name, f in families.items() if fnmatch.fnmatch(name, pattern)}
     sizes = _sizes(list(families))
     found = [
         Candidate(network=name, family=family, millions=sizes[name])
@@ -58,14 +61,13 @@ def _module(builder: Any) -> str:
 
 def _sizes(names: list[str]) -> dict[str, float]:
     versions = f"torchvision {torchvision.__version__}, timm {timm.__version__}"
-    known: dict[str, Any] = json.loads(_SIZES.read_text()) if _SIZES.exists() else {}
-    if known.get("versions") == versions:
-        sizes: dict[str, float] = known["millions"]
-        return sizes
-    say(f"counting the parameters of {len(names)} architectures: some minutes, once")
-    sizes = {name: _millions(name) for name in names}
-    _SIZES.parent.mkdir(exist_ok=True)
-    _SIZES.write_text(json.dumps({"versions": versions, "millions": sizes}))
+    stored: dict[str, Any] = json.loads(_SIZES.read_text()) if _SIZES.exists() else {}
+    sizes: dict[str, float] = stored["millions"] if stored.get("versions") == versions else {}
+    if new := [name for name in names if name not in sizes]:
+        say(f"counting the parameters of {len(new)} architectures: some minutes for all, once")
+        sizes |= {name: _millions(name) for name in new}
+        _SIZES.parent.mkdir(exist_ok=True)
+        _SIZES.write_text(json.dumps({"versions": versions, "millions": sizes}))
     return sizes
 
 

@@ -216,8 +216,12 @@ def test_a_transformer_is_built_for_the_size_that_is_asked_for() -> None:
     assert "square" in fault("vit_b_16", weights="random", size=(64, 96))
 
 
-def test_a_network_without_classes_is_refused() -> None:
-    assert "no classes" in fault("vit_small_patch16_dinov3", weights="random")
+def test_the_features_of_a_network_without_classes_stand_for_scores() -> None:
+    network = load_network("timm/eva02_tiny_patch14_224", weights="random", size=56)
+    assert network.model(torch.zeros(1, 3, 56, 56)).shape == (1, 192)
+    assert network.labels is not None
+    assert len(network.labels) == 192
+    assert network.labels[:2] == ("feature 0", "feature 1")
 
 
 # Pretrained weights of the libraries

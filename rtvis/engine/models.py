@@ -118,8 +118,12 @@ def load_network(
         model, output = network.model, output or file.output
         if output is not None and isinstance(model, SingleOutput):
             model = model.inner
-        if num_classes is None or output is not None:
+        gives_features = num_classes == 0
+        if not num_classes or output is not None:
             model, num_classes = _probed(model, prep, network.name, output)
+        if gives_features:  # DINO's and CLIP's are looked at like scores
+            features = tuple(f"feature {index}" for index in range(num_classes))
+            network = replace(network, labels=features)
         asked = labels if labels is not None else _labels_of(file)
         found = _labels(asked, checkpoint, network.labels, num_classes, network.name)
         return replace(
@@ -174,7 +178,7 @@ def _load_by_name(
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)  # random weights are the same at every start
             built = zoo.build(entry, pretrained=download, size=size)
-            if checkpoint is not None:
+            if checkpoint is not None and built.num_classes:
                 count = num_classes_in(checkpoint.tensors, built.model, built.num_classes)
                 if count is not None:
                     built = zoo.build(entry, num_classes=count, size=size)

@@ -55,6 +55,7 @@ class Built:
     preprocessing: Preprocessing
     labels: tuple[str, ...] | None
     num_classes: int
+    """0 where it gives features instead."""
 
 
 def names() -> dict[str, tuple[str, ...]]:
@@ -216,12 +217,10 @@ def _build_timm(
         options["img_size"] = size
     model = timm.create_model(name, pretrained=pretrained, **options)
     known = int(model.num_classes)
-    if known == 0:
-        raise ValueError("it has no classes: it gives features only")
     return Built(
         model=model,
         preprocessing=from_config(dict(resolve_model_data_config(model)), name=name),
-        labels=imagenet_labels(known) if num_classes is None else None,
+        labels=imagenet_labels(known) if num_classes is None and known else None,
         num_classes=known,
     )
 
