@@ -10,6 +10,7 @@ import pytest
 
 from rtvis.data import KeyEvent, Layer, Origin, PointerEvent, ResizeEvent, Selection
 from rtvis.render.grid import Rect
+from rtvis.render.help_table import help_line, lay_help
 from rtvis.render.layout import BUTTONS, Layout, layout
 from rtvis.runtime.bindings import (
     BINDINGS,
@@ -548,3 +549,31 @@ def test_the_dense_page_asks_for_the_last_dense_layer_and_the_apostrophe_takes_t
     assert (view.page, view.selection.beside) == ("dense", "classifier")
     assert desk.press("9").selection.beside is None
     assert desk.press("'").page == "dense"
+
+
+def test_every_line_of_the_help_does_what_its_key_does() -> None:
+    listed = [binding for binding in BINDINGS if binding.keys]
+    for index, binding in enumerate(listed):
+        clicked, pressed = Desk(side="files"), Desk(side="files")
+        layout = clicked.draw()
+        table = lay_help(help_lines(BINDINGS), layout.metrics, layout.size)
+        row = table.rows[index]
+        clicked.session.update(help_shown=True)
+        x, y = row.left + row.width // 2, row.top + row.height // 2
+        clicked.controller.handle(PointerEvent(kind="move", x=x, y=y))
+        assert help_line(clicked.view.hover) == index
+        clicked.controller.handle(PointerEvent(kind="down", x=x, y=y, button="left"))
+        pressed.draw()
+        wanted = pressed.press(binding.keys[0])
+        assert clicked.view == replace(wanted, help_shown=False), binding.name
+        assert clicked.effects == pressed.effects
+
+
+def test_a_click_beside_the_lines_closes_the_help_and_does_nothing_else() -> None:
+    desk = Desk()
+    layout = desk.draw()
+    desk.session.update(help_shown=True)
+    before = replace(desk.view, help_shown=False)
+    tile = layout.panes["grid"]
+    desk.controller.handle(PointerEvent(kind="down", x=2, y=tile.top, button="left"))
+    assert desk.view == before

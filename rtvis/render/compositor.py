@@ -10,6 +10,7 @@ from rtvis.render import display, lut, panes
 from rtvis.render.chrome import Chrome
 from rtvis.render.download import Downloader, Pending
 from rtvis.render.grid import Rect
+from rtvis.render.help_table import help_line, lay_help
 from rtvis.render.label_picture import background_classes, heat
 from rtvis.render.layout import Layout, has_details, layout, shown_layer
 from rtvis.render.map_panes import draw_grid, draw_unit, shown_maps
@@ -275,15 +276,13 @@ class Compositor:
 
     def _draw_overlays(self, scene: Scene, plan: Layout) -> None:
         view, metrics = scene.view, plan.metrics
-        height, width = plan.size
+        width = plan.size[1]
         if view.help_shown:
             self._surface.fade_all()
-            size = (height - 4 * metrics.gap, width - 4 * metrics.gap)
-            table_HW = self._overlays.help(scene.bindings, metrics, size)
-            rows, columns = table_HW.shape
-            self._surface.float(
-                Rect((height - rows) // 2, (width - columns) // 2, rows, columns), table_HW
-            )
+            table = lay_help(scene.bindings, metrics, plan.size)
+            lit = help_line(view.hover)
+            table_HW = self._overlays.help(scene.bindings, table, metrics, lit=lit)
+            self._surface.float(table.panel, table_HW)
             return
         anchor = target_rect(plan, view.hover)
         runs = hover_text(scene, self._readout_for(scene), view.hover)

@@ -1,7 +1,6 @@
 """What floats above the panes: name and value under the pointer, hints, notices, the help."""
 
 from collections.abc import Callable, Hashable, Sequence
-from itertools import groupby
 
 import numpy as np
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor
 from rtvis.render import lut
 from rtvis.render.chrome import Brush
 from rtvis.render.grid import Grid, Rect
+from rtvis.render.help_table import HelpTable
 from rtvis.render.layout import Metrics
 from rtvis.render.scene import Binding
 from rtvis.render.text import SEMIBOLD, Run, line_width, measure
@@ -77,45 +77,41 @@ class Overlays:
         return self._picture(name, (names, size, metrics), size, draw)
 
     def help(
-        self, bindings: tuple[Binding, ...], metrics: Metrics, size: tuple[int, int]
+        self,
+        bindings: tuple[Binding, ...],
+        table: HelpTable,
+        metrics: Metrics,
+        *,
+        lit: int | None = None,
     ) -> Tensor:
-        """The table of keys in three columns, at most as large as `size`."""
-        groups = [(name, list(rows)) for name, rows in groupby(bindings, lambda b: b.group)]
-        columns = balance(groups, 3)
-        pitch = metrics.row
-        pad = 3 * metrics.pad
-        key_width = max((measure(b.keys, metrics.text) for b in bindings), default=0) + pad
-        text_width = max((measure(b.text, metrics.text) for b in bindings), default=0) + pad
-        column_width = min(key_width + text_width, (size[1] - 2 * pad) // 3)
-        lines = max((sum(len(rows) + 2 for _, rows in column) - 1 for column in columns), default=0)
-        panel = (
-            min((lines + 2) * pitch + 2 * pad, size[0]),
-            min(3 * column_width + pad, size[1]),
-        )
+        """The table of keys, with the line under the pointer lit: packed pixels [H, W]."""
+        panel = table.panel
+
+        def own(rect: Rect) -> Rect:
+            return Rect(rect.top - panel.top, rect.left - panel.left, rect.height, rect.width)
 
         def draw(brush: Brush) -> None:
-            whole = Rect(0, 0, *panel)
+            whole = own(panel)
             brush.fill(whole, lut.PANEL)
             brush.outline(whole, lut.HAIRLINE, max(metrics.line // 2, 1))
-            title = Rect(pad // 2, pad, pitch, panel[1] - 2 * pad)
+            title = own(table.title)
             brush.line(title, (Run("keys", lut.TEXT, SEMIBOLD),), metrics.text)
-            closing = (Run("everything here can also be clicked", lut.DIM),)
+            closing = (Run("a click on a line does what its key does", lut.DIM),)
             brush.line(title, closing, metrics.text, align=1.0)
-            for index, column in enumerate(columns):
-                left = pad + index * column_width
-                top = pad + pitch + pitch // 2
-                for name, rows in column:
-                    row = Rect(top, left, pitch, column_width - pad)
-                    brush.line(row, (Run(name, lut.DIM, SEMIBOLD),), metrics.text)
-                    for binding in rows:
-                        top += pitch
-                        keys = Rect(top, left, pitch, key_width - metrics.pad)
-                        brush.line(keys, (Run(binding.keys, lut.SELECTED),), metrics.text)
-                        text = Rect(top, left + key_width, pitch, column_width - key_width - pad)
-                        brush.line(text, (Run(binding.text, lut.TEXT),), metrics.text)
-                    top += 2 * pitch
+            for name, rect in table.groups:
+                brush.line(own(rect), (Run(name, lut.DIM, SEMIBOLD),), metrics.text)
+            for index, (binding, rect) in enumerate(zip(bindings, table.rows, strict=True)):
+                row = own(rect)
+                if index == lit:
+                    brush.rounded(row.inset(-1), lut.LIT, metrics.pad // 2)
+                width = table.key_width
+                keys = Rect(row.top, row.left, row.height, width - metrics.pad)
+                brush.line(keys, (Run(binding.keys, lut.SELECTED),), metrics.text)
+                text = Rect(row.top, row.left + width, row.height, row.width - width)
+                brush.line(text, (Run(binding.text, lut.TEXT),), metrics.text)
 
-        return self._picture("help", (bindings, metrics, size), panel, draw)
+        size = (panel.height, panel.width)
+        return self._picture("help", (bindings, table, metrics, lit), size, draw)
 
     def _picture(
         self,
@@ -134,26 +130,6 @@ class Overlays:
             picture = picture.pin_memory().to(self._device, non_blocking=True)
         self._made[name] = (content, picture)
         return picture
-
-
-def balance(
-    groups: Sequence[tuple[str, list[Binding]]], num: int
-) -> list[list[tuple[str, list[Binding]]]]:
-    """Groups in order, in `num` columns whose longest is as short as it can be."""
-    heights = [len(rows) + 2 for _, rows in groups]
-    limit = max(heights, default=1)
-    while True:
-        columns: list[list[tuple[str, list[Binding]]]] = [[]]
-        used = 0
-        for group, height in zip(groups, heights, strict=True):
-            if columns[-1] and used + height > limit:
-                columns.append([])
-                used = 0
-            columns[-1].append(group)
-            used += height
-        if len(columns) <= num:
-            return columns
-        limit += 1
 
 
 def beside(anchor: Rect, size: tuple[int, int], canvas: tuple[int, int], gap: int) -> Rect:

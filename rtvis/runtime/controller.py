@@ -15,10 +15,19 @@ from rtvis.data import (
     ShownEvent,
     Target,
 )
+from rtvis.render.help_table import help_line, help_target, lay_help
 from rtvis.render.layout import Layout
 from rtvis.render.pages import PAGES
 from rtvis.render.readout import Readout
-from rtvis.runtime.bindings import BINDINGS, Effect, KeyBinding, by_button, by_key, key_of
+from rtvis.runtime.bindings import (
+    BINDINGS,
+    Effect,
+    KeyBinding,
+    by_button,
+    by_key,
+    help_lines,
+    key_of,
+)
 from rtvis.runtime.commands import changing, selecting, tracing
 from rtvis.runtime.commands.context import Context
 from rtvis.session import Session, View
@@ -77,6 +86,8 @@ class Controller:
         self._do = do
         self._keys = by_key(bindings)
         self._buttons = by_button(bindings)
+        self._bindings = tuple(bindings)
+        self._help = help_lines(bindings)
         self._help_key = key_of("toggle help", bindings)
         self.drawn: Drawn | None = None
         """Replaced by the engine thread with each picture, read here; never changed in place."""
@@ -129,7 +140,10 @@ class Controller:
         drawn = self.drawn
         if drawn is None:
             return
+        view, _ = self._session.read()
         target = drawn.hit(event.x, event.y)
+        if view.help_shown:
+            target = self._help_target(drawn, event.x, event.y)
         match event.kind:
             case "move":
                 self._session.update(hover=target)
@@ -140,12 +154,27 @@ class Controller:
             case "down" | "double":
                 if event.button != "left":
                     return
-                if self._session.read()[0].help_shown:
-                    self._session.update(help_shown=False)
-                    return
-                self._click(target, twice=event.kind == "double")
+                if view.help_shown:
+                    self._click_help(target)
+                else:
+                    self._click(target, twice=event.kind == "double")
             case _:
                 assert_never(event.kind)
+
+    def _help_target(self, drawn: Drawn, x: int, y: int) -> Target:
+        """The line of the help under the pointer."""
+        table = lay_help(self._help, drawn.layout.metrics, drawn.layout.size)
+        index = table.at(x, y)
+        return _NOWHERE if index is None else help_target(index)
+
+    def _click_help(self, target: Target) -> None:
+        """Do what the line says, or nothing; the help goes away."""
+        index = help_line(target)
+        self._session.update(help_shown=False, hover=_NOWHERE)
+        if index is not None:
+            listed = [binding for binding in self._bindings if binding.keys]
+            if listed[index].name != "toggle help":  # it is gone already
+                self._run(listed[index])
 
     def _click(self, target: Target, *, twice: bool) -> None:
         context = self._context()
