@@ -15,6 +15,9 @@ from rtvis.errors import ConfigError, did_you_mean
 STATE_VERSION: Final = 1
 """Of state files; grows when an older program could not read a newer file rightly."""
 
+STATE_FILE: Final = "state.yaml"
+"""In the folder that `x` saves, which may be named in its place."""
+
 STATE_KEY: Final = "rtvis_state"
 ABOUT_KEY: Final = "about"
 """A key of state files that only people read."""
@@ -69,6 +72,8 @@ class FileReader:
         """
         if kind == "recording":
             path = str(journal_of(Path(path)))
+        elif kind == "state" and Path(path).is_dir():
+            path = str(Path(path) / STATE_FILE)
         return self.parse(_text_of(path, kind), path, kind)
 
     def parse(self, text: str, path: str, kind: FileKind) -> list[Given]:

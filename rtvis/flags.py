@@ -117,7 +117,7 @@ def _parser(
         "--state",
         type=str,
         metavar="FILE",
-        help="open what x saved: source, place in it, network, selection and display",
+        help="open what x saved, by its folder or state.yaml: source, network, selection, display",
     )
     for _, part_kind in _parts(kind):
         if all("section" in one.metadata for one in dataclasses.fields(part_kind)):

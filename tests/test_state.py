@@ -184,6 +184,9 @@ def test_a_bad_state_says_where_what_and_what_would_do(
 
 
 def test_a_file_that_is_missing_or_no_text_says_so(tmp_path: Path) -> None:
+    assert fault("--state", str(tmp_path)) == (
+        f"{tmp_path}/state.yaml: cannot read it: No such file or directory"
+    )
     assert fault("--state", "no.yaml") == "no.yaml: cannot read it: No such file or directory"
     (tmp_path / "film.mp4").write_bytes(b"\xff\xd8\x00")
     assert fault("--state", str(tmp_path / "film.mp4")).endswith("a state is YAML")
@@ -428,8 +431,8 @@ def test_the_saved_file_shows_the_same_picture_to_the_pixel(
     choice: tuple[str, ...],
 ) -> None:
     first = saved(capsys, *NET_FLAGS, *source, "--frames", str(frames), *choice)
-    flag = "--config" if frames == 2 else "--state"
-    second = saved(capsys, flag, f"{first}/state.yaml", "--frames", "1")
+    named = ("--config", f"{first}/state.yaml") if frames == 2 else ("--state", str(first))
+    second = saved(capsys, *named, "--frames", "1")
     assert differences(first, second) == SAME
     # The test can fail: one frame on, the panes show something else.
     with (first / "state.yaml").open("a") as file:

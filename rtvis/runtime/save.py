@@ -13,6 +13,7 @@ import numpy as np
 from torch import Tensor
 
 from rtvis._version import __version__
+from rtvis.config_files import STATE_FILE
 from rtvis.data import ImageU8, Result, Selection
 from rtvis.plain import Plain
 from rtvis.runtime.composed import Composed
@@ -20,8 +21,6 @@ from rtvis.state import FRAME_FILE, SECOND_FILE, Resume, state_document, state_t
 
 Say = Callable[[str, bool], None]
 """Takes a notice, and whether it is a warning."""
-
-STATE_FILE: Final = "state.yaml"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
