@@ -254,8 +254,8 @@ def wavering() -> Iterator[tuple[nn.Module, Engine]]:
 def test_it_says_why_it_is_not_traced_and_compiles_nothing(wavering) -> None:
     engine = wavering[1]
     assert engine.compile_note == (
-        "not traceable (its control flow depends on the values in a tensor (.item(), if tensor: "
-        "...)): explained eagerly by autograd"
+        "explained eagerly by autograd, not traceable: its control flow depends on the values in a "
+        "tensor (.item(), if tensor: ...)"
     )
     assert engine.form == engine.run(picture(engine)).form == "eager"
     assert not engine.wait_compiled(0)

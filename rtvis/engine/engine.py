@@ -312,7 +312,7 @@ class Engine:
                 step = UntracedStep(model, example, self.device, rules=rules, name=name)
             except NetworkError as second:
                 raise second from fault
-            self._untraced_note = f"not traceable ({fault.reason}): explained eagerly by autograd"
+            self._untraced_note = f"explained eagerly by autograd, not traceable: {fault.reason}"
             return step
 
     def _build(self, example: Tensor, name: str) -> Pieces:
