@@ -56,6 +56,11 @@ def opened_second(config: Config, *, loop: bool) -> "Iterator[StreamRival | None
     if wanted.compare_stream is None:
         yield None
         return
+    if wanted.replay is not None:
+        raise ConfigError(
+            f"--replay {wanted.replay}: the frames of a second input cannot be found again; leave "
+            "--compare-stream out"
+        )
     from rtvis.runtime.compare import StreamRival
     from rtvis.sources import open_source
 

@@ -179,12 +179,16 @@ def _replay(config: Config, source: "Source", compositor: "Compositor") -> "Repl
 
 
 def _setup(config: Config) -> "dict[str, Plain]":
-    """Source and network as keys of a state, the source without credentials."""
+    """Sources and network as keys of a state, the sources without credentials."""
     from rtvis.sources.uri import public_name, scheme_of
     from rtvis.state import setup_of
 
-    setup, stream = setup_of(config), config.input.stream
-    return setup | {"stream": public_name(stream)} if scheme_of(stream) else setup
+    setup = setup_of(config)
+    for key in ("stream", "compare_stream"):
+        uri = getattr(config.input, key)
+        if uri is not None and scheme_of(uri):
+            setup[key] = public_name(uri)
+    return setup
 
 
 def _with_selection(view: "View", config: Config, engine: "Engine") -> "View":
