@@ -233,6 +233,7 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
             yield engine
 
 
+@pytest.mark.slow  # four pieces, most of a minute of C++
 @pytest.mark.timeout(300)
 def test_the_compiled_form_of_a_dense_network_computes_what_the_eager_one_does(
     compiled: Engine,
