@@ -214,6 +214,13 @@ def _summary(inspection: "Inspection") -> list[str]:
             f"not in the table: {inspection.other_parameters:,} parameters (normalisation, "
             f"embeddings ...), {inspection.other_multiply_adds:,} multiply-adds"
         )
+    cut_off = [f.layer.name for f in inspection.layers if not f.layer.reaches_input]
+    if cut_off:
+        names = ", ".join(cut_off[:3]) + (", ..." if len(cut_off) > 3 else "")
+        lines.append(
+            f"no gradient gets to the input from {len(cut_off)} layers ({names}): the network "
+            "rounds, compares or detaches below them"
+        )
     if inspection.num_pictures:
         dead = sum(len(f.activity.dead_units) for f in inspection.layers if f.activity is not None)
         lines.append(

@@ -7,7 +7,7 @@ K classes, N tiles; a digit is a fixed size (`image_HW3`, `weight_BC11`). Sizes 
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -106,6 +106,9 @@ class Layer:
     activation: str = ""
     """Name of the activation function that directly follows, such as "relu"; empty where none
     does: there the tap "post" means "pre"."""
+    reaches_input: bool = True
+    """Whether a gradient can get from it to the input at all; not where the network rounds,
+    compares or detaches on the way."""
     name_in_model: str = ""
     """The name that the model gives it, where a rule gave it another; it selects the layer too."""
     group: str = ""
@@ -249,6 +252,13 @@ class Result:
     seq: int = 0
     """Of the frame."""
     captured_ns: int = 0
+
+
+NO_GRADIENT_PATH: Final = (
+    "no gradient gets from this layer to the input: the network rounds, compares or detaches "
+    "on the way"
+)
+"""What `Health.GRADIENT_ZERO` comes from where not `Layer.reaches_input`."""
 
 
 class Health:

@@ -153,6 +153,7 @@ def _plain_layer(facts: LayerFacts, total: int) -> dict[str, Any]:
         "stride": list(layer.stride),
         "receptive_field": list(layer.receptive_field),
         "activation": layer.activation,
+        "gradient_reaches_input": layer.reaches_input,
         "parameters": facts.num_parameters,
         "multiply_adds": facts.multiply_adds,
         "share": facts.multiply_adds / total if total else 0.0,

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import rtvis.methods  # noqa: F401 - registers the CAM methods
-from rtvis.data import Crop, Fit, Health, ImageU8, Layer, Result, Seed, Selection
+from rtvis.data import NO_GRADIENT_PATH, Crop, Fit, Health, ImageU8, Layer, Result, Seed, Selection
 from rtvis.engine.engine import Engine
 from rtvis.engine.models import Network
 from rtvis.engine.pictures import check_takes_pictures
@@ -276,7 +276,11 @@ class Stills:
                 }
             )
         bits = row.health & ~Health.CAM_ZERO
-        warnings = tuple(f"{job.source}: {text}" for text in Health.texts(bits))
+        texts = Health.texts(bits)
+        layer = next(each for each in self.engine.layers if each.name == selection.layer)
+        if bits & Health.GRADIENT_ZERO and not layer.reaches_input:
+            texts = [NO_GRADIENT_PATH, *Health.texts(bits & ~Health.GRADIENT_ZERO)]
+        warnings = tuple(f"{job.source}: {text}" for text in texts)
         _refuse_to_replace(job.source, files)
         write_all(files)
         line = f"{what}, {selection.rule}, {request.display}"

@@ -18,13 +18,14 @@ from rtvis import cli
 from rtvis.cli_stills import gradcam_main, guided_backprop_main
 from rtvis.config import NetworkConfig
 from rtvis.data import Selection
+from rtvis.engine import zoo
 from rtvis.engine.engine import Engine
 from rtvis.engine.models import Network, load_network
 from rtvis.engine.preprocess import Preprocessing
 from rtvis.errors import NetworkError, RtvisError
 from rtvis.flags import parse_config
 from rtvis.render import display
-from rtvis.sources.pixels import rgb_from_bgr
+from rtvis.sources.pixels import read_image
 
 
 class AnyChannels(nn.Module):
@@ -205,10 +206,10 @@ def test_deep_picture_files_reach_the_network(tmp_path: Path, dtype: type) -> No
     for suffix in (".png", ".tif"):
         path = tmp_path / f"deep{suffix}"
         assert cv2.imwrite(str(path), NOISE_HW3.astype(dtype)[:, :, ::-1] * factor)
-        read = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-        assert read is not None
-        assert read.dtype == dtype, "the file has as many bits"
-        assert np.array_equal(rgb_from_bgr(read), NOISE_HW3)
+        stored = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        assert stored is not None
+        assert stored.dtype == dtype, "the file has as many bits"
+        assert np.array_equal(read_image(path), NOISE_HW3)
 
 
 # Channels
@@ -373,3 +374,13 @@ def test_a_library_network_is_explained_at_another_size(name: str) -> None:
 def test_a_size_that_a_network_cannot_take_is_told_with_its_own_reason() -> None:
     with pytest.raises(NetworkError, match="takes square inputs only, not 64x96"):
         load_network("vit_b_16", weights="random", size=(64, 96))
+    with pytest.raises(NetworkError, match=r"divisible by patch .*; its own size is 160x160"):
+        load_network("timm/test_vit4", weights="random", size=(100, 101))
+    with pytest.raises(NetworkError, match=r"cannot be built: .*partition size 7"):
+        load_network("maxvit_t", weights="random", size=(192, 224))
+
+
+def test_maxvit_is_built_for_the_size_that_is_asked_for() -> None:
+    with torch.device("meta"):
+        model = zoo.build(zoo.find("maxvit_t"), size=(448, 448)).model
+        assert model(torch.empty(1, 3, 448, 448)).shape == (1, 1000)

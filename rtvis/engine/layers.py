@@ -19,6 +19,7 @@ from rtvis.engine.find_attention import (
     find_candidates,
     name_of,
 )
+from rtvis.engine.graph import input_of, reached_by_gradients
 from rtvis.engine.places import Grid, as_grid, find_places
 from rtvis.engine.trace import FlatModel
 
@@ -131,6 +132,7 @@ def find_layers(flat: FlatModel, batch: int) -> tuple[Site, ...]:
     """
     graph = flat.module.graph
     fields = receptive_fields(graph)
+    reached = reached_by_gradients(graph, input_of(graph))
     named = _named_nodes(flat)
     grids, attentions = _find_tokens(flat, named, batch)
     for candidate in attentions:
@@ -146,6 +148,7 @@ def find_layers(flat: FlatModel, batch: int) -> tuple[Site, ...]:
             _layer(node, name, kind, attention, grid, fields[node], batch),
             index=len(sites),
             activation=activation.name if activation is not None else "",
+            reaches_input=node in reached,
         )
         scale_C, shift_C = flat.affines.get(node.name, (None, None))
         site = Site(

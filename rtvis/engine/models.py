@@ -111,6 +111,7 @@ def load_network(
             network, num_classes = _load_own(name, weights, checkpoint, size, trust_pickle), None
         else:
             network, num_classes = _load_by_name(name, weights, checkpoint, size)
+        own_size = network.preprocessing.size
         prep = _preprocessing(network, checkpoint, file, size)
         prep = with_statistics(prep, mean, std, name="flags")
         if repeat_channels:
@@ -121,6 +122,8 @@ def load_network(
         gives_features = num_classes == 0
         if not num_classes or output is not None:
             model, num_classes = _probed(model, prep, network.name, output)
+        elif prep.size != own_size:
+            _run_once(model, prep, network.name, f"its own size is {own_size[0]}x{own_size[1]}")
         if gives_features:  # DINO's and CLIP's are looked at like scores
             features = tuple(f"feature {index}" for index in range(num_classes))
             network = replace(network, labels=features)
@@ -279,20 +282,25 @@ def _probed(
     model: nn.Module, prep: Preprocessing, name: str, output: str | None
 ) -> tuple[nn.Module, int]:
     """One forward pass of an own model: does it take pictures, and what does it return?"""
+    given = _run_once(model, prep, name, "is --size right?")
+    scores = choose_scores(given, name, output=output, input_size=prep.size)
+    if scores is not given:
+        model = wrap(model, output)
+    return model, scores.shape[1]
+
+
+def _run_once(model: nn.Module, prep: Preprocessing, name: str, hint: str) -> Any:
+    """What the model returns for a blank picture of the input's size."""
     parameter = next(model.parameters(), None)
     kind = parameter.dtype if parameter is not None else torch.float32
     blank_1CHW = torch.zeros(1, prep.num_channels, *prep.size, dtype=kind)
     try:
         with torch.no_grad():
-            given = model(blank_1CHW)
+            return model(blank_1CHW)
     except Exception as fault:
         text = (str(fault).strip().splitlines() or [type(fault).__name__])[0]
         shape = "x".join(str(length) for length in blank_1CHW.shape)
-        raise NetworkError(f"{name} fails on a {shape} input: {text}; is --size right?") from fault
-    scores = choose_scores(given, name, output=output, input_size=prep.size)
-    if scores is not given:
-        model = wrap(model, output)
-    return model, scores.shape[1]
+        raise NetworkError(f"{name} fails on a {shape} input: {text}; {hint}") from fault
 
 
 def _labels(

@@ -20,7 +20,7 @@ from torch.overrides import TorchFunctionMode
 
 from rtvis.engine import fold
 from rtvis.engine.dense import dense_node, is_dense, pool_over_region
-from rtvis.engine.graph import SOFTMAXES
+from rtvis.engine.graph import SOFTMAXES, depends_on
 from rtvis.errors import NetworkError
 
 aten = torch.ops.aten
@@ -143,6 +143,10 @@ def flatten(
         inputs.append(pool_over_region(graph, x, output))
     _canonicalise(graph)
     affines = fold.fold_batch_norms(graph_module, parameter_of, masters, dtype)
+    if next(iter(graph.find_nodes(op="output"))) not in depends_on(graph, [x]):
+        raise NetworkError(
+            f"{name}: its scores do not depend on its input: there is nothing to explain"
+        )
     weight_names = fold.fold_constants(graph_module, inputs, parameter_of, tensors)
     x.name = "x"
     graph.eliminate_dead_code()

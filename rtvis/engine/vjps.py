@@ -266,10 +266,14 @@ def generic(node: fx.Node, env: Env, g: Any, _: Thresholds) -> list[tuple[fx.Nod
         result = target(*_value(inner, node.args), **_value(inner, node.kwargs))
         return tuple(result) if isinstance(result, list) else result
 
+    if not active:  # a comparison or a cast of one
+        return []
     with torch.enable_grad():
         leaves = [env[parent].detach().requires_grad_() for parent in active]
         results = call(*leaves)
         outputs, grads = _pair_up(results, g)
+        if not outputs:  # detached
+            return []
         found: Sequence[Tensor | None] = torch.autograd.grad(
             outputs, leaves, grads, allow_unused=True
         )
@@ -278,8 +282,9 @@ def generic(node: fx.Node, env: Env, g: Any, _: Thresholds) -> list[tuple[fx.Nod
 
 def _pair_up(results: Any, g: Any) -> tuple[list[Tensor], list[Tensor]]:
     if isinstance(results, Tensor):
-        return [results], [g]
-    pairs = [(r, each) for r, each in zip(results, g, strict=True) if each is not None]
+        results, g = [results], [g]
+    together = zip(results, g, strict=True)
+    pairs = [(r, each) for r, each in together if each is not None and r.requires_grad]
     return [r for r, _ in pairs], [each for _, each in pairs]
 
 

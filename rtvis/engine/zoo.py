@@ -188,6 +188,8 @@ def _build_torchvision(
         if size[0] != size[1]:
             raise ValueError(f"takes square inputs only, not {size[0]}x{size[1]}")
         options["image_size"] = size[0]
+    if name.startswith("maxvit_") and size is not None:
+        options["input_size"] = size
     if pretrained:
         options["weights"] = entry
     else:

@@ -2,7 +2,7 @@
 
 import math
 
-from rtvis.data import Health, Intervention, Layer, Origin, Selection, Target
+from rtvis.data import NO_GRADIENT_PATH, Health, Intervention, Layer, Origin, Selection, Target
 from rtvis.render import lut
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Scene
@@ -203,6 +203,9 @@ def backward_message(scene: Scene, readout: Readout) -> str:
     change = chosen.change_of(start.layer or "", start.unit or 0)
     if bits & Health.GRADIENT_ZERO and change is not None and change.scale == 0:
         return f"the unit is {change_words(change)}: it depends on no input"
+    layer = next((each for each in scene.layers if each.name == start.layer), None)
+    if bits & Health.GRADIENT_ZERO and layer is not None and not layer.reaches_input:
+        return NO_GRADIENT_PATH
     if bits & Health.GRADIENT_ZERO and readout.health & Health.ORIGIN_ZERO:
         frozen = chosen.origin is not None
         text += ": " + Health.TEXTS[Health.ORIGIN_ZERO if frozen else Health.UNIT_ZERO]
