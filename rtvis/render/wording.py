@@ -195,18 +195,22 @@ def backward_message(scene: Scene, readout: Readout) -> str:
         return scene.maps_note or scene.backward_note
     reasons = Health.GRADIENT_ZERO | Health.GRADIENT_NAN | Health.GRADIENT_INF
     bits = readout.health & reasons
-    if not bits:
-        return ""
-    text = Health.texts(bits)[0]
-    chosen = scene.result.selection
+    if bits & Health.GRADIENT_ZERO:
+        return _why_zero(scene, scene.result.selection, readout.health)
+    return Health.texts(bits)[0] if bits else ""
+
+
+def _why_zero(scene: Scene, chosen: Selection, health: int) -> str:
+    """Why the gradient at the input is zero, as far as that is known."""
     start = chosen.origin or chosen
     change = chosen.change_of(start.layer or "", start.unit or 0)
-    if bits & Health.GRADIENT_ZERO and change is not None and change.scale == 0:
+    if change is not None and change.scale == 0:
         return f"the unit is {change_words(change)}: it depends on no input"
     layer = next((each for each in scene.layers if each.name == start.layer), None)
-    if bits & Health.GRADIENT_ZERO and layer is not None and not layer.reaches_input:
+    if layer is not None and not layer.reaches_input:
         return NO_GRADIENT_PATH
-    if bits & Health.GRADIENT_ZERO and readout.health & Health.ORIGIN_ZERO:
+    text = Health.TEXTS[Health.GRADIENT_ZERO]
+    if health & Health.ORIGIN_ZERO:
         frozen = chosen.origin is not None
         text += ": " + Health.TEXTS[Health.ORIGIN_ZERO if frozen else Health.UNIT_ZERO]
     return text
