@@ -160,10 +160,20 @@ def toggle_classes(view: View, context: Context) -> View:
 
 def reset(view: View, context: Context) -> View:
     """DVT-32: first layer and unit, guided, raw, grid; window and picture stay as they are."""
+    home = context.home
     fresh = View(
+        # What the program was started with, as far as it is no choice of one unit.
         selection=Selection(
-            layer=context.layers[0].name, unit=0, tap=context.home.tap, seed=context.home.seed
+            layer=context.layers[0].name,
+            unit=0,
+            tap=home.tap,
+            seed=home.seed,
+            rule=home.rule,
+            cam=home.cam,
+            cam_layer=home.cam_layer,
+            fit=home.fit,
         ),
+        num_top=view.num_top,
         canvas_size=view.canvas_size,
         side=view.side,
         paused=view.paused,
