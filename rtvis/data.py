@@ -159,6 +159,9 @@ class Selection:
     """Where the values of the selected layer, and of `origin`'s, are taken."""
     origin: Origin | None = None
     """Where the backward pass starts; default: at the selected unit and position."""
+    backward: bool = True
+    """Whether a backward picture is wanted; without it, and without `gradients`, the backward pass
+    is not computed, and `Result.backprop_B3HW` is zero."""
     gradients: bool = False
     """Whether `Result.grads_BCHW` is wanted."""
     beside: str | None = None

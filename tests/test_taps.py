@@ -248,3 +248,18 @@ def test_tokens_have_both_taps_and_gradients() -> None:
 def test_a_start_that_does_not_exist_is_refused(engine: Engine, origin: Origin, text: str) -> None:
     with pytest.raises(SelectionError, match=text):
         engine.resolve(Selection(origin=origin))
+
+
+def test_without_a_backward_picture_the_rest_is_the_same_and_no_backward_piece_runs(
+    engine: Engine, x: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    full = engine.run(x, Selection(layer="conv4", unit=2))
+    step = engine._step_for(2)
+    for segment in step.pieces.segments:
+        monkeypatch.delitem(step._runners, segment.backward.name)
+        monkeypatch.delitem(step._runners, segment.tapped.name)
+    spare = engine.run(x, Selection(layer="conv4", unit=2, backward=False))
+    assert torch.equal(spare.maps_BCHW, full.maps_BCHW)
+    assert torch.equal(spare.cam_BHW, full.cam_BHW)
+    assert not spare.backprop_B3HW.any()
+    assert not (spare.health_B & Health.GRADIENT_ZERO).any(), "it was not asked for"

@@ -351,6 +351,7 @@ class Engine:
             origin_site=start,
             frozen=selection.origin is not None,
             tap=selection.tap,
+            backward=selection.backward,
             gradients=selection.gradients,
             beside_site=None if selection.beside is None else self._index_of[selection.beside],
             cam_site=self._index_of[cam_layer],

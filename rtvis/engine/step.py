@@ -42,6 +42,7 @@ class Route:
     frozen: bool
     """Whether it starts elsewhere than at what is looked at."""
     tap: Tap
+    backward: bool
     gradients: bool
     beside_site: int | None
     """A layer whose maps are wanted too."""
@@ -132,6 +133,7 @@ class Step:
         self.pieces = pieces
         self.device = device
         self._num_threads = torch.get_num_threads()
+        self._no_picture: Tensor | None = None
         every_piece = pieces.all_pieces()
         if device.type == "cuda":
             # cuDNN wants kernels in the order of their inputs; on a CPU oneDNN packs them anyway.
@@ -202,7 +204,11 @@ class Step:
         start = _Start(self._sites[route.origin_site], unit_B, map_BHW, position_B2, query_BQ)
         if route.frozen:
             start = self._start(route, values, maps_BCHW, *origin)
-        backprop_BCHW, grads_BCHW = self._backward(route, values, start, query_BQ, click.amount_B5)
+        backprop_BCHW, grads_BCHW = self._blank(x_BCHW), None
+        if route.backward or route.gradients:
+            backprop_BCHW, grads_BCHW = self._backward(
+                route, values, start, query_BQ, click.amount_B5
+            )
         if grads_BCHW is None and route.gradients:
             grads_BCHW = torch.zeros_like(maps_BCHW)
         dense_BKHW = None if pieces.dense is None else values[pieces.dense]
@@ -216,11 +222,24 @@ class Step:
             value_B=value_B,
             grads_BCHW=grads_BCHW,
             beside_BCHW=self._beside(values, route, row_B),
-            health_B=_health(maps_BCHW, map_BHW, start.map_BHW, backprop_BCHW, cam_BHW, grads_BCHW),
+            health_B=_health(
+                maps_BCHW,
+                map_BHW,
+                start.map_BHW,
+                backprop_BCHW if route.backward or route.gradients else None,
+                cam_BHW,
+                grads_BCHW,
+            ),
             untouched_scores_BK=untouched_scores_BK,
             dense_BKHW=dense_BKHW,
             labels_BHW=None if dense_BKHW is None else self._labels(dense_BKHW),
         )
+
+    def _blank(self, x_BCHW: Tensor) -> Tensor:
+        """In the place of a backward picture that nobody asked for. Never written to."""
+        if self._no_picture is None:
+            self._no_picture = torch.zeros_like(x_BCHW)
+        return self._no_picture
 
     def _labels(self, dense_BKHW: Tensor) -> Tensor | None:
         """The best class of each pixel; None where there is only one."""
@@ -555,14 +574,13 @@ def _health(
     maps_BCHW: Tensor,
     map_BHW: Tensor,
     start_BHW: Tensor,
-    backprop: Tensor,
+    backprop: Tensor | None,
     cam_BHW: Tensor,
     grads_BCHW: Tensor | None,
 ) -> Tensor:
     """Bits of `Health` per picture. A NaN or inf anywhere shows in the smallest and largest."""
     maps_low, maps_high = _extremes(maps_BCHW)
     unit_low, unit_high = _extremes(map_BHW)
-    grad_low, grad_high = _extremes(backprop)
     start_low, start_high = (unit_low, unit_high)
     if start_BHW is not map_BHW:
         start_low, start_high = _extremes(start_BHW)
@@ -570,13 +588,15 @@ def _health(
     flags = {
         Health.MAPS_NAN: maps_low.isnan(),
         Health.MAPS_INF: maps_low.isinf() | maps_high.isinf(),
-        Health.GRADIENT_ZERO: (grad_low == 0) & (grad_high == 0),
-        Health.GRADIENT_NAN: grad_low.isnan(),
-        Health.GRADIENT_INF: grad_low.isinf() | grad_high.isinf(),
         Health.UNIT_ZERO: (unit_low == 0) & (unit_high == 0),
         Health.CAM_ZERO: cam_high == 0,
         Health.ORIGIN_ZERO: (start_low == 0) & (start_high == 0),
     }
+    if backprop is not None:
+        grad_low, grad_high = _extremes(backprop)
+        flags[Health.GRADIENT_ZERO] = (grad_low == 0) & (grad_high == 0)
+        flags[Health.GRADIENT_NAN] = grad_low.isnan()
+        flags[Health.GRADIENT_INF] = grad_low.isinf() | grad_high.isinf()
     if grads_BCHW is not None:
         grads_low, grads_high = _extremes(grads_BCHW)
         flags[Health.GRADS_ZERO] = (grads_low == 0) & (grads_high == 0)

@@ -133,12 +133,14 @@ class UntracedStep:
         start_B2, _ = _position_and_value(start_BHW.detach(), *start[1:])
         seed_BHW = _seed(start_BHW.detach(), start_B2, click.amount_B5)
         rule = Thresholds(*(click.amount_B5[0, i].to(seed_BHW.dtype).clone() for i in (3, 4)))
-        backprop_BCHW = run.gradient_at_input(start_BHW, seed_BHW, rule)
-        grads_BCHW = None
+        backprop_BCHW, grads_BCHW = torch.zeros_like(x_BCHW), None
+        if route.backward:
+            backprop_BCHW = run.gradient_at_input(start_BHW, seed_BHW, rule)
         if route.gradients:
             grads_BCHW = run.gradient(start_BHW, seed_BHW, site, rule, post=post)
         maps_BCHW = maps_BCHW.detach()
-        parts = map_BHW, start_BHW.detach(), backprop_BCHW, cam_BHW, grads_BCHW
+        picture_BCHW = backprop_BCHW if route.backward else None
+        parts = map_BHW, start_BHW.detach(), picture_BCHW, cam_BHW, grads_BCHW
         dense_BKHW = None if run.dense_BKHW is None else run.dense_BKHW.detach()
         return Outcome(
             scores_BK=scores_BK,

@@ -73,7 +73,8 @@ def patches_shown(scene: Scene) -> tuple[bool, bool]:
     """Whether the picture and the backward picture of the receptive field are drawn."""
     if scene.result is None or scene.maps_note:
         return False, False
-    return scene.image_HW3 is not None, scene.view.backward_shown
+    wanted = scene.view.backward_shown and scene.result.selection.backward
+    return scene.image_HW3 is not None, wanted
 
 
 def target_rect(layout: Layout, target: Target) -> Rect | None:

@@ -189,7 +189,7 @@ def backward_message(scene: Scene, readout: Readout) -> str:
     """Why there is no backward picture, or that it would be empty."""
     if scene.result is None:
         return network_message(scene)
-    if not scene.view.backward_shown:
+    if not (scene.view.backward_shown and scene.result.selection.backward):
         return "off"
     if scene.maps_note or scene.backward_note:
         return scene.maps_note or scene.backward_note

@@ -180,8 +180,8 @@ class Turn:
         """
         fresh = frame is not None and frame is not self._frame
         self._frame = frame if frame is not None else self._frame
-        if self._frame is not None and (fresh or view.selection != self._asked):
-            self._compute(self._frame, view.selection, revision, fresh=fresh)
+        if self._frame is not None and (fresh or _asks(view) != self._asked):
+            self._compute(self._frame, _asks(view), revision, fresh=fresh)
         submitted = self._draw(view, revision)
         if submitted is not None:
             self._receive(submitted)
@@ -189,7 +189,7 @@ class Turn:
     def _advance(self, wait_s: float) -> _Submitted | None:
         """Compute and draw what has changed, and begin to download it."""
         view, revision = self._session.read()
-        same_selection = self._asked is not None and view.selection == self._asked
+        same_selection = self._asked is not None and _asks(view) == self._asked
         if same_selection and revision != self._drawn_revision and not self._drew_first:
             self._drew_first = True  # once: a pointer that never rests must not stop the film
             return self._draw(view, revision)
@@ -198,8 +198,8 @@ class Turn:
         if fresh:  # the wait may have been long: the newest choice counts
             view, revision = self._session.read()
         news = self._rival is not None and self._rival.has_news(paused=view.paused)
-        if self._frame is not None and (fresh or news or view.selection != self._asked):
-            self._compute(self._frame, view.selection, revision, fresh=fresh)
+        if self._frame is not None and (fresh or news or _asks(view) != self._asked):
+            self._compute(self._frame, _asks(view), revision, fresh=fresh)
             computed = view.selection
             view, revision = self._session.read()
             # Drawn as computed: a selection made meanwhile is the next turn's.
@@ -420,3 +420,8 @@ class Turn:
         ages = self._stale_since_ns or self._source.status().state in {"opening", "reconnecting"}
         ages = ages or view.timing != "off"
         return bool(ages) and self._now_ns() - self._drawn_ns > _TICK_NS
+
+
+def _asks(view: View) -> Selection:
+    """What a view wants of the engine: no backward pass for a picture that is off (DVT-12)."""
+    return replace(view.selection, backward=view.backward_shown)
