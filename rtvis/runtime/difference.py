@@ -8,6 +8,7 @@ from torch import Tensor
 
 from rtvis.data import Health, Layer, Result
 from rtvis.render.scene import Half, Pair, Scene
+from rtvis.threads import cpu_threads
 
 _BROKEN = Health.MAPS_NAN | Health.MAPS_INF | Health.GRADIENT_NAN | Health.GRADIENT_INF
 
@@ -137,6 +138,7 @@ class Arranger:
 
     def _subtracted(self, first: Result, second: Result) -> Result:
         if self._of is None or self._of[0] is not first or self._of[1] is not second:
-            self._of, self._difference = (first, second), difference(first, second)
+            with cpu_threads(1):  # a team of threads takes longer to wake than this does
+                self._of, self._difference = (first, second), difference(first, second)
         assert self._difference is not None
         return self._difference
