@@ -363,7 +363,7 @@ def test_the_pages_say_what_is_wrong() -> None:
         chrome = compositor._chrome
         texts.append(" ".join(word.text for words in chrome._words.values() for word in words))
     assert "NaN, infinite 1, 0" in texts[0]
-    assert "1 units hold NaN or inf" in texts[1]
+    assert "1 unit with NaN or inf" in texts[1]
     assert "this unit holds NaN or inf: no r" in texts[2]
 
 

@@ -100,7 +100,7 @@ def _activation_facts(
     layout: Layout, measured: Distribution, numbers: tuple[float, ...], *, is_gradient: bool
 ) -> tuple[tuple[str, str, bool], ...]:
     """(label, value, whether it is a warning) of each row."""
-    dead = "never above 0" if is_gradient else "dead units"
+    dead = "units ≤ 0" if is_gradient else "dead units"
     _, _, num_zeros, num_dead, num_nan, num_infinite = numbers
     num_units = layout.layer.num_units if layout.layer is not None else 0
     rows = [
@@ -116,7 +116,7 @@ def _activation_facts(
 
 def _write_weights(region: Region, rect: Rect, weights: WeightHistogram | None) -> None:
     row = region.layout.metrics.row
-    caption = "weights" if weights is not None else "no weights of its own"
+    caption = "weights" if weights is not None else "no weights"
     if region.scene.measured is None:
         caption = ""
     bins = f"{NUM_COARSE} bins" if weights is not None else ""
