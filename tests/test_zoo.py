@@ -30,7 +30,6 @@ SAMPLES: dict[str, int] = {
     "timm/test_convnext": 64,  # dense layers on tokens that are not contiguous
     "timm/test_mambaout": 64,
     "timm/test_vit": 64,
-    "timm/pvt_v2_b0": 64,
 }
 
 
