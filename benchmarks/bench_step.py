@@ -11,6 +11,8 @@ import dataclasses
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, Final, get_args
 
 import torch
 
@@ -32,15 +34,17 @@ from benchmarks.turns import (
     transfers,
     turn,
 )
-from rtvis.data import Intervention, Layer, Selection
+from rtvis.data import Intervention, Layer, Origin, Selection
 from rtvis.engine.device import resolve_device
 from rtvis.engine.engine import Engine
 from rtvis.engine.models import Network, load_network
 from rtvis.engine.own import is_own
 from rtvis.engine.zoo import DEFAULT_NETWORK
 from rtvis.errors import RtvisError
+from rtvis.session import PageName, View
 
 CANVAS_SIZE = (800, 1280)
+CANVAS: Final[dict[str, Any]] = {"canvas_size": CANVAS_SIZE, "hint_shown": False}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -190,7 +194,7 @@ def _rows(
         yield Row(
             key=f"rendered {depth}",
             what=f"frame to canvas, {at}",
-            call=rendered_turn(engine, image_HW3, selection, CANVAS_SIZE),
+            call=rendered_turn(engine, image_HW3, View(selection=selection, **CANVAS)),
         )
     deepest = layers.get("deepest", list(layers.values())[-1])
     changes = tuple(Intervention(layer=deepest.name, unit=unit, scale=0.0) for unit in range(3))
@@ -199,6 +203,7 @@ def _rows(
         what=f"turn with 3 units knocked out, {deepest.name}",
         call=turn(engine, x_BCHW, Selection(layer=deepest.name, interventions=changes)),
     )
+    yield from _pane_rows(engine, layers, units)
     for depth, layer in layers.items():
         yield Row(
             key=f"eager {depth}",
@@ -211,6 +216,36 @@ def _rows(
     for depth in dict.fromkeys((*convolutions[:1], *convolutions[-1:])):
         for tuned in (False, True):
             yield _peer_row(network, engine, x_BCHW, depth, layers[depth], units[depth], tuned)
+
+
+def _pane_rows(engine: Engine, layers: dict[str, Layer], units: dict[str, int]) -> Iterator[Row]:
+    """A layer in the middle looked at, with the backward pass from the deepest unit.
+
+    First with the panes of the start, then with gradients in the grid, both boosts, and one page of
+    the details pane after another.
+    """
+    if not {"middle", "deepest"} <= layers.keys():
+        return
+    origin = Origin(layer=layers["deepest"].name, unit=units["deepest"])
+    flat = [layer.name for layer in engine.layers if layer.map_size == (1, 1)]
+    plain = Selection(
+        layer=layers["middle"].name, unit=units["middle"], seed="activation", origin=origin
+    )
+    everything = replace(plain, gradients=True)
+    image_HW3 = picture()
+    views = {"plain": View(selection=plain, **CANVAS)}
+    for page in get_args(PageName):
+        beside = flat[-1] if flat and page == "dense" else None
+        views[f"everything, {page}"] = View(
+            selection=replace(everything, beside=beside), page=page, gamma=0.5, unit_boost=0.5,
+            **CANVAS,
+        )  # fmt: skip
+    for name, view in views.items():
+        yield Row(
+            key=f"panes {name}",
+            what=f"frame to canvas, panes: {name}",
+            call=rendered_turn(engine, image_HW3, view),
+        )
 
 
 def _place(depth: str, layer: Layer) -> str:
@@ -257,6 +292,18 @@ def _conclusions(found: dict[str, Comparison]) -> Iterator[str]:
             if peers is not None:
                 text += f"; {peers.ratio / rendered.ratio:.1f} times faster than {name}"
         yield text
+    plain = found.get("panes plain")
+    if plain is not None:
+        pages = {
+            key.removeprefix("panes everything, "): comparison.ratio / plain.ratio
+            for key, comparison in found.items()
+            if key.startswith("panes everything")
+        }
+        listed = ", ".join(f"{page} {ratio:.2f}" for page, ratio in pages.items())
+        yield (
+            "gradients in the grid, both boosts and a page of details, beside the panes of the "
+            f"start: {listed}"
+        )
 
 
 def _transfers(engine: Engine) -> str:

@@ -116,15 +116,12 @@ def eager_turn(engine: Engine, x_BCHW: Tensor, selection: Selection) -> Call:
     return call
 
 
-def rendered_turn(
-    engine: Engine, image_HW3: ImageU8, selection: Selection, canvas_size: tuple[int, int]
-) -> Call:
+def rendered_turn(engine: Engine, image_HW3: ImageU8, view: View) -> Call:
     """All that the live program does with a frame: upload, turn, canvas, download.
 
     As there, a canvas travels on CUDA while the next turn is computed.
     """
     compositor = Compositor(engine.device)
-    view = View(selection=selection, canvas_size=canvas_size)
     numbers = count()
     travelling: list[Pending] = []
 
@@ -135,7 +132,7 @@ def rendered_turn(
             view=view,
             layers=engine.layers,
             image_HW3=frame_HW3,
-            result=engine.run(frame_HW3, selection, seq=number),
+            result=engine.run(frame_HW3, view.selection, seq=number),
             labels=engine.labels,
             network=engine.network,
             source_name="benchmark",
