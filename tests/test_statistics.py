@@ -556,3 +556,38 @@ def test_a_plot_that_has_no_room_is_left_out() -> None:
     plan = plan_of(low)
     assert plan.weights is None
     assert plan.activations.bottom <= 200
+
+
+# CUDA
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("page", ["histogram", "correlation"])
+def test_on_cuda_a_page_measures_and_draws_the_same_without_waiting(page: str) -> None:
+    device = torch.device("cuda")
+    maps_CHW = random_maps(20, 12, 12)
+    maps_CHW[4] = 0.0
+    maps_CHW[5, 0, 0] = torch.nan
+    on_host, on_device = (shown(maps_CHW.to(where), unit=3, page=page) for where in (CPU, device))
+    make = PAGES[page].make_gauge  # type: ignore[index]
+    assert make is not None
+    expected = make(CPU).measure(on_host, ENDS)
+    ends = (ENDS[0].to(device), ENDS[1].to(device))
+    gauge, size = make(device), (40, 208)
+
+    def draw(measured: object, peak: Tensor) -> Tensor:
+        heights_N = getattr(measured, "layer_N", None)
+        return plot(heights_N, peak, size) if heights_N is not None else peak
+
+    draw(gauge.measure(on_device, ends), torch.ones((), device=device))  # fills what is kept
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        again = replace(on_device, result=replace(on_device.result))
+        measured = gauge.measure(again, ends)
+        drawn = draw(measured, torch.full((), 90.0, device=device))
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    found = measured.page_numbers.cpu()
+    torch.testing.assert_close(found, expected.page_numbers, atol=1e-5, rtol=1e-4)
+    assert torch.equal(drawn.cpu(), draw(expected, torch.full((), 90.0)))

@@ -253,9 +253,12 @@ def plot(
 @lru_cache(maxsize=16)
 def _columns(num_bins: int, width: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """int64 [W]: the bar under each column; and whether it is the gap before a bar."""
-    bin_W = torch.arange(width) * num_bins // width
-    first_W = torch.cat([torch.zeros(1, dtype=torch.bool), bin_W[1:] != bin_W[:-1]])
-    return bin_W.to(device), (first_W & (width >= 3 * num_bins)).to(device)
+    # Made on the device: a copy to it would wait.
+    bin_W = torch.arange(width, device=device) * num_bins // width
+    first_W = torch.zeros(width, dtype=torch.bool, device=device)
+    if width >= 3 * num_bins:
+        first_W[1:] = bin_W[1:] != bin_W[:-1]
+    return bin_W, first_W
 
 
 @lru_cache(maxsize=16)
