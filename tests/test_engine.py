@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rtvis.data import Health, Selection
-from rtvis.engine.step import _place
+from rtvis.engine.placed import place_constants
 from rtvis.errors import DeviceError, NetworkError, RtvisError, SelectionError
 from tests.nets import CamNet, NoConvNet, engine_of, seeded
 
@@ -175,7 +175,7 @@ def test_constants_that_pieces_share_are_placed_once() -> None:
     pieces = engine_of(seeded(CamNet), size=SIZE)._step_for(1).pieces
     modules = [piece.module for piece in pieces.all_pieces()]
     before = {id(buffer) for module in modules for buffer in module.buffers()}
-    _place(modules, torch.device("meta"))
+    place_constants(modules, torch.device("meta"))
     placed = [buffer for module in modules for buffer in module.buffers()]
     assert all(buffer.is_meta for buffer in placed)
     assert len({id(buffer) for buffer in placed}) == len(before) < len(placed)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from rtvis.data import Crop, Fit, Form, Intervention, Layer, Origin, Result, Selection
 from rtvis.engine.artifacts import default_cache_dir
+from rtvis.engine.asked import Click, ClickTensors, Outcome, Route, pack_click
 from rtvis.engine.attention_methods import fault_of
 from rtvis.engine.build import build_pieces
 from rtvis.engine.compile import Compiler
@@ -26,7 +27,7 @@ from rtvis.engine.pictures import Image, as_picture, check_takes_pictures, is_pr
 from rtvis.engine.pieces import Pieces
 from rtvis.engine.resolve import resolve_selection
 from rtvis.engine.skipped import skipped_layers, skipped_note
-from rtvis.engine.step import Click, ClickTensors, Outcome, Route, Step, pack_click
+from rtvis.engine.step import Step
 from rtvis.engine.trace import UntraceableError, flatten
 from rtvis.engine.untraced import UntracedStep
 from rtvis.errors import DeviceError, NetworkError, RtvisError

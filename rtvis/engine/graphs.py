@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from rtvis.engine.step import ClickTensors, Outcome, Route, Step
+from rtvis.engine.asked import ClickTensors, Outcome, Route
+from rtvis.engine.step import Step
 from rtvis.registry import AnyMethod
 
 log = logging.getLogger(__name__)

@@ -5,121 +5,25 @@ rule are read from two small tensors, so that they can change between two replay
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, fx
+from torch import Tensor
 
-from rtvis.data import Health, Rule, Seed, Tap
-from rtvis.engine.backward import RULE_THRESHOLDS, plain_pass
-from rtvis.engine.dense import REGION, corners, region_dtype, region_weights
+from rtvis.engine.asked import ClickTensors, Outcome, Route
+from rtvis.engine.backward import plain_pass
+from rtvis.engine.dense import REGION, region_dtype, region_weights
 from rtvis.engine.layers import Site
 from rtvis.engine.pieces import Piece, Pieces, Runner, Segment
+from rtvis.engine.placed import affine_of, no_gradient, place_constants
 from rtvis.engine.queries import Queries, stack_of
+from rtvis.engine.readings import at_least_float32, health_of, position_and_value, unit_map
 from rtvis.engine.vjps import Thresholds
 from rtvis.registry import AnyMethod, AttentionMethod, CamMethod
 from rtvis.threads import cpu_threads
 
 aten = torch.ops.aten
-
-_SEED_COEFFICIENTS: dict[Seed, tuple[float, float, float]] = {
-    # one neuron, the whole map, the map times its own values
-    "max": (1.0, 0.0, 0.0),
-    "map": (0.0, 1.0, 0.0),
-    "activation": (0.0, 0.0, 1.0),
-}
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Route:
-    """The part of a selection that decides which code runs; equal routes share a CUDA graph."""
-
-    site: int
-    """The layer that is looked at."""
-    origin_site: int
-    """The layer at which the backward pass starts."""
-    frozen: bool
-    """Whether it starts elsewhere than at what is looked at."""
-    tap: Tap
-    backward: bool
-    gradients: bool
-    beside_site: int | None
-    """A layer whose maps are wanted too."""
-    cam_site: int
-    cam: str
-    intervened: bool
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Click:
-    """The part of a selection that is data."""
-
-    unit: int
-    position: tuple[int, int] | None
-    origin_unit: int
-    origin_position: tuple[int, int] | None
-    seed: Seed
-    rule: Rule
-    class_index: int | None
-    region: tuple[int, int, int, int] | None
-    """(top, left, height, width) in pixels of a dense output; None is all of it."""
-
-
-class ClickTensors(NamedTuple):
-    """A click on the device."""
-
-    index_B7: Tensor
-    """int64: unit, row, column (-1 for the maximum), the same of the backward pass's start, class
-    (-1 for the top-scoring one)."""
-    amount_B5: Tensor
-    """float32: seed coefficients of neuron, map and activation, then tx and tg of the rule."""
-    corners_B4: Tensor
-    """int64: top, left, bottom, right of the region of a dense output; zeros without one."""
-    gain_BT: Tensor
-    """What interventions multiply each unit of each layer by, at its node."""
-    offset_BT: Tensor
-    """What they add then."""
-
-
-def pack_click(
-    click: Click, batch: int, output_size: tuple[int, int] | None
-) -> tuple[Tensor, Tensor, Tensor]:
-    """`index_B7`, `amount_B5` and `corners_B4` of a click, in host memory.
-
-    Args:
-        click: What to pack.
-        batch: B.
-        output_size: (height, width) of the dense output; None without one.
-    """
-    place = click.position or (-1, -1)
-    origin = click.origin_position or (-1, -1)
-    class_index = -1 if click.class_index is None else click.class_index
-    amounts = (*_SEED_COEFFICIENTS[click.seed], *RULE_THRESHOLDS[click.rule])
-    return (
-        torch.tensor([[click.unit, *place, click.origin_unit, *origin, class_index]] * batch),
-        torch.tensor([amounts] * batch),
-        torch.tensor([corners(click.region, output_size or (0, 0))] * batch),
-    )
-
-
-class Outcome(NamedTuple):
-    """What one turn computes; the meaning of each field is in `rtvis.data.Result`."""
-
-    scores_BK: Tensor
-    maps_BCHW: Tensor
-    cam_BHW: Tensor
-    backprop_BCHW: Tensor
-    class_index_B: Tensor
-    position_B2: Tensor
-    value_B: Tensor
-    grads_BCHW: Tensor | None
-    beside_BCHW: Tensor | None
-    health_B: Tensor
-    untouched_scores_BK: Tensor
-    """Without the interventions; `scores_BK` itself where there are none."""
-    dense_BKHW: Tensor | None
-    labels_BHW: Tensor | None
 
 
 class Step:
@@ -137,14 +41,14 @@ class Step:
         every_piece = pieces.all_pieces()
         if device.type == "cuda":
             # cuDNN wants kernels in the order of their inputs; on a CPU oneDNN packs them anyway.
-            _place([piece.module for piece in every_piece], device)
+            place_constants([piece.module for piece in every_piece], device)
         self._runners: dict[str, Runner] = {piece.name: piece.run_eager for piece in every_piece}
         self._sites = pieces.sites
         with cpu_threads(1):
-            self._zeros = [_no_gradient(s.backward, device) for s in pieces.segments]
+            self._zeros = [no_gradient(s.backward, device) for s in pieces.segments]
             self._units_U = torch.arange(pieces.most_units, device=device)
             self._activations = [s.activation and s.activation.to(device) for s in pieces.sites]
-            self._affines = [_affine(s, s.node.meta["val"].dtype, device) for s in pieces.sites]
+            self._affines = [affine_of(s, s.node.meta["val"].dtype, device) for s in pieces.sites]
             dtype = pieces.forward.examples[0].dtype
             self._queries = [
                 Queries(s, pieces.queries[s.node.name], dtype, device) if s.attention else None
@@ -199,7 +103,7 @@ class Step:
         else:
             cam_BHW = self._cam(values, class_B, cam_method, route, maps_BCHW)
 
-        map_BHW = _unit_map(maps_BCHW, unit_B)
+        map_BHW = unit_map(maps_BCHW, unit_B)
         position_B2, value_B = self._place(site, map_BHW, row_B, column_B)
         start = _Start(self._sites[route.origin_site], unit_B, map_BHW, position_B2, query_BQ)
         if route.frozen:
@@ -222,7 +126,7 @@ class Step:
             value_B=value_B,
             grads_BCHW=grads_BCHW,
             beside_BCHW=self._beside(values, route, row_B),
-            health_B=_health(
+            health_B=health_of(
                 maps_BCHW,
                 map_BHW,
                 start.map_BHW,
@@ -263,7 +167,7 @@ class Step:
         query_BQ = self._query(site, row_B, column_B)
         if route.origin_site != route.site or query_BQ is not None:
             maps_BCHW = self._maps(site, values, query_BQ, route)
-        map_BHW = _unit_map(maps_BCHW, unit_B)
+        map_BHW = unit_map(maps_BCHW, unit_B)
         position_B2, _ = self._place(site, map_BHW, row_B, column_B)
         return _Start(site, unit_B, map_BHW, position_B2, query_BQ)
 
@@ -285,7 +189,7 @@ class Step:
         """(row, column) of the seed, and the value there; at attention always the maximum."""
         if site.attention is not None:
             row_B = torch.full_like(row_B, -1)
-        return _position_and_value(map_BHW, row_B, column_B)
+        return position_and_value(map_BHW, row_B, column_B)
 
     def _cam(
         self,
@@ -300,7 +204,7 @@ class Step:
         if route.cam_site != route.site or (route.tap == "post" and site.activation):
             maps_BCHW = self._maps(site, values, None, replace(route, tap="pre"))
         grads_BCHW = self._cam_gradient(values, site, class_B)
-        return cam_method(_at_least_float32(maps_BCHW), _at_least_float32(grads_BCHW))
+        return cam_method(at_least_float32(maps_BCHW), at_least_float32(grads_BCHW))
 
     def _relevance(
         self, values: dict[str, Tensor], class_B: Tensor, method: AttentionMethod
@@ -485,7 +389,7 @@ class Step:
             before_BHW = start.map_BHW
             if activation.reads_before:
                 value = self._value_of(site, values, intervened=route.intervened)
-                before_BHW = _unit_map(site.as_maps(value, self.pieces.batch), start.unit_B)
+                before_BHW = unit_map(site.as_maps(value, self.pieces.batch), start.unit_B)
             g_BHW = seed_BS.view_as(start.map_BHW)
             seed_BS = activation.pass_back(
                 g_BHW, unit_B=start.unit_B, before=before_BHW, after=start.map_BHW, rule=rule
@@ -511,107 +415,3 @@ def _heads(site: Site, value: Tensor, batch: int) -> Tensor:
     """[B, C, Q, T] of an attention without windows."""
     assert site.attention is not None
     return site.attention.matrices(value, batch)[:, 0]
-
-
-def _place(modules: Sequence[fx.GraphModule], device: torch.device) -> None:
-    """Put constants on the device, one that several modules share only once."""
-    placed: dict[int, tuple[Tensor, Tensor]] = {}  # with the original, so that no id is reused
-    for module in modules:
-        for name, constant in list(module.named_buffers()):
-            if id(constant) not in placed:
-                layout = torch.channels_last if constant.ndim == 4 else torch.preserve_format
-                placed[id(constant)] = constant, constant.to(device, memory_format=layout)
-            owner, _, leaf = name.rpartition(".")
-            setattr(module.get_submodule(owner), leaf, placed[id(constant)][1])
-
-
-def _no_gradient(backward: Piece, device: torch.device) -> Tensor:
-    """What enters the topmost segment that runs: nothing. Never written to."""
-    example = backward.examples[backward.inputs.index("g")]
-    zeros = torch.empty_strided(example.shape, example.stride(), dtype=example.dtype, device=device)
-    return zeros.zero_()
-
-
-class _Affine(NamedTuple):
-    """How a node's value and gradient become those of its layer, before the batch norm."""
-
-    inverse_1C11: Tensor
-    offset_1C11: Tensor
-    scale_1C11: Tensor
-    shift_1C11: Tensor
-
-
-def _affine(site: Site, dtype: torch.dtype, device: torch.device) -> _Affine | None:
-    if site.scale_C is None or site.shift_C is None:
-        return None
-    columns = (1 / site.scale_C, -site.shift_C / site.scale_C, site.scale_C, site.shift_C)
-    return _Affine(*(each.to(device, dtype).view(1, -1, 1, 1) for each in columns))
-
-
-def _at_least_float32(value: Tensor) -> Tensor:
-    return value.float() if value.dtype in {torch.float16, torch.bfloat16} else value
-
-
-def _unit_map(maps_BCHW: Tensor, unit_B: Tensor) -> Tensor:
-    index_B1HW = unit_B[:, None, None, None].expand(-1, 1, *maps_BCHW.shape[2:])
-    return maps_BCHW.gather(1, index_B1HW).squeeze(1)
-
-
-def _position_and_value(map_BHW: Tensor, row_B: Tensor, column_B: Tensor) -> tuple[Tensor, Tensor]:
-    """(row, column) of the seed and the unit's value there; ties of the maximum go to the first."""
-    width = map_BHW.shape[2]
-    flat_BS = map_BHW.flatten(1)
-    highest_B = flat_BS.argmax(dim=1)
-    chosen_B = torch.where(row_B >= 0, row_B * width + column_B, highest_B)
-    value_B = flat_BS.gather(1, chosen_B[:, None]).squeeze(1)
-    position_B2 = torch.stack(
-        (torch.div(chosen_B, width, rounding_mode="floor"), chosen_B % width), dim=1
-    )
-    return position_B2, value_B.float()
-
-
-def _health(
-    maps_BCHW: Tensor,
-    map_BHW: Tensor,
-    start_BHW: Tensor,
-    backprop: Tensor | None,
-    cam_BHW: Tensor,
-    grads_BCHW: Tensor | None,
-) -> Tensor:
-    """Bits of `Health` per picture. A NaN or inf anywhere shows in the smallest and largest."""
-    maps_low, maps_high = _extremes(maps_BCHW)
-    unit_low, unit_high = _extremes(map_BHW)
-    start_low, start_high = (unit_low, unit_high)
-    if start_BHW is not map_BHW:
-        start_low, start_high = _extremes(start_BHW)
-    _, cam_high = _extremes(cam_BHW)
-    flags = {
-        Health.MAPS_NAN: maps_low.isnan(),
-        Health.MAPS_INF: maps_low.isinf() | maps_high.isinf(),
-        Health.UNIT_ZERO: (unit_low == 0) & (unit_high == 0),
-        Health.CAM_ZERO: cam_high == 0,
-        Health.ORIGIN_ZERO: (start_low == 0) & (start_high == 0),
-    }
-    if backprop is not None:
-        grad_low, grad_high = _extremes(backprop)
-        flags[Health.GRADIENT_ZERO] = (grad_low == 0) & (grad_high == 0)
-        flags[Health.GRADIENT_NAN] = grad_low.isnan()
-        flags[Health.GRADIENT_INF] = grad_low.isinf() | grad_high.isinf()
-    if grads_BCHW is not None:
-        grads_low, grads_high = _extremes(grads_BCHW)
-        flags[Health.GRADS_ZERO] = (grads_low == 0) & (grads_high == 0)
-    health_B = torch.zeros_like(cam_high, dtype=torch.int64)
-    for bit, flag_B in flags.items():
-        health_B = health_B + flag_B.to(torch.int64) * bit
-    return health_B
-
-
-def _extremes(value: Tensor) -> tuple[Tensor, Tensor]:
-    """Smallest and largest value of each picture.
-
-    In the order of memory: read across it, 800,000 values take 5.9 instead of 0.2 ms.
-    """
-    if value.ndim == 4 and value.is_contiguous(memory_format=torch.channels_last):
-        value = value.permute(0, 2, 3, 1)
-    pairs = [picture.reshape(-1).aminmax() for picture in value]
-    return torch.stack([low for low, _ in pairs]), torch.stack([high for _, high in pairs])

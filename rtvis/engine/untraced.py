@@ -15,20 +15,13 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor, nn
 
+from rtvis.engine.asked import ClickTensors, Outcome, Route
 from rtvis.engine.called import CalledModel, CalledSite, find_called_layers
 from rtvis.engine.cam_site import deepest
 from rtvis.engine.dense import is_dense, region_dtype, region_weights
 from rtvis.engine.layer_rules import LayerRules, apply_rules
+from rtvis.engine.readings import at_least_float32, health_of, position_and_value, unit_map
 from rtvis.engine.ruled import PLAIN, RuledActivations
-from rtvis.engine.step import (
-    ClickTensors,
-    Outcome,
-    Route,
-    _at_least_float32,
-    _health,
-    _position_and_value,
-    _unit_map,
-)
 from rtvis.engine.vjps import Thresholds
 from rtvis.errors import NetworkError
 from rtvis.registry import AnyMethod, AttentionMethod, CamMethod
@@ -121,16 +114,16 @@ class UntracedStep:
 
         cam_maps_BCHW = run.maps(cam_site).detach()
         cam_grads_BCHW = run.gradient_of_scores(class_B, cam_site)
-        cam_BHW = cam_method(_at_least_float32(cam_maps_BCHW), _at_least_float32(cam_grads_BCHW))
+        cam_BHW = cam_method(at_least_float32(cam_maps_BCHW), at_least_float32(cam_grads_BCHW))
 
         maps_BCHW = run.maps(site, post=post)
-        map_BHW = _unit_map(maps_BCHW.detach(), unit_B)
-        position_B2, value_B = _position_and_value(map_BHW, row_B, column_B)
+        map_BHW = unit_map(maps_BCHW.detach(), unit_B)
+        position_B2, value_B = position_and_value(map_BHW, row_B, column_B)
         if not route.frozen:
             start = [unit_B, row_B, column_B]
         # With a graph behind it, so that the seed goes back as the map came about.
-        start_BHW = _unit_map(run.maps(origin, post=post), start[0])
-        start_B2, _ = _position_and_value(start_BHW.detach(), *start[1:])
+        start_BHW = unit_map(run.maps(origin, post=post), start[0])
+        start_B2, _ = position_and_value(start_BHW.detach(), *start[1:])
         seed_BHW = _seed(start_BHW.detach(), start_B2, click.amount_B5)
         rule = Thresholds(*(click.amount_B5[0, i].to(seed_BHW.dtype).clone() for i in (3, 4)))
         backprop_BCHW, grads_BCHW = torch.zeros_like(x_BCHW), None
@@ -152,7 +145,7 @@ class UntracedStep:
             value_B=value_B,
             grads_BCHW=grads_BCHW,
             beside_BCHW=None if beside is None else run.maps(beside, post=post).detach(),
-            health_B=_health(maps_BCHW, *parts),
+            health_B=health_of(maps_BCHW, *parts),
             untouched_scores_BK=untouched_scores_BK,
             dense_BKHW=dense_BKHW,
             labels_BHW=_labels(dense_BKHW),
