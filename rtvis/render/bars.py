@@ -193,7 +193,7 @@ class Bars(Region):
                 # Where there is no room for it, the lit button beside it says so.
                 words, size = wording.change_words(change), self._metric.text
                 first = min(b.rect.left for b in self.layout.buttons if b.pane == "unit")
-                room = first - self.layout.panes["unit"].left - 2 * self._metric.pad
+                room = first - self.layout.panes["unit"].left - 3 * self._metric.pad // 2
                 taken = measure(f"unit {self.layout.unit}   ", size, SEMIBOLD)
                 return Run(words if taken + measure(words, size) <= room else "", lut.CHANGED)
         known = self.readout.seq >= 0
