@@ -115,6 +115,11 @@ class Layer:
     """What the list of layers calls it together with its neighbours of the same group."""
 
 
+def units_of(layer: str) -> str:
+    """Whose units a layer has: `NAME:tokens` shows those of NAME, at other places."""
+    return layer.removesuffix(":tokens")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Intervention:
     """A change to one unit of a layer, at every position: `value * scale + offset`.
@@ -186,7 +191,7 @@ class Selection:
             (
                 change
                 for change in reversed(self.interventions)
-                if (change.layer, change.unit) == (layer, unit)
+                if (units_of(change.layer), change.unit) == (units_of(layer), unit)
             ),
             None,
         )

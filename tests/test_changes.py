@@ -159,9 +159,9 @@ def test_a_selection_without_a_layer_changes_the_default_one() -> None:
 
 
 def test_what_the_network_does_not_compute_with_cannot_be_changed() -> None:
-    heads = replace(LAYERS[1], kind="attention")  # type: ignore[arg-type]
+    read_only = replace(LAYERS[1], kind="picture")  # type: ignore[arg-type]
     for command in (changing.knock_out, changing.double, changing.hold, changing.weaken):
-        view = command(HERE, context(SHOWN, (LAYERS[0], heads, *LAYERS[2:])))
+        view = command(HERE, context(SHOWN, (LAYERS[0], read_only, *LAYERS[2:])))
         assert changes(view) == {}
         assert view.notice_is_warning
         assert "does not compute with what 'middle' shows" in view.notice
@@ -248,6 +248,16 @@ def test_the_history_is_bounded() -> None:
     for _ in range(changing.MAX_UNDO + 30):
         view = changing.knock_out(view, context())
     assert len(view.earlier_changes) == changing.MAX_UNDO
+
+
+def test_a_unit_is_the_same_among_the_tokens_beside_its_map() -> None:
+    tokens = replace(LAYERS[1], name="middle:tokens", index=4)
+    both = context(layers=(*LAYERS, tokens))
+    view = changing.knock_out(HERE, both)
+    view = replace(view, selection=replace(view.selection, layer="middle:tokens"))
+    assert view.selection.change_of("middle:tokens", 5) is not None
+    assert changes(changing.double(view, both)) == {("middle:tokens", 5): (2.0, 0.0)}
+    assert changes(changing.knock_out(view, both)) == {}
 
 
 # Numbers

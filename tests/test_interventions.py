@@ -20,6 +20,7 @@ from tests.references import (
     reference_maps,
     relative_error,
 )
+from tests.test_attention import build, class_token, engine_for, random_input
 from tests.test_fidelity import NETS
 
 RULES = get_args(Rule)
@@ -167,6 +168,27 @@ def test_a_unit_before_a_folded_batch_norm_is_knocked_out_to_exactly_zero() -> N
     assert not result.maps_BCHW[:, :7].any()
     assert result.maps_BCHW[:, 7].any()
     assert int(result.health_B) & Health.UNIT_ZERO
+
+
+@pytest.mark.parametrize("name", ["blocks.0.mlp.fc1", "blocks.0.mlp.fc1:tokens"])
+def test_a_unit_of_tokens_is_changed_at_every_token_as_behind_a_hook(name: str) -> None:
+    model, engine = build(class_token), engine_for(class_token)
+    x, changes = random_input(), (Intervention(layer=name, unit=5, scale=3.0, offset=0.5),)
+    earlier = Intervention(layer="blocks.0.mlp.fc1", unit=5, scale=9.0)  # the same unit
+    result = engine.run(x, Selection(layer=name, interventions=(earlier, *changes)))
+
+    def hook(_module: nn.Module, _inputs: object, output: Tensor) -> Tensor:
+        changed = output.clone()
+        changed[..., 5] = output[..., 5] * 3.0 + 0.5
+        return changed
+
+    untouched = model(x)
+    handle = model.get_submodule("blocks.0.mlp.fc1").register_forward_hook(hook)
+    scores = model(x)
+    handle.remove()
+    assert result.selection.interventions == changes
+    assert relative_error(result.scores_BK.double(), scores) < 1e-6
+    assert relative_error(scores, untouched) > 1e-3
 
 
 def test_without_interventions_there_are_no_scores_to_compare_with(case: Case) -> None:

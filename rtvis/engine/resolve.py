@@ -6,7 +6,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import get_args
 
-from rtvis.data import Fit, Intervention, Layer, Rule, Seed, Selection, Tap
+from rtvis.data import Fit, Intervention, Layer, Rule, Seed, Selection, Tap, units_of
 from rtvis.errors import SelectionError, did_you_mean
 from rtvis.registry import ATTENTION_METHODS, CAM_METHODS, method_named
 
@@ -95,7 +95,7 @@ def _resolve_interventions(
                 f"the intervention on unit {change.unit} of layer '{layer.name}' has scale "
                 f"{change.scale} and offset {change.offset}; both must be finite"
             )
-        latest[layer.name, change.unit] = replace(change, layer=layer.name)
+        latest[units_of(layer.name), change.unit] = replace(change, layer=layer.name)
     return tuple(latest.values())
 
 

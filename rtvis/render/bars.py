@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable
 
+from rtvis.data import units_of
 from rtvis.render import lut, wording
 from rtvis.render.buttons import COMPARED_NAMES, Button
 from rtvis.render.chrome import Brush
@@ -95,7 +96,7 @@ class Bars(Region):
         origin = self.scene.result.selection.origin if self.scene.result is not None else None
         start = origin.layer if origin is not None else None
         cursor = view.cursor == "layers"
-        changed = frozenset(change.layer for change in view.selection.interventions)
+        changed = frozenset(units_of(change.layer) for change in view.selection.interventions)
         size = self._metric.text
         bar = self.layout.panes["layers"]
 
@@ -122,7 +123,7 @@ class Bars(Region):
                 inner = Rect(rect.top, rect.left, rect.height, rect.width)
                 align = 0.5 if chip.layer is not None else 0.0
                 brush.line(inner, (Run(chip.text, colour, weight),), size, align=align)
-                if chip.layer in changed:
+                if chip.layer is not None and units_of(chip.layer) in changed:
                     brush.corner(rect, lut.CHANGED, corner_size(rect, self._metric))
             self._scrollbar(brush, bar, strip.first_row, strip.rows_in_sight, strip.num_rows)
 

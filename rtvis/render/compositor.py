@@ -5,7 +5,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from rtvis.data import Layer, Result, Target
+from rtvis.data import Layer, Result, Target, units_of
 from rtvis.render import display, lut, panes
 from rtvis.render.chrome import Chrome
 from rtvis.render.download import Downloader, Pending
@@ -268,7 +268,8 @@ class Compositor:
         if plan.grid is None:
             return
         for change in result.selection.interventions:
-            if change.layer != result.selection.layer or change.unit >= plan.grid.num:
+            shown = units_of(result.selection.layer or "")
+            if units_of(change.layer) != shown or change.unit >= plan.grid.num:
                 continue
             tile = plan.grid.tile(change.unit)
             if tile is not None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from rtvis.data import Intervention
+from rtvis.data import Intervention, LayerKind, units_of
 from rtvis.runtime.commands.context import Context, select
 from rtvis.session import View
 
@@ -25,8 +25,8 @@ SCALE_STEP: Final = 0.25
 MAX_SCALE: Final = 16.0
 """Nudges stop here, on either side of zero."""
 
-CHANGEABLE: Final = frozenset({"conv", "dense"})
-"""Kinds of layers that the network computes with; what others show is only read."""
+CHANGEABLE: Final[frozenset[LayerKind]] = frozenset({"conv", "dense", "attention"})
+"""Kinds of layers that the network computes with; what others would show is only read."""
 
 _UNTOUCHED: Final = (1.0, 0.0)
 """Scale and offset."""
@@ -156,8 +156,8 @@ def _change(
     if kind not in CHANGEABLE:
         return _warn(
             view,
-            f"the network does not compute with what '{layer}' shows ({kind}); units of "
-            "convolutions and dense layers can be changed",
+            f"the network does not compute with what '{layer}' shows ({kind}): choose a unit of "
+            "another layer",
         )
     scale, offset = change(*_strength(view, layer, unit))
     now = view.selection.interventions
@@ -189,7 +189,11 @@ def _is_held(scale: float, offset: float) -> bool:
 
 
 def _without(changes: tuple[Intervention, ...], layer: str, unit: int) -> tuple[Intervention, ...]:
-    return tuple(each for each in changes if (each.layer, each.unit) != (layer, unit))
+    return tuple(each for each in changes if not _is_of(each, layer, unit))
+
+
+def _is_of(change: Intervention, layer: str, unit: int) -> bool:
+    return (units_of(change.layer), change.unit) == (units_of(layer), unit)
 
 
 def _value_on_screen(view: View, context: Context) -> float | None:
