@@ -166,7 +166,7 @@ def _change(
         after = _without(now, layer, unit)
     elif view.selection.change_of(layer, unit) is not None:
         # In its place: rows of the list do not jump.
-        after = tuple(changed if (each.layer, each.unit) == (layer, unit) else each for each in now)
+        after = tuple(changed if _is_of(each, layer, unit) else each for each in now)
     else:
         after = (*now, changed)
     shown = remember(view, select(view, interventions=after))
