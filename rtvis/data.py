@@ -109,6 +109,8 @@ class Layer:
     reaches_input: bool = True
     """Whether a gradient can get from it to the input at all; not where the network rounds,
     compares or detaches on the way."""
+    query: str = ""
+    """Who asks at attention unless a position is chosen, such as "class token"; else empty."""
     name_in_model: str = ""
     """The name that the model gives it, where a rule gave it another; it selects the layer too."""
     group: str = ""
@@ -156,7 +158,8 @@ class Selection:
     unit: int | None = None
     """Unit of that layer; default: 0."""
     position: tuple[int, int] | None = None
-    """(row, column) in the unit's map. Given, the seed is that one neuron."""
+    """(row, column) in the unit's map. Given, the seed is that one neuron; at attention the map is
+    what the patch there attends to, and the seed is as `seed` says."""
     seed: Seed | None = None
     """Where the backward pass starts; default: "max"."""
     rule: Rule = "guided"
@@ -175,7 +178,7 @@ class Selection:
     """Class that the CAM explains; default: the top-scoring class of each picture, or of the
     region."""
     cam: str = "grad-cam"
-    """Name of a registered CAM method."""
+    """Name of a registered CAM method, or of one that explains by the attention of all layers."""
     cam_layer: str | None = None
     """Layer at which the CAM is taken; default: the last one with a map."""
     region: tuple[int, int, int, int] | None = None
@@ -226,7 +229,8 @@ class Result:
     maps_BCHW: Tensor
     """Output of the selected layer; a dense layer has H = W = 1."""
     cam_BHW: Tensor
-    """float32 [B, H, W] at the resolution of the CAM layer, not negative, not scaled."""
+    """float32 [B, H, W] at the resolution of the CAM layer, or of the grid that attention is over;
+    not negative, not scaled."""
     backprop_B3HW: Tensor
     """Signed, with respect to the preprocessed input, at the network's input size; with as many
     channels as that has, whatever the name says."""

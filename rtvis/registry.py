@@ -70,6 +70,8 @@ class AttentionMethod:
     """Whether it is given gradients; else there are none of them."""
     needs_same_tokens: bool
     """Whether query i must be token i in every layer."""
+    has_floor: bool = False
+    """Whether every token keeps some relevance, so that a picture shows what is above the least."""
 
 
 ATTENTION_METHODS: Registry[AttentionMethod] = Registry("attention method")

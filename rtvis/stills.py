@@ -15,6 +15,7 @@ from rtvis.engine.engine import Engine
 from rtvis.engine.models import Network
 from rtvis.engine.pictures import check_takes_pictures
 from rtvis.errors import RtvisError, SelectionError, SourceError
+from rtvis.registry import ATTENTION_METHODS
 from rtvis.render import display
 from rtvis.sources.pixels import read_image
 from rtvis.stills_draw import bgr_on_host, draw_cam
@@ -86,7 +87,7 @@ class Stills:
                 f"top {request.num_top} classes of {self.engine.num_classes}; "
                 f"choose 1 to {self.engine.num_classes}"
             )
-        selection = Selection(cam=request.method, cam_layer=layer.name)
+        selection = Selection(cam=request.method, cam_layer=None if layer is None else layer.name)
         self.engine.resolve(selection)
         for jobs, failures in self._batches(sources, outputs, raw_outputs):
             yield from failures
@@ -118,7 +119,15 @@ class Stills:
         """Free the engine. Safe to call twice."""
         self.engine.close()
 
-    def _cam_layer(self, request: CamRequest) -> Layer:
+    def _cam_layer(self, request: CamRequest) -> Layer | None:
+        """The layer that a CAM is taken at; None for a method that takes the attention of all."""
+        if request.method in ATTENTION_METHODS:
+            if request.layer is not None:
+                raise SelectionError(
+                    f"{request.method} takes the attention of all layers; leave out the layer "
+                    f"'{request.layer}'"
+                )
+            return None
         if request.layer is not None:
             name = self.engine.resolve(Selection(cam_layer=request.layer)).cam_layer
             return next(layer for layer in self.engine.layers if layer.name == name)
@@ -212,8 +221,9 @@ class Stills:
         warnings: list[str] = []
         for rank, row in enumerate(rows):
             path = numbered(job.output, rank)
+            shown_HW = display.above_floor(row.cam_HW, row.selection.cam)
             files[path] = encode_image(
-                path, draw_cam(job.image_HW3, job.crop, row.cam_HW, request.style)
+                path, draw_cam(job.image_HW3, job.crop, shown_HW, request.style)
             )
             share = float(row.scores_K.softmax(0)[row.class_index])
             name = class_text(row.class_index, self.engine)
@@ -223,7 +233,8 @@ class Stills:
                 warnings += [f"{job.source}: {name}: {text}" for text in Health.texts(bits)]
         written = tuple(files)
         if job.raw_output is not None:
-            layer = rows[0].selection.cam_layer
+            by_attention = request.method in ATTENTION_METHODS
+            layer = None if by_attention else rows[0].selection.cam_layer
             files[job.raw_output] = encode_npz(
                 {
                     "cam_NHW": np.stack([row.cam_HW.cpu().numpy() for row in rows]),

@@ -4,7 +4,9 @@ import functools
 import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import timm
@@ -15,8 +17,14 @@ from torch import Tensor, nn
 
 import rtvis.methods
 from rtvis.data import Intervention, Layer, Origin, Selection
+from rtvis.engine import engine as engine_module
 from rtvis.engine.engine import Engine
+from rtvis.engine.models import Network
+from rtvis.engine.preprocess import Preprocessing
 from rtvis.errors import SelectionError
+from rtvis.render.display import above_floor
+from rtvis.stills import Stills
+from rtvis.stills_requests import CamRequest
 from tests.nets import CamNet, engine_of, seeded
 from tests.references import (
     RuledActivations,
@@ -495,3 +503,73 @@ def test_methods_that_cannot_explain_a_network_are_refused_with_the_reason() -> 
         plain.resolve(Selection(cam="rolout"))
     with pytest.raises(SelectionError, match=r"is attention.*rollout"):
         engine_for(class_token).resolve(Selection(cam_layer="blocks.0.attn"))
+
+
+def test_layers_and_readout_say_who_asks() -> None:
+    """The class token, a mean over the patches, or the mean of all where the scores read all."""
+    queries = {}
+    for make in (class_token, registers_only, swin):
+        layers = {layer.name: layer for layer in engine_for(make).layers}
+        queries[make] = next(layer.query for layer in layers.values() if layer.query)
+        assert layers["patch_embed.proj"].query == ""
+    assert list(queries.values()) == ["class token", "mean of 16", "mean of all"]
+
+
+def test_what_is_shown_of_rollout_is_how_far_it_lies_above_its_least() -> None:
+    cam = torch.tensor([[2.0, 3.0], [2.5, 2.0]])
+    assert above_floor(cam, "rollout").tolist() == [[0.0, 1.0], [0.5, 0.0]]
+    assert above_floor(cam, "legrad") is cam
+    assert above_floor(cam, "grad-cam") is cam
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_compiled_form_computes_what_the_eager_form_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine_module, "NUM_SEGMENTS", 2)
+    model = build(class_and_registers).float()
+    eager = engine_of(model, SIDE)
+    x = random_input().float()
+    with engine_of(model, SIDE, compile="auto", cache_dir=tmp_path) as compiled:
+        assert compiled.wait_compiled(500), compiled.compile_note
+        for layer in attention_layers(eager):
+            for position in (None, (0, layer.map_size[1] - 1)):
+                selection = Selection(
+                    layer=layer.name, unit=1, position=position, rule="guided", cam="legrad"
+                )
+                ours, reference = compiled.run(x, selection), eager.run(x, selection)
+                assert ours.form == "compiled"
+                assert apart(ours.maps_BCHW, reference.maps_BCHW) < 1e-5
+                assert apart(ours.cam_BHW, reference.cam_BHW) < 1e-4
+                assert apart(ours.backprop_B3HW, reference.backprop_B3HW) < 1e-4
+        changes = (Intervention(layer="blocks.0.attn", unit=1, scale=0.0),)
+        selection = Selection(cam="rollout", interventions=changes)
+        ours, reference = compiled.run(x, selection), eager.run(x, selection)
+        assert apart(ours.cam_BHW, reference.cam_BHW) < 1e-5
+        assert apart(ours.scores_BK, reference.scores_BK) < 1e-5
+
+
+def test_stills_take_the_methods_that_explain_by_attention(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = Network(
+        model=class_token().eval(),
+        name="tiny",
+        preprocessing=Preprocessing(size=(SIDE, SIDE)),
+        labels=None,
+        weights_note="",
+    )
+    stills = Stills(network, device="cpu")
+    source = tmp_path / "in.png"
+    cv2.imwrite(str(source), np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8))
+    request = CamRequest(method="rollout", num_top=1)
+    (outcome,) = stills.gradcam(
+        [source], [tmp_path / "out.png"], request, raw_outputs=[tmp_path / "out.npz"]
+    )
+    assert [path.name for path in outcome.written] == ["out_0.png"]
+    with np.load(tmp_path / "out.npz") as raw:
+        assert raw["cam_NHW"].shape == (1, GRID, GRID)
+        assert raw["layer"] == ""
+    request = CamRequest(method="rollout", layer="patch_embed.proj")
+    with pytest.raises(SelectionError, match="leave out the layer 'patch_embed"):
+        list(stills.gradcam([source], [source], request))

@@ -25,6 +25,7 @@ from rtvis.engine.models import Network
 from rtvis.engine.outputs import Borrowing
 from rtvis.engine.pictures import Image, as_picture, check_takes_pictures, is_preprocessed
 from rtvis.engine.pieces import Pieces
+from rtvis.engine.queries import described
 from rtvis.engine.resolve import resolve_selection
 from rtvis.engine.skipped import skipped_layers, skipped_note
 from rtvis.engine.step import Step
@@ -80,7 +81,7 @@ class Engine:
         self._untraced_note = ""
         self.batch_size = batch_size
         step = self._step_for(batch_size)
-        self.layers: tuple[Layer, ...] = tuple(site.layer for site in step.pieces.sites)
+        self.layers: tuple[Layer, ...] = described(step.pieces.sites, step.pieces.queries)
         self._index_of = {
             name: layer.index
             for layer in self.layers

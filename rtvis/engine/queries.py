@@ -1,10 +1,12 @@
 """Who asks: the queries whose attention is shown, as data."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from rtvis.data import Layer
 from rtvis.engine.attention import Attention
 from rtvis.engine.layers import Site
 
@@ -56,6 +58,26 @@ def _read_queries(attention: Attention, grad: Tensor | None, batch: int) -> tupl
 def _have_same_queries(left: Attention, right: Attention) -> bool:
     sizes = [(each.num_windows, each.num_queries, each.nowhere) for each in (left, right)]
     return sizes[0] == sizes[1]
+
+
+def described(sites: Sequence[Site], queries: Mapping[str, tuple[int, ...]]) -> tuple[Layer, ...]:
+    """The layers, with who asks by default."""
+    return tuple(
+        replace(site.layer, query=_words_for(site.attention, queries[site.node.name]))
+        if site.attention is not None
+        else site.layer
+        for site in sites
+    )
+
+
+def _words_for(attention: Attention, default: Sequence[int]) -> str:
+    """Who asks by default, in words for the screen."""
+    if attention.all_queries == 1:
+        return "the one there is"
+    if len(default) == 1:
+        return "class token"
+    whole = len(default) == attention.all_queries
+    return f"mean of {'all' if whole else len(default)}"
 
 
 class Queries:

@@ -20,7 +20,7 @@ def rollout(
 
     It uses no gradient and does not depend on the class. It takes what attention moves for all
     that happens: the values' sizes, the perceptrons and the heads' different parts are left out.
-    Every token keeps some relevance, so that the picture is never dark.
+    Every token keeps some relevance; what is shown is how far it lies above the least.
 
     Args:
         attention_BCQT: Of every layer, heads as units; query i and token i are one token.
@@ -44,5 +44,5 @@ def rollout(
 
 
 ATTENTION_METHODS.add("rollout")(
-    AttentionMethod(explain=rollout, uses_gradients=False, needs_same_tokens=True)
+    AttentionMethod(explain=rollout, uses_gradients=False, needs_same_tokens=True, has_floor=True)
 )

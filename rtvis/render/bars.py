@@ -92,7 +92,6 @@ class Bars(Region):
         strip, view = self.layout.strip, self.scene.view
         chosen = self.layout.layer.name if self.layout.layer is not None else None
         hovered = view.hover.layer if view.hover.kind == "layer" else None
-        cam = self.scene.result.selection.cam_layer if self.scene.result is not None else None
         origin = self.scene.result.selection.origin if self.scene.result is not None else None
         start = origin.layer if origin is not None else None
         cursor = view.cursor == "layers"
@@ -127,7 +126,7 @@ class Bars(Region):
                     brush.corner(rect, lut.CHANGED, corner_size(rect, self._metric))
             self._scrollbar(brush, bar, strip.first_row, strip.rows_in_sight, strip.num_rows)
 
-        content = (strip, chosen, start, hovered, cam, cursor, changed)
+        content = (strip, chosen, start, hovered, cursor, changed)
         self.chrome.slot("strip", bar, content, draw)
 
     def titles(self) -> None:

@@ -330,7 +330,9 @@ def _over_input(scene: Scene, result: Result | None) -> tuple[Tensor | None, Ten
         if result.labels_BHW is None:
             return heat(result.dense_BKHW[scene.batch_index]), None
         return None, result.labels_BHW[scene.batch_index]
-    return (result.cam_BHW[scene.batch_index] if view.cam_shown else None), None
+    if not view.cam_shown:
+        return None, None
+    return display.above_floor(result.cam_BHW[scene.batch_index], result.selection.cam), None
 
 
 def _range_key(scene: Scene, result: Result) -> object:

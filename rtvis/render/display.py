@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rtvis.registry import ATTENTION_METHODS
 from rtvis.render.cover import Cover
 from rtvis.render.lut import (
     DIVERGING_ZERO,
@@ -229,6 +230,17 @@ def blur(image_1HW: Tensor, sigma: float) -> Tensor:
 
     blurred = along(along(image_1HW[None], height, rows=True), width, rows=False)
     return blurred[0]
+
+
+def above_floor(cam_HW: Tensor, method: str) -> Tensor:
+    """What there is to show of a CAM: where zero never comes, how far it lies above the least.
+
+    Args:
+        cam_HW: As the method of that name computes it.
+        method: Its name.
+    """
+    known = ATTENTION_METHODS.get(method) if method in ATTENTION_METHODS else None
+    return cam_HW - cam_HW.amin() if known is not None and known.has_floor else cam_HW
 
 
 def cam_share(cam_HW: Tensor, size: tuple[int, int]) -> Tensor:

@@ -109,8 +109,13 @@ def fill_frame(
     colour: int,
     thickness: int,
 ) -> None:
-    """A frame that reaches so far from its centre; what lies outside `rect` goes to its border."""
-    part_HW = canvas_HW.numpy()[rect.rows, rect.columns]
+    """A frame that reaches so far from its centre; what lies outside `rect` goes to its border.
+
+    The canvas may lie on a device: four slices are filled.
+    """
+    on_host = canvas_HW.device.type == "cpu"
+    canvas: Any = canvas_HW.numpy() if on_host else canvas_HW
+    part_HW = canvas[rect.rows, rect.columns]
     (y, x), (dy, dx) = centre, reach
 
     def span(first: int, last: int, size: int) -> slice:

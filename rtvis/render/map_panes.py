@@ -66,7 +66,16 @@ def draw_unit(surface: Surface, scene: Scene, plan: Layout) -> None:
         gamma=view.gamma,
     )
     _fade_if_stale(surface, scene, rect)
-    origin = result.selection.origin
+    origin, position = result.selection.origin, result.selection.position
+    if plan.layer is not None and plan.layer.kind == "attention" and position is not None:
+        panes.mark_neuron(  # who asks
+            surface.words_HW,
+            rect,
+            (unit_1HW.shape[1], unit_1HW.shape[2]),
+            position,
+            colour=lut.SELECTED,
+            thickness=plan.metrics.line,
+        )
     if view.backward_shown and origin is None:
         panes.mark_neuron(
             surface.words_HW,

@@ -124,12 +124,12 @@ def mark_neuron(
     canvas_HW: Tensor,
     rect: Rect,
     map_size: tuple[int, int],
-    position_2: Tensor,
+    position_2: Tensor | tuple[int, int],
     *,
     colour: int,
     thickness: int,
 ) -> None:
-    """Outline the neuron at a position that only the device knows.
+    """Outline the neuron at a position that only the device knows, or that is known here.
 
     The frame's size is known, so its pixels are a fixed list of offsets from a centre on the
     device. It goes around the neuron's cell and is never so small that it could not be found.
@@ -138,12 +138,11 @@ def mark_neuron(
         max(drawn // (2 * size), 2 * thickness) + thickness
         for drawn, size in zip((rect.height, rect.width), map_size, strict=True)
     ]
-    if canvas_HW.device.type == "cpu":
+    if isinstance(position_2, tuple) or canvas_HW.device.type == "cpu":
+        places = position_2 if isinstance(position_2, tuple) else position_2.tolist()
         at = [
             (2 * place + 1) * drawn // (2 * size)
-            for place, drawn, size in zip(
-                position_2.tolist(), (rect.height, rect.width), map_size, strict=True
-            )
+            for place, drawn, size in zip(places, (rect.height, rect.width), map_size, strict=True)
         ]
         host.fill_frame(
             canvas_HW,

@@ -96,8 +96,8 @@ def group_title(layers: Sequence[Layer]) -> str:
     if layers[0].group:
         same_size = all(layer.map_size == (height, width) for layer in layers)
         return layers[0].group + (f"  {height}×{width}" if same_size else "")
-    if layers[0].kind == "dense" and (height, width) == (1, 1):
-        return "dense"
+    if layers[0].kind != "conv" and (height, width) == (1, 1):
+        return "tokens" if all(each.name.endswith(":tokens") for each in layers) else "dense"
     # The larger side of each, and a range where it grows within the group.
     fields = [max(layer.receptive_field) for layer in layers]
     span = f"{fields[0]}" if fields[0] == fields[-1] else f"{fields[0]}–{fields[-1]}"

@@ -223,8 +223,17 @@ def layer_facts(layer: Layer) -> str:
         return f"dense  ·  {layer.num_units} units"
     field = _pair(layer.receptive_field)
     stride = _pair(layer.stride)
+    if layer.kind == "attention":
+        return f"attention  ·  {layer.num_units} heads over {height}×{width}  ·  stride {stride}"
     kind = "" if layer.kind == "conv" else "dense  ·  "
     return f"{kind}{layer.num_units} maps of {height}×{width}  ·  rf {field} px  ·  stride {stride}"
+
+
+def query(layer: Layer, position: tuple[int, int] | None) -> str:
+    """Who asks at attention."""
+    if position is None:
+        return layer.query
+    return f"row {position[0]}, column {position[1]}"
 
 
 def _pair(sizes: tuple[float, float]) -> str:
@@ -242,9 +251,11 @@ def details(scene: Scene, layer: Layer, readout: Readout) -> list[tuple[str, str
     ]
     if layer.map_size == (1, 1):
         del rows[2:4]
+    if layer.kind == "attention" and scene.result is not None:
+        rows.insert(1, ("query", query(layer, scene.result.selection.position)))
     if scene.view.backward_shown:
         rows.append(("gradient up to", number(readout.gradient_max)))
-    if layer.map_size != (1, 1):
+    if layer.map_size != (1, 1) and layer.kind != "attention":
         rows.append(("receptive field", f"{_pair(layer.receptive_field)} px"))
     return rows
 
@@ -273,7 +284,8 @@ def status(scene: Scene, layer: Layer, name: str, readout: Readout, size: int) -
     if scene.view.backward_shown:
         seed = {"max": "maximum", "map": "whole map", "activation": "map × itself"}
         begins = chosen.origin or chosen
-        start = "neuron" if begins.position is not None else seed[chosen.seed or "max"]
+        is_neuron = begins.position is not None and not _attends(scene, begins.layer)
+        start = "neuron" if is_neuron else seed[chosen.seed or "max"]
         runs += [
             dim("   ·   "),
             Run(_RULE_WORDS[chosen.rule], lut.SOURCE),
@@ -303,6 +315,10 @@ def status(scene: Scene, layer: Layer, name: str, readout: Readout, size: int) -
     if scene.rule_note and scene.view.backward_shown:
         runs += [dim("   ·   "), dim(scene.rule_note)]
     return tuple(runs)
+
+
+def _attends(scene: Scene, name: str | None) -> bool:
+    return any(each.name == name and each.kind == "attention" for each in scene.layers)
 
 
 def _changes(scene: Scene, readout: Readout) -> list[Run]:
@@ -339,7 +355,8 @@ def _value_word(scene: Scene, chosen: Selection) -> str:
     """What the selected unit's number is."""
     if scene.view.compared == "difference":
         return "  A − B "
-    return "  max " if chosen.position is None else "  value "
+    is_max = chosen.position is None or _attends(scene, chosen.layer)
+    return "  max " if is_max else "  value "
 
 
 def rates(scene: Scene, size: int, *, short: bool = False) -> tuple[Run, ...]:
