@@ -81,7 +81,11 @@ class Engine:
         self._untraced_note = ""
         self.batch_size = batch_size
         step = self._step_for(batch_size)
-        self.layers: tuple[Layer, ...] = described(step.pieces.sites, step.pieces.queries)
+        self.layers: tuple[Layer, ...] = (
+            described(step.pieces.sites, step.pieces.queries)
+            if isinstance(step, Step)
+            else tuple(site.layer for site in step.pieces.sites)
+        )
         self._index_of = {
             name: layer.index
             for layer in self.layers
