@@ -14,45 +14,11 @@ import cv2
 import numpy as np
 
 
-class Screen:
-    """An X server without hardware."""
+class Display:
+    """What can be done to an X server by its name, such as ":7"."""
 
-    def __init__(self, size: tuple[int, int] = (1000, 1600)) -> None:
-        reader, writer = os.pipe()
-        height, width = size
-        # The server chooses a free number and writes it: tests in parallel do not meet. Without
-        # -noreset it starts anew whenever its last client leaves, which each xdotool is until there
-        # is a window, and a program that connects just then is told that there is no display.
-        screen = f"{width}x{height}x24"
-        self.server = subprocess.Popen(
-            ["Xvfb", "-noreset", "-displayfd", str(writer), "-screen", "0", screen],
-            pass_fds=[writer],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        os.close(writer)
-        # The number and its newline come in two writes, and a server that cannot write ends.
-        text = ""
-        while not text.endswith("\n") and select.select([reader], [], [], 20)[0]:
-            piece = os.read(reader, 20).decode()
-            if not piece:
-                break
-            text += piece
-        os.close(reader)
-        assert text.strip(), "Xvfb did not start"
-        self.name = f":{text.strip()}"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.server.terminate()
-        self.server.wait(10)
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def do(self, *arguments: str | int) -> str:
         """Run xdotool with these arguments."""
@@ -87,3 +53,44 @@ class Screen:
         image = cv2.imread(str(path))
         assert image is not None
         return image
+
+
+class Screen(Display):
+    """An X server without hardware."""
+
+    def __init__(self, size: tuple[int, int] = (1000, 1600)) -> None:
+        reader, writer = os.pipe()
+        height, width = size
+        # The server chooses a free number and writes it: tests in parallel do not meet. Without
+        # -noreset it starts anew whenever its last client leaves, which each xdotool is until there
+        # is a window, and a program that connects just then is told that there is no display.
+        screen = f"{width}x{height}x24"
+        self.server = subprocess.Popen(
+            ["Xvfb", "-noreset", "-displayfd", str(writer), "-screen", "0", screen],
+            pass_fds=[writer],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(writer)
+        # The number and its newline come in two writes, and a server that cannot write ends.
+        text = ""
+        while not text.endswith("\n") and select.select([reader], [], [], 20)[0]:
+            piece = os.read(reader, 20).decode()
+            if not piece:
+                break
+            text += piece
+        os.close(reader)
+        assert text.strip(), "Xvfb did not start"
+        super().__init__(f":{text.strip()}")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.server.terminate()
+        self.server.wait(10)
