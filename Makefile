@@ -29,7 +29,7 @@ done
 endef
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-system run test check test-slow bench bench-gpu bench-zoo image image-cpu clean
+.PHONY: help setup setup-system run test check test-slow docs tour bench bench-gpu bench-zoo image image-cpu clean
 .DELETE_ON_ERROR:
 
 help: ## print this list
@@ -56,6 +56,12 @@ check: $(VENV)/.ready-dev ## what CI runs: format, lint, types, import contracts
 
 test-slow: $(VENV)/.ready-dev ## the tests that take minutes each
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+docs: $(VENV)/.ready-dev ## build the pages of docs/ into build/site
+	$(BIN)/mkdocs build --strict
+
+tour: $(VENV)/.ready-dev ## press every key and click every pane under Xvfb; takes the pictures of docs/
+	@$(BIN)/python -m tools.tour --docs $(ARGS)
 
 bench: $(VENV)/.ready-dev ## measure on this machine's CPU; tables go to benchmarks/results
 	@$(call every_benchmark,cpu)

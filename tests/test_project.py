@@ -17,7 +17,7 @@ MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = set(re.findall(r"^([a-z][a-z-]*):", MAKEFILE, re.MULTILINE))
 ISSUE_TARGETS = {
     *("help", "setup", "setup-system", "run", "test", "check", "test-slow"),
-    *("bench", "bench-zoo", "bench-gpu", "image", "image-cpu", "clean"),
+    *("docs", "tour", "bench", "bench-gpu", "bench-zoo", "image", "image-cpu", "clean"),
 }
 
 

@@ -260,6 +260,18 @@ def test_the_pointer_arrives_in_pixels_of_the_canvas(screen: Screen) -> None:
 
 
 @pytest.mark.window
+def test_a_double_click_is_one_press_and_one_double_press(screen: Screen) -> None:
+    with WindowSink(size=(800, 1280)) as sink:
+        show(sink, quarters())
+        screen.do("mousemove", 900, 700, "click", "--repeat", 2, "--delay", 40, 1)
+        screen.do("click", 3)  # whatever comes with the second press is there before this
+        right = PointerEvent(kind="down", x=900, y=700, button="right")
+        events = events_until(sink, lambda events: right in events)
+        kinds = [e.kind for e in events if isinstance(e, PointerEvent) and e.button == "left"]
+        assert kinds == ["down", "double"]
+
+
+@pytest.mark.window
 def test_the_wheel_scrolls_and_does_not_zoom(screen: Screen, tmp_path: Path) -> None:
     # OpenCV's Qt window zooms into the picture on every turn of the wheel.
     with WindowSink(size=(800, 1280)) as sink:

@@ -23,6 +23,10 @@ SAMPLES: Final = ROOT / "sample_images"
 CANVAS: Final = (800, 1280)
 """(height, width) of the pictures."""
 LIMIT_S: Final = 600
+SHOWN: Final = frozenset(
+    {"window", "maps", "histogram", "correlation", "gradients", "changes", "compare", "dense"}
+)
+"""Screenshots that README and docs/ use; the others are for whoever looks at the tour."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -39,12 +43,11 @@ class Stop:
 
 _PAIRS: Final = f"{SAMPLES / 'chelsea.png'} {SAMPLES / 'flower.jpg'}\n"
 
-_COLOURS: Final = '''"""A network with an answer for each pixel: which of six colours it has."""
+_COLOURS: Final = '''"""A network with an answer for each pixel: which of six colours it is like."""
 
 import torch
 from torch import nn
 
-NAMES = ["dark", "bright", "red", "green", "blue", "yellow"]
 # red, green and blue of each, from -1 to 1
 COLOURS = [[-1, -1, -1], [1, 1, 1], [1, -1, -1], [-1, 1, -1], [-1, -1, 1], [1, 1, -1]]
 
@@ -75,7 +78,7 @@ def colours():
     return Colours()
 '''
 
-_COLOURS_YAML: Final = """labels: [dark, bright, red, green, blue, yellow]
+_COLOURS_YAML: Final = """labels: [shadow, cloud, rust, grass, sky, straw]
 size: 224
 mean: 0.5
 std: 0.5
@@ -100,7 +103,14 @@ STOPS: Final[dict[str, Stop]] = {
     ),
     "dense": Stop(
         script="dense",
-        flags=("--stream", str(SAMPLES / "flower.jpg"), "--network", "{folder}/net.py:colours"),
+        flags=(
+            "--stream",
+            str(SAMPLES / "flower.jpg"),
+            "--network",
+            "{folder}/net.py:colours",
+            "--layer",
+            "smooth",
+        ),
         files={"net.py": _COLOURS, "net.yaml": _COLOURS_YAML},
     ),
     "tokens": Stop(
@@ -112,7 +122,6 @@ STOPS: Final[dict[str, Stop]] = {
         files={},
     ),
 }
-SHORT: Final = ("keys",)
 
 
 def take(name: str, folder: Path, *, brief: bool = False) -> dict[str, list[str]]:
@@ -139,7 +148,13 @@ def take(name: str, folder: Path, *, brief: bool = False) -> dict[str, list[str]
         environment = {**os.environ, "DISPLAY": screen.name, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(
             [
-                *(sys.executable, "-m", "tools.toured", stop.script, *(["--brief"] if brief else [])),
+                *(
+                    sys.executable,
+                    "-m",
+                    "tools.toured",
+                    stop.script,
+                    *(["--brief"] if brief else []),
+                ),
                 *("--", *flags, "--compile", "off", "--canvas", size, "--debug"),
             ],
             cwd=folder,
@@ -183,7 +198,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 1
         print(f"{name}: " + ", ".join(f"{len(done)} {what}" for what, done in found.items()))
         for picture in found["pictures"]:
-            if wanted.docs:
+            if wanted.docs and picture in SHOWN:
                 place = "window.png" if picture == "window" else f"images/{picture}.png"
                 keep(folder / name / f"{picture}.png", ROOT / "docs" / place)
     return 0

@@ -64,13 +64,13 @@ _FIRST: Final = {
 class User:
     """Plays the user of a running program."""
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, *, brief: bool) -> None:
         self._pipeline = pipeline
         self._display = Display(os.environ["DISPLAY"])
         self.done: dict[str, list[str]] = {
             name: [] for name in ("keys", "buttons", "panes", "pages", "pictures")
         }
-        self.brief = "--brief" in sys.argv
+        self.brief = brief
 
     @property
     def view(self) -> View:
@@ -175,13 +175,22 @@ class User:
         def is_shown() -> bool:
             canvas = self.canvas()
             image = self._display.photograph(path)
-            height, width = canvas.shape[:2]
+            width = canvas.shape[1]
             status = self.layout.panes["status"].top
             header = self.layout.panes["header"].bottom
             return bool((image[header:status, :width] == canvas[header:status]).all())
 
         self.wait(is_shown, f"{name} on the screen")
         self.done["pictures"].append(name)
+
+    def choose_layer(self, is_it: Callable[[str], bool]) -> None:
+        """Click the first layer in sight whose name is so."""
+        strip = self.layout.strip
+        chip = next(c for c in strip.chips if c.layer and is_it(c.layer) and strip.rect(c))
+        rect = strip.rect(chip)
+        assert rect is not None
+        self.click(rect)
+        self.wait(lambda: self.view.selection.layer == chip.layer, f"the layer {chip.layer}")
 
     def text_of_buttons(self) -> list[str]:
         """Names of the buttons in sight."""
@@ -246,7 +255,7 @@ def clicks(user: User) -> None:
     table = by_button()
     for page in ("unit", "dense", "changes", "histogram", "correlation"):
         user.set_out(start)
-        user.page(page)  # type: ignore[arg-type]
+        user.page(page)
         user.done["pages"].append(page)
         here = replace(user.view, notice="")
         for name in user.text_of_buttons():
@@ -318,16 +327,13 @@ def _click_panes(user: User, start: View) -> None:
         lambda: user.click(layout.images["unit"], share=0.4),
         lambda: user.view.selection.position is not None,
     )
-    chip = next(c for c in layout.strip.chips if c.layer not in {None, start.selection.layer})
     expect(
         "layers",
-        lambda: user.click(layout.strip.rect(chip)),
-        lambda: user.view.selection.layer == chip.layer,
+        lambda: user.choose_layer(lambda name: name != start.selection.layer),
+        lambda: user.view.cursor == "layers",
     )
     row = layout.class_rows[1]
-    expect(
-        "classes", lambda: user.click(row), lambda: user.view.selection.class_index is not None
-    )
+    expect("classes", lambda: user.click(row), lambda: user.view.selection.class_index is not None)
     expect(
         "classes twice",
         lambda: user.click(row, twice=True),
@@ -377,9 +383,7 @@ def pictures(user: User) -> None:
     user.canvas()
     user.key("d")
     user.wait(lambda: user.view.selection.origin is not None, "a frozen start")
-    chip = next(c for c in user.layout.strip.chips if c.layer == "blocks.5.0.conv_pw")
-    user.click(user.layout.strip.rect(chip))
-    user.wait(lambda: user.view.selection.layer == chip.layer, "a layer in the middle")
+    user.choose_layer(lambda name: name == "blocks.5.0.conv_pw")
     user.key("a")
     user.wait(lambda: user.view.selection.gradients, "gradients")
     user.photograph("gradients")
@@ -396,7 +400,8 @@ def pictures(user: User) -> None:
 
 def compared(user: User) -> None:
     """Two pictures with one selection: A, B, and their difference."""
-    start = user.view
+    start = replace(user.view, hint_shown=False)
+    user.set_out(start)
     for wanted in ("second", "difference", "first", "second", "difference"):
         user.key("/")
         user.wait(lambda wanted=wanted: user.view.compared == wanted, wanted)  # type: ignore[misc]
@@ -439,24 +444,21 @@ def tokens(user: User) -> None:
         user.key("y")
         user.wait(lambda before=before: user.view != before, "the next method")  # type: ignore[misc]
         user.canvas()
-    attention = next(c for c in user.layout.strip.chips if (c.layer or "").endswith("attention"))
-    user.click(user.layout.strip.rect(attention))
-    user.wait(lambda: user.view.selection.layer == attention.layer, "attention")
+    user.choose_layer(lambda name: name.endswith("attn"))
     user.photograph("tokens")
 
 
-SCRIPTS: Final = {
-    each.__name__: each for each in (keys, clicks, pictures, compared, dense, tokens)
-}
+SCRIPTS: Final = {each.__name__: each for each in (keys, clicks, pictures, compared, dense, tokens)}
 
 
 def main() -> None:
     """Start main.py with what stands behind `--`, and the script beside it."""
     script, flags = SCRIPTS[sys.argv[1]], sys.argv[sys.argv.index("--") + 1 :]
+    brief = "--brief" in sys.argv[: sys.argv.index("--")]
     run: Callable[..., Any] = Pipeline.run
 
     def toured(pipeline: Pipeline, **options: Any) -> Any:
-        user = User(pipeline)
+        user = User(pipeline, brief=brief)
 
         def play() -> None:
             try:
@@ -473,7 +475,7 @@ def main() -> None:
         player.start()
         return run(pipeline, **options)
 
-    Pipeline.run = toured  # type: ignore[method-assign]
+    Pipeline.run = toured  # type: ignore[method-assign,assignment]
     sys.argv = [str(ROOT / "main.py"), *flags]
     runpy.run_path(sys.argv[0], run_name="__main__")
 

@@ -98,7 +98,8 @@ class Compiler:
         self._stopping.set()
         self._kill_child()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
-            self._thread.join(timeout=5.0)
+            # Importing inductor cannot be interrupted: 2 s, on a busy machine 10.
+            self._thread.join(timeout=60.0)
             assert not self._thread.is_alive(), "the compiler thread did not stop"
 
     def _work(self) -> None:

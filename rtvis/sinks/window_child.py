@@ -183,6 +183,7 @@ class Window:
         self._canvas: ImageU8 = np.full((*size, 3), BACKGROUND, np.uint8)
         self._placement = Placement(size, size)
         self._unzoom = WheelUnzoom()
+        self._is_doubled = False
         self._looked_s = 0.0
         let_qt_own_the_events()
         flags = cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL
@@ -258,6 +259,13 @@ class Window:
             cv2.EVENT_LBUTTONDBLCLK: ("double", "left"),
             cv2.EVENT_MOUSEMOVE: ("move", "none"),
         }
+        # OpenCV's Qt window reports the second press of a double click twice, the second time as a
+        # single one.
+        again = self._is_doubled and event == cv2.EVENT_LBUTTONDOWN
+        if event in {cv2.EVENT_LBUTTONDBLCLK, cv2.EVENT_LBUTTONDOWN, cv2.EVENT_LBUTTONUP}:
+            self._is_doubled = event == cv2.EVENT_LBUTTONDBLCLK
+        if again:
+            return
         if event == cv2.EVENT_MOUSEWHEEL:
             self._unzoom()
             self._link.send(("pointer", "wheel", column, row, "none", flags >> 16))

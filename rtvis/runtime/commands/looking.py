@@ -113,6 +113,8 @@ def next_dense_layer(view: View, context: Context) -> View:
     flat = [each.name for each in context.layers if each.map_size == (1, 1)]
     if not flat:
         return replace(view, notice="this network has no dense layer")
+    if flat == [view.selection.beside] and view.page == "dense":
+        return replace(view, notice=f"{flat[0]} is the only dense layer", notice_is_warning=False)
     backwards = flat[::-1]
     chosen = after(view.selection.beside, backwards) if view.page == "dense" else backwards[0]
     return replace(select(view, beside=chosen), page="dense")

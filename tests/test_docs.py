@@ -1,0 +1,131 @@
+"""The pages of docs/: they build, their examples run, and what they name is there."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rtvis.engine.model_file import ModelFile, read_model_file
+from rtvis.render.pages.page import Page
+from rtvis.runtime.bindings import BINDINGS, by_key
+from rtvis.runtime.keymap import with_keys
+from tools.keys_page import keys_page
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+
+
+def blocks(page: str, language: str) -> list[str]:
+    """What stands between the fences of a page."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", (DOCS / page).read_text(), re.M | re.S)
+
+
+def run_together(parts: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run examples as one program, away from the checkout."""
+    (folder / "sample_images").symlink_to(ROOT / "sample_images")
+    return subprocess.run(
+        [sys.executable, "-W", "error::FutureWarning", "-c", "\n".join(parts)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+
+
+def test_the_site_builds_without_a_warning_and_asks_nobody_else(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(site)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for page in PAGES:
+        name = page.stem
+        html = (site / ("index.html" if name == "index" else f"{name}/index.html")).read_text()
+        fetched = re.findall(r'<(?:script|link|img)[^>]+(?:src|href)="(https?:[^"]+)"', html)
+        assert fetched == [], page.name
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    nav = (ROOT / "mkdocs.yml").read_text().partition("nav:")[2]
+    assert set(re.findall(r"(\w+\.md)", nav)) == {page.name for page in PAGES}
+
+
+def test_what_pages_show_and_link_is_there_and_pictures_are_shown_and_small() -> None:
+    shown = set()
+    for page in [*PAGES, ROOT / "README.md"]:
+        links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", page.read_text())
+        missing = [link for link in links if not (page.parent / link).exists()]
+        assert missing == [], page.name
+        shown |= {(page.parent / link).resolve() for link in links if link.endswith(".png")}
+    pictures = set(DOCS.rglob("*.png"))
+    assert pictures - shown == set(), "nobody shows them"
+    assert sum(picture.stat().st_size for picture in pictures) < 3_000_000
+
+
+def test_the_page_of_keys_is_that_of_the_table() -> None:
+    assert (DOCS / "keys.md").read_text() == keys_page(), "run `python -m tools.keys_page`"
+    assert all(binding.text in keys_page() for binding in BINDINGS if binding.keys)
+
+
+def test_the_examples_of_the_python_page_run(tmp_path: Path) -> None:
+    done = run_together(blocks("python.md", "python"), tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert re.match(r"(Egyptian cat|tabby|tiger cat)", lines[0]), lines
+    assert "nearest is 'blocks.2.0.conv_dw'" in lines[-1]
+
+
+def test_the_examples_of_the_extension_guide_run(tmp_path: Path) -> None:
+    method, page, source = blocks("extend.md", "python")
+    done = run_together([method, source], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == ["torch.Size([1, 7, 7])", "(240, 320, 3) 0"]
+    names: dict[str, object] = {}
+    exec(page, names)
+    assert isinstance(names["PAGE"], Page)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_pages_name_only_flags_that_there_are(page: Path) -> None:
+    text = page.read_text()
+    used = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
+    known = set()
+    for words in (["main.py"], ["main.py", "inspect"]):
+        shown = subprocess.run(
+            [sys.executable, *words, "--help"],
+            cwd=ROOT, capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+        known |= set(re.findall(r"--[a-z][a-z-]*", shown))
+    assert used - known == set()
+
+
+def test_the_model_config_of_the_page_is_read(tmp_path: Path) -> None:
+    (text,) = [block for block in blocks("networks.md", "yaml") if "labels" in block]
+    path = tmp_path / "mine.yaml"
+    path.write_text(text)
+    read = read_model_file(str(path))
+    assert isinstance(read, ModelFile)
+    assert read.layers.exclude
+
+
+def test_the_keys_of_the_page_can_be_bound() -> None:
+    (text,) = blocks("share.md", "yaml")
+    keys = yaml.safe_load(text)["keys"]
+    bindings = with_keys({name: (value, "share.md") for name, value in keys.items()})
+    assert len(by_key(bindings)) >= len(keys)
+
+
+def test_the_build_needs_what_the_extra_installs() -> None:
+    assert shutil.which("mkdocs", path=str(Path(sys.executable).parent))
