@@ -23,13 +23,13 @@ def choose_cam_site(
     batch: int,
     preferred: str | None = None,
 ) -> Site | None:
-    """The last convolution, or the last token map behind it that has a gradient; None: no map.
+    """The last map, of a convolution or of tokens, that the scores depend on; None: no map.
 
     The last convolution of a dense output computes the scores themselves, and a CAM there is one
     of its maps. So a CAM of those is taken at the last of the coarsest maps that are not scores.
 
     Behind the last attention of a transformer with a class token, only that token's gradient is
-    not zero: a map of the others says nothing.
+    not zero: a map of the others says nothing, nor does a convolution over them (CoaT).
 
     Args:
         flat: The network.
@@ -45,15 +45,11 @@ def choose_cam_site(
         return named[-1]
     if flat.dense is not None:
         maps = deepest(maps, int(flat.dense.meta["val"].shape[1])) or maps
-    if not maps or maps[-1].layer.kind == "conv":
-        return maps[-1] if maps else None
-    convolutions = [site for site in maps if site.layer.kind == "conv"]
-    behind = maps[maps.index(convolutions[-1]) + 1 :] if convolutions else maps
-    for site in reversed(behind):
+    for site in reversed(maps):
         found = gradients.get(site.node.name)
-        if found is not None and bool(site.as_maps(found, batch).abs().amax() > 0):
+        if found is None or bool(site.as_maps(found, batch).abs().amax() > 0):
             return site
-    return convolutions[-1] if convolutions else None
+    return None
 
 
 def deepest(maps: Sequence[AnySite], num_classes: int) -> list[AnySite]:
