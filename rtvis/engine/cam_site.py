@@ -49,7 +49,8 @@ def choose_cam_site(
         found = gradients.get(site.node.name)
         if found is None or bool(site.as_maps(found, batch).abs().amax() > 0):
             return site
-    return None
+    convolutions = [site for site in maps if site.layer.kind == "conv"]
+    return convolutions[-1] if convolutions else None
 
 
 def deepest(maps: Sequence[AnySite], num_classes: int) -> list[AnySite]:
