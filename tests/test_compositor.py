@@ -13,7 +13,7 @@ from rtvis.render.download import Downloader
 from rtvis.render.grid import Rect
 from rtvis.render.readout import pack_readout, subject_of, unpack_readout
 from rtvis.render.scene import Binding, Scene
-from rtvis.render.wording import number
+from rtvis.render.wording import layer_facts_within, number
 from rtvis.session import View
 
 CPU = torch.device("cpu")
@@ -213,6 +213,24 @@ def test_zero_in_a_signed_map_is_the_background_s_black(compositor: Compositor) 
     negative = compositor.layout.grid.tile(0)
     assert negative is not None
     assert canvas_HW[negative.top, negative.left] == lut.table_words("colour")[766 - 255]
+
+
+@pytest.mark.parametrize(
+    ("changes", "afresh"), [({"tap": "post"}, True), ({"picture_name": "b.png"}, True), ({}, False)]
+)
+def test_another_tap_or_picture_starts_the_range_of_the_colours_afresh(
+    compositor: Compositor, changes: dict[str, str], afresh: bool
+) -> None:
+    # Nothing else may ever be drawn of a picture, so that its colours cannot come to rest later.
+    loud, quiet = result_for(), result_for()
+    loud.maps_BCHW.fill_(-9.0)
+    quiet.maps_BCHW.fill_(6.0)
+    if "tap" in changes:
+        quiet = replace(quiet, selection=replace(quiet.selection, tap="post"))
+    pixels(compositor, scene_for(result=loud))
+    other = scene_for(result=quiet, picture_name=changes.get("picture_name", ""))
+    after = pixels(compositor, other)
+    assert np.array_equal(after, pixels(Compositor(CPU), other)) is afresh
 
 
 def test_a_tile_shows_its_own_unit(compositor: Compositor) -> None:
@@ -472,3 +490,16 @@ def test_canvases_in_flight_do_not_mix() -> None:
     for turn, pending in enumerate(flying):
         canvas_HW3 = pending.wait()
         assert (canvas_HW3 == turn).all()
+
+
+@pytest.mark.parametrize(
+    ("shown", "width"),
+    [
+        ("6 maps of 8×8  ·  rf 7 px  ·  stride 4", 400),
+        ("6 maps of 8×8  ·  rf 7 px", 200),
+        ("6 maps of 8×8", 110),
+        ("6 maps", 60),
+    ],
+)
+def test_a_title_says_as_much_of_a_layer_as_there_is_room_for(shown: str, width: int) -> None:
+    assert layer_facts_within(LAYERS[0], width, 14) == shown

@@ -93,7 +93,7 @@ STOPS: Final[dict[str, Stop]] = {
     "clicks": Stop(script="clicks", flags=(*_SAMPLE, *_MIDDLE), files=_FILES),
     "pictures": Stop(
         script="pictures",
-        flags=("--stream", "demo", "--start", "6", "--layer", "blocks.2.0.conv_dw", "--unit", "37"),
+        flags=("--stream", "demo", "--start", "6", "--layer", "blocks.2.1.conv_pw", "--unit", "64"),
         files={},
     ),
     "compare": Stop(

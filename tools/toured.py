@@ -362,9 +362,12 @@ def pictures(user: User) -> None:
     user.photograph("window")
 
     user.set_out(start)
-    for key in ("u", "u", "t", "."):
+    user.choose_layer(lambda name: name == "blocks.1.0.conv_dw")
+    for key in ("home", "t", "."):
+        before = user.view
         user.key(key)
-        time.sleep(0.2)
+        user.wait(lambda before=before: _asked(user.view) != _asked(before), key)  # type: ignore[misc]
+        user.canvas()
     user.photograph("maps")
 
     user.set_out(start)

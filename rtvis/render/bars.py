@@ -178,8 +178,10 @@ class Bars(Region):
             rect = Rect(bar.top, left, metrics.title, max(right - left, 0))
             shown = (*runs, old) if pane in {"unit", "grid"} else runs
             if pane == "grid" and layout.layer is not None:
-                start = wording.gradients_from(scene)
-                shown = (*shown, wording.dim(f"    {start or wording.layer_facts(layout.layer)}"))
+                shown = (*shown, wording.dim("    "))
+                room = rect.width - line_width(shown, metrics.text)
+                facts = wording.layer_facts_within(layout.layer, room, metrics.text)
+                shown = (*shown, wording.dim(wording.gradients_from(scene) or facts))
             self.chrome.text(f"title {pane}", rect, shown, metrics.text)
             self._buttons(pane, lut.PANEL)
         self._buttons("backprop", lut.PANEL)

@@ -338,7 +338,10 @@ def _over_input(scene: Scene, result: Result | None) -> tuple[Tensor | None, Ten
 def _range_key(scene: Scene, result: Result) -> object:
     """What has a range of colours of its own."""
     chosen, compared = result.selection, scene.view.compared
-    key = chosen.layer if not chosen.gradients else (chosen.layer, chosen.origin)
+    # Of pictures in files each has its own: there are no more turns to follow the next one's in.
+    key: tuple[object, ...] = (chosen.layer, chosen.tap, scene.picture_name)
+    if chosen.gradients:
+        key = (*key, chosen.origin)
     return key if compared in {"off", "first"} else (key, compared)
 
 

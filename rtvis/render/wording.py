@@ -216,6 +216,9 @@ def _why_zero(scene: Scene, chosen: Selection, health: int) -> str:
     return text
 
 
+_BETWEEN = "  ·  "
+
+
 def layer_facts(layer: Layer) -> str:
     """Kind, units, map size, receptive field and stride of a layer."""
     height, width = layer.map_size
@@ -227,6 +230,15 @@ def layer_facts(layer: Layer) -> str:
         return f"attention  ·  {layer.num_units} heads over {height}×{width}  ·  stride {stride}"
     kind = "" if layer.kind == "conv" else "dense  ·  "
     return f"{kind}{layer.num_units} maps of {height}×{width}  ·  rf {field} px  ·  stride {stride}"
+
+
+def layer_facts_within(layer: Layer, width: int, size: int) -> str:
+    """As much of `layer_facts`, from the left, as a width in pixels has room for."""
+    facts = layer_facts(layer).split(_BETWEEN)
+    while len(facts) > 1 and measure(_BETWEEN.join(facts), size) > width:
+        facts.pop()
+    text = _BETWEEN.join(facts)
+    return text if measure(text, size) <= width else f"{layer.num_units} maps"
 
 
 def query(layer: Layer, position: tuple[int, int] | None) -> str:
