@@ -5,11 +5,13 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import yaml
 
+from rtvis.data import Selection
 from rtvis.engine.model_file import ModelFile, read_model_file
 from rtvis.render.pages.page import Page
 from rtvis.runtime.bindings import BINDINGS, by_key
@@ -109,6 +111,18 @@ def test_pages_name_only_flags_that_there_are(page: Path) -> None:
         ).stdout  # fmt: skip
         known |= set(re.findall(r"--[a-z][a-z-]*", shown))
     assert used - known == set()
+
+
+def test_the_table_of_the_selection_has_all_its_fields_and_defaults_that_are_so() -> None:
+    rows = re.findall(r"^\| (`.*?`) \| (.*?) \|", (DOCS / "python.md").read_text(), re.M)
+    named = [name for cell, _ in rows for name in re.findall(r"`(\w+)`", cell)]
+    assert set(named) >= {each.name for each in fields(Selection)}
+    assert {name for name in named if not hasattr(Selection(), name)} == set()
+    said = {re.findall(r"`(\w+)`", cell)[0]: default for cell, default in rows}
+    for name, default in said.items():
+        if re.fullmatch(r'`("[a-z-]+"|True|False)`', default):
+            own = repr(getattr(Selection(), name)).replace("'", '"')
+            assert own in {default.strip("`"), "None"}, name  # None: the engine fills it in
 
 
 def test_the_model_config_of_the_page_is_read(tmp_path: Path) -> None:

@@ -133,7 +133,8 @@ def take(name: str, folder: Path, *, brief: bool = False) -> dict[str, list[str]
         brief: One key of each command, no buttons twice.
 
     Returns:
-        What was done: "keys", "buttons", "panes", "pages" and "pictures" by name.
+        What was done: "keys", "buttons", "panes", "pages", "lines" of the help, and "pictures",
+        by name.
 
     Raises:
         RuntimeError: Something went wrong; says what.

@@ -20,8 +20,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rtvis.render.grid import Rect
+from rtvis.render.help_table import lay_help
 from rtvis.render.layout import Layout
-from rtvis.runtime.bindings import BINDINGS, KeyBinding, by_button
+from rtvis.runtime.bindings import BINDINGS, KeyBinding, by_button, help_lines
 from rtvis.runtime.pipeline import Pipeline
 from rtvis.session import PageName, View
 from tests.xvfb import Display
@@ -68,7 +69,7 @@ class User:
         self._pipeline = pipeline
         self._display = Display(os.environ["DISPLAY"])
         self.done: dict[str, list[str]] = {
-            name: [] for name in ("keys", "buttons", "panes", "pages", "pictures")
+            name: [] for name in ("keys", "buttons", "panes", "pages", "lines", "pictures")
         }
         self.brief = brief
 
@@ -268,6 +269,7 @@ def clicks(user: User) -> None:
         user.photograph(f"page-{page}")
         _click_page(user, page, here)
     _click_panes(user, start)
+    _click_help(user, start)
     missing = set(table) - set(user.done["buttons"]) - {"labels", "compared"}
     assert not missing, f"no such buttons in sight: {missing}"
 
@@ -301,6 +303,25 @@ def _click_page(user: User, page: str, here: View) -> None:
         user.click(Rect(area.top + 20, area.left + 20, 80, 80))
     user.canvas()
     user.set_out(here)
+
+
+def _click_help(user: User, start: View) -> None:
+    """Every line of the help that changes the view, by the pointer."""
+    listed = [binding for binding in BINDINGS if binding.keys]
+    for index, binding in enumerate(listed):
+        if isinstance(binding.action, str) or binding.name == "toggle help":
+            continue
+
+        def act(index: int = index) -> None:
+            user.key("h")
+            user.wait(lambda: user.view.help_shown, "help")
+            user.canvas()
+            layout = user.layout
+            user.click(lay_help(help_lines(), layout.metrics, layout.size).rows[index])
+            user.wait(lambda: not user.view.help_shown, "a line of the help")
+
+        user.check(act, start, binding.name, f"line {index} of the help")
+        user.done["lines"].append(binding.name)
 
 
 def _click_panes(user: User, start: View) -> None:
@@ -362,8 +383,14 @@ def pictures(user: User) -> None:
     user.photograph("window")
 
     user.set_out(start)
-    user.choose_layer(lambda name: name == "blocks.1.0.conv_dw")
-    for key in ("home", "t", "."):
+    user.choose_layer(lambda name: name == "conv_stem")
+    user.canvas()
+    assert user.layout.grid is not None
+    tile = user.layout.grid.tile(0)
+    assert tile is not None
+    user.click(tile)
+    user.wait(lambda: user.view.selection.unit == 0, "the first unit")
+    for key in ("t", "."):
         before = user.view
         user.key(key)
         user.wait(lambda before=before: _asked(user.view) != _asked(before), key)  # type: ignore[misc]

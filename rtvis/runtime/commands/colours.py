@@ -34,7 +34,11 @@ def cycle_unit_boost(view: View, context: Context) -> View:
 def toggle_smoothing(view: View, context: Context) -> View:
     """Whether colour ranges follow a running mean or each frame's own."""
     del context
-    return replace(view, range_smoothed=not view.range_smoothed)
+    smoothed = not view.range_smoothed
+    words = "are steady" if smoothed else "follow each frame"  # a still picture looks the same
+    return replace(
+        view, range_smoothed=smoothed, notice=f"colour ranges {words}", notice_is_warning=False
+    )
 
 
 def cycle_cam(view: View, context: Context) -> View:
