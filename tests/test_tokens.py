@@ -5,7 +5,7 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from rtvis.data import Layer, Selection
+from rtvis.data import Intervention, Layer, Selection
 from rtvis.engine.engine import Engine
 from tests.nets import engine_of
 from tests.references import (
@@ -185,3 +185,31 @@ def test_the_cam_is_taken_at_a_map_that_the_scores_depend_on(case) -> None:
 def test_with_a_class_token_the_cam_lies_below_the_last_attention() -> None:
     engine = engine_of(build("vit_tiny_patch16_224"), 64)
     assert engine.default_cam_layer.name == "blocks.3.attn.qkv"
+
+
+@pytest.mark.parametrize("layer", ["self_attention.in_proj", "self_attention.out_proj", "mlp.0"])
+def test_pictures_of_a_batch_keep_their_own_tokens(layer: str) -> None:
+    """torch's own attention lays its rows token by token, each for all pictures."""
+    from torchvision.models import VisionTransformer
+
+    torch.manual_seed(0)
+    model = VisionTransformer(
+        image_size=32, patch_size=8, num_layers=2, num_heads=2, hidden_dim=16, mlp_dim=24,
+        num_classes=4,
+    )  # fmt: skip
+    torch.nn.init.normal_(model.heads.head.weight)
+    engine = engine_of(model.eval().double(), 32, dtype="float64")
+    x = torch.randn(3, 3, 32, 32, dtype=torch.float64)
+    name = f"encoder.layers.encoder_layer_0.{layer}"
+    change = Intervention(layer=name, unit=1, scale=0.5, offset=0.25)
+    for interventions in ((), (change,)):
+        selection = Selection(
+            layer=name, unit=2, position=(1, 3), interventions=interventions, class_index=1
+        )
+        together = engine.run(x, selection)
+        assert together.maps_BCHW.shape[2:] == (4, 4)
+        for index in range(3):
+            alone = engine.run(x[index : index + 1], selection)
+            for field in ("scores_BK", "maps_BCHW", "backprop_B3HW", "cam_BHW"):
+                ours, want = getattr(together, field)[index], getattr(alone, field)[0]
+                assert torch.allclose(ours, want, rtol=1e-6, atol=1e-9), field

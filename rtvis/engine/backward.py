@@ -145,7 +145,9 @@ def _seed_at(site: Site, shape: tuple[int, ...], seeds: Seeds, batch: int) -> Te
         seed = site.attention.spread(unit_BC, query_BQ, site.by_token(map_BS))
         return seed.to(site.node.meta["val"].dtype)
     by_token_BT = site.by_token(map_BS)
-    return torch.where(chosen_BC[:, None, :], by_token_BT[:, :, None], 0.0).reshape(shape)
+    seed_BTC = torch.where(chosen_BC[:, None, :], by_token_BT[:, :, None], 0.0)
+    rows: Tensor = site.in_rows(seed_BTC).reshape(shape)
+    return rows
 
 
 def _add_to_list(cotangents: dict[fx.Node, Any], getitem: fx.Node, grad: Tensor) -> None:

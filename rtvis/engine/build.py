@@ -348,6 +348,7 @@ class _Builder:
         placeholders = [node for node in module.graph.nodes if node.op == "placeholder"]
         module.graph.set_codegen(fx.graph.CodeGen())
         _strip_detach(module.graph)
+        _plain_views(module.graph)
         constants: dict[fx.Node, str] = {}
         inputs: list[tuple[str, fx.Node, Tensor]] = []
         sources = [*((n.name, n) for n in nodes), *((d, None) for d in data_names)]
@@ -383,6 +384,13 @@ def _first_output_only(piece: Piece) -> Piece:
     graph.eliminate_dead_code()  # keeps the inputs
     module = fx.GraphModule(piece.module, graph)
     return replace(piece, module=module, outputs=piece.outputs[:1])
+
+
+def _plain_views(graph: fx.Graph) -> None:
+    """A view of a value that lies otherwise in memory than its fake one did would fail."""
+    for node in graph.nodes:
+        if node.target in {aten.view.default, aten._unsafe_view.default}:
+            node.target = aten.reshape.default
 
 
 def _strip_detach(graph: fx.Graph) -> None:

@@ -40,6 +40,8 @@ class Site:
     attention has none."""
     rows: tuple[int, ...] | None = None
     """The tokens that are its places, row by row; None: all of them, in their order."""
+    is_token_major: bool = False
+    """Whether the rows of the value go through all pictures for one token after the other."""
     activation: Activation | None = None
     """What alone reads the value, if it is an activation function."""
     is_rest: bool = False
@@ -70,7 +72,12 @@ class Site:
         if self.attention is not None:
             return self.attention.per_head(vector_BC).to(self.node.meta["val"].dtype)
         rows = int(self.node.meta["val"].shape[0])
-        return vector_BC[:, None, :].expand(-1, rows // batch, -1).reshape(rows, -1)
+        tokens_BTC = vector_BC[:, None, :].expand(-1, rows // batch, -1)
+        return self.in_rows(tokens_BTC).reshape(rows, -1)
+
+    def in_rows(self, tokens_BTC: Any) -> Any:
+        """Values of a dense layer's tokens, to be reshaped to rows in the node's own order."""
+        return tokens_BTC.transpose(0, 1) if self.is_token_major else tokens_BTC
 
     def as_maps(self, value: Tensor, batch: int, query_BQ: Tensor | None = None) -> Tensor:
         """A node's value (or gradient) as [B, C, H, W]; T tokens without a grid are one row.
@@ -86,6 +93,8 @@ class Site:
         if self.attention is not None:
             assert query_BQ is not None, "what attention shows depends on who asks"
             tokens_BTC = self.attention.attended(value, query_BQ, batch)
+        elif self.is_token_major:
+            tokens_BTC = value.reshape(-1, batch, value.shape[-1]).transpose(0, 1)
         else:
             tokens_BTC = value.reshape(batch, -1, value.shape[-1])
         if self.rows is not None:
@@ -134,7 +143,7 @@ def find_layers(flat: FlatModel, batch: int) -> tuple[Site, ...]:
     fields = receptive_fields(graph)
     reached = reached_by_gradients(graph, input_of(graph))
     named = _named_nodes(flat)
-    grids, attentions = _find_tokens(flat, named, batch)
+    grids, attentions, token_major = _find_tokens(flat, named, batch)
     for candidate in attentions:
         named[candidate.weights] = _name_of(candidate, named), "attention", ""
     by_node = {each.weights: found for each, found in attentions.items()}
@@ -157,6 +166,7 @@ def find_layers(flat: FlatModel, batch: int) -> tuple[Site, ...]:
             first=first,
             parameter=parameter,
             rows=grid.rows if grid else None,
+            is_token_major=node in token_major,
             activation=activation,
             attention=attention,
             scale_C=scale_C,
@@ -171,8 +181,9 @@ def find_layers(flat: FlatModel, batch: int) -> tuple[Site, ...]:
 
 def _find_tokens(
     flat: FlatModel, named: Mapping[fx.Node, tuple[str, LayerKind, str]], batch: int
-) -> tuple[dict[fx.Node, Grid | None], dict[Candidate, Attention]]:
-    """The grids of dense layers and attention, and the attention whose keys form one."""
+) -> tuple[dict[fx.Node, Grid | None], dict[Candidate, Attention], set[fx.Node]]:
+    """The grids of dense layers and attention, the attention whose keys form one, and the dense
+    layers whose rows are token-major."""
     candidates = find_candidates(flat.module.graph)
     # A row for each token; the class scores of a batch are rows too, but no tokens.
     dense = {
@@ -181,13 +192,28 @@ def _find_tokens(
         if kind == "dense" and node.meta["val"].shape[0] > batch
     }
     places = find_places(flat.module, dense | coordinates_wanted(candidates))
-    grids = {node: as_grid(places[node][: len(places[node]) // batch]) for node in dense}
+    grids: dict[fx.Node, Grid | None] = {}
+    token_major = {node for node in dense if _is_token_major(places[node], batch)}
+    for node in dense:
+        num = len(places[node]) // batch
+        grids[node] = as_grid(places[node][::batch] if node in token_major else places[node][:num])
     attentions: dict[Candidate, Attention] = {}
     for candidate in candidates:
         found = attention_of(candidate, places, batch)
         if found is not None:
             attentions[candidate], grids[candidate.weights] = found
-    return grids, attentions
+    return grids, attentions, token_major
+
+
+def _is_token_major(coordinates_N: Tensor, batch: int) -> bool:
+    """Whether rows are those of [T, B], as torch's own attention lays them, and not of [B, T]."""
+
+    def all_rows_equal(coordinates: Tensor) -> bool:
+        parts = (torch.view_as_real(coordinates).nan_to_num(nan=-1.0) * 64).round()
+        return bool((parts == parts[:1]).all())
+
+    by_picture = coordinates_N.reshape(batch, -1)
+    return not all_rows_equal(by_picture) and all_rows_equal(coordinates_N.reshape(-1, batch).T)
 
 
 def _layer(
