@@ -26,8 +26,9 @@ from tests.nets import EverySpelling, engine_of, seeded
 from tests.nets_fake import FlowingSource
 
 CANVAS = (480, 640)
-KEYS = ("left", "right", "up", "down", "o", "u", "b", "n", "m", "p", "z", "c", "y", "g", "v", "h")
-"""What changes the view or the selection; not those that hold the picture, write files or leave."""
+KEYS = ("left", "right", "up", "down", "o", "u", "b", "n", "m", "p", "z", "c", "y", "g", "v")
+"""What changes the view or the selection; not those that hold the picture, write files or leave,
+nor the help, on which a click does any of these."""
 PANES = ("layers", "grid", "classes")
 """Where a click selects something."""
 

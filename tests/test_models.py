@@ -123,8 +123,9 @@ def test_an_unknown_name_is_answered_with_the_nearest(name: str, nearest: str) -
     assert f"nearest is {nearest}" in text
 
 
-def test_segmentation_and_detection_networks_are_not_offered() -> None:
-    assert fault("fcn_resnet50").startswith("unknown network 'fcn_resnet50'")
+def test_networks_for_films_and_optical_flow_are_not_offered() -> None:
+    assert fault("raft_large").startswith("unknown network 'raft_large'")
+    assert fault("r3d_18").startswith("unknown network 'r3d_18'")
 
 
 def test_the_list_has_every_group_and_every_name_in_it_is_found() -> None:

@@ -190,7 +190,7 @@ def test_a_layer_that_is_used_twice_keeps_its_number_and_tokens_go_where_their_l
         (LayerRules(include="stage.3*"), "no layer of stages fits 'stage.3*'; nearest is 'stage."),
         (LayerRules(rename={"sten": "x"}), "fits 'sten'; nearest is 'stem'"),
         (LayerRules(exclude="*"), "hides all 6 layers of stages"),
-        (LayerRules(include="fc"), "no convolution and no map"),
+        (LayerRules(include="fc"), "no convolution over rows and columns and no map"),
         (LayerRules(rename={"*": "x"}), "'stem' and 'stage.0.conv' would both be 'x'"),
         (LayerRules(rename={"stem": "fc"}), "'stem' and 'fc' would both be 'fc'"),
     ],

@@ -46,6 +46,7 @@ class SwitchSource:
         self._why_no_stream = why_no_stream
         self._changed = threading.Condition()
         self._closed = False
+        self._num_given = 0
         self._slot: LatestSlot[Frame] | None = None
         self._seq = -1
         self._files = _Gate(self, files, holds=holds_files)
@@ -81,7 +82,7 @@ class SwitchSource:
 
     def status(self) -> SourceStatus:
         """What the source that is shown is doing."""
-        return self._open.source.status()
+        return replace(self._open.source.status(), num_captured=self._num_given)
 
     def step(self, count: int, *, held: Frame | None = None) -> Move:
         """Go through the files; from the stream the first step only leads back to them (DVT-06)."""
@@ -163,6 +164,7 @@ class SwitchSource:
         assert self._slot is not None
         self._seq += step
         captured_ns = time.monotonic_ns() if captured_ns is None else captured_ns
+        self._num_given += 1
         self._slot.put(replace(frame, seq=self._seq, captured_ns=captured_ns))
 
 
