@@ -302,15 +302,17 @@ class Engine:
                 )
             channels = self._network.preprocessing.num_channels
             example = torch.empty(batch, channels, *self.input_size, dtype=self.dtype)
-            with cpu_threads(1):  # or this thread, too, would keep a team of OpenMP threads
-                self._steps[batch] = self._step_of(example)
+            self._steps[batch] = self._step_of(example)
         return self._steps[batch]
 
     def _step_of(self, example: Tensor) -> Step | UntracedStep:
         """The fused step, or what stands in for it where the model cannot be traced."""
         name, model = f"network '{self.network}'", self._network.model
         try:
-            return Step(self._build(example, name), self.device)
+            with cpu_threads(1):  # or this thread, too, would keep a team of OpenMP threads
+                pieces = self._build(example, name)
+            # Outside: it remembers how many threads its pieces may use.
+            return Step(pieces, self.device)
         except UntraceableError as fault:
             log.info("%s", fault)
             try:
