@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from typing import NoReturn, assert_never
 
-from rtvis import cli_inspect
+from rtvis import cli_inspect, cli_units
 from rtvis.cli_live import opened_engine, run_live
 from rtvis.config import Config
 from rtvis.errors import ConfigError, RtvisError, SelectionError
@@ -55,6 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
                 wanted = cli_inspect.parse(words[1:], prog=prog)
                 with _logging(debug=wanted.inspect.debug):
                     return cli_inspect.run(wanted)
+            if words[:1] == [cli_units.COMMAND]:
+                command = cli_units.parse(words[1:], prog=prog)
+                if command is None:
+                    return DONE
+                is_debugging = command.debug
+                with _logging(debug=command.debug):
+                    return command.run()
             config = parse_config(
                 Config, words, prog=prog, description=_DESCRIPTION, epilog=_EPILOG
             )

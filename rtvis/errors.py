@@ -40,6 +40,10 @@ class DeviceError(RtvisError):
     """The device does not exist, or has not enough memory."""
 
 
+class StoreError(RtvisError):
+    """A store of what units have learned cannot be read or written, or is another network's."""
+
+
 def nearest_name(name: str, known: Iterable[str]) -> str | None:
     """The known name that `name` was most likely meant to be, or None if none is close."""
     by_folded = {candidate.casefold(): candidate for candidate in known}

@@ -1,0 +1,1 @@
+"""What the units of a network have learned: their ideal inputs, and the inputs they fire at."""
