@@ -13,6 +13,7 @@ from typing import NoReturn, assert_never
 
 from rtvis import cli_inspect, cli_units
 from rtvis.cli_live import opened_engine, run_live
+from rtvis.command import Command
 from rtvis.config import Config
 from rtvis.errors import ConfigError, RtvisError, SelectionError
 from rtvis.flags import parse_config
@@ -50,24 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     is_debugging = "--debug" in words
     try:
         with _terminable():
-            prog = called("main.py", installed="rtvis")
-            if words[:1] == [cli_inspect.COMMAND]:
-                wanted = cli_inspect.parse(words[1:], prog=prog)
-                with _logging(debug=wanted.inspect.debug):
-                    return cli_inspect.run(wanted)
-            if words[:1] == [cli_units.COMMAND]:
-                command = cli_units.parse(words[1:], prog=prog)
-                if command is None:
-                    return DONE
-                is_debugging = command.debug
-                with _logging(debug=command.debug):
-                    return command.run()
-            config = parse_config(
-                Config, words, prog=prog, description=_DESCRIPTION, epilog=_EPILOG
-            )
-            is_debugging = config.program.debug
-            with _logging(debug=is_debugging):
-                return _run(config)
+            command = _understood(words)
+            is_debugging = command.debug
+            with _logging(debug=command.debug):
+                return command.run()
     except RtvisError as fault:
         _report(str(fault), debug=is_debugging)
         return MISUSED if isinstance(fault, ConfigError | SelectionError) else FAILED
@@ -83,6 +70,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"a fault in rtvis itself: {type(fault).__name__}: {text}{hint}", debug=is_debugging
         )
         return FAILED
+
+
+def _understood(words: list[str]) -> Command:
+    prog = called("main.py", installed="rtvis")
+    if words[:1] == [cli_inspect.COMMAND]:
+        return cli_inspect.parse(words[1:], prog=prog)
+    if words[:1] == [cli_units.COMMAND]:
+        return cli_units.parse(words[1:], prog=prog)
+    config = parse_config(Config, words, prog=prog, description=_DESCRIPTION, epilog=_EPILOG)
+    return Command(run=lambda: _run(config), debug=config.program.debug)
 
 
 def _report(message: str, *, debug: bool) -> None:

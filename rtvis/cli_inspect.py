@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from rtvis.command import Command
 from rtvis.config import NetworkConfig, option, text, whole
 from rtvis.errors import SourceError
 from rtvis.flags import parse_config
@@ -66,24 +67,25 @@ class InspectConfig:
     network: NetworkConfig = field(default_factory=NetworkConfig)
 
 
-def parse(words: Sequence[str], *, prog: str) -> InspectConfig:
-    """The config that a command line without its first word asks for.
+def parse(words: Sequence[str], *, prog: str) -> Command:
+    """What a command line without its first word asks for.
 
     Raises:
         ConfigError: An unknown flag, or a value that cannot be used.
     """
     named = words[:1] and not words[0].startswith("-")
     flags = ["--network", *words] if named else list(words)
-    return parse_config(
+    config = parse_config(
         InspectConfig,
         flags,
         prog=f"{prog} {COMMAND} NETWORK",
         description=_DESCRIPTION,
         epilog=_EPILOG,
     )
+    return Command(run=lambda: _run(config), debug=config.inspect.debug)
 
 
-def run(config: InspectConfig) -> int:
+def _run(config: InspectConfig) -> int:
     """Print what is asked for; returns the exit code.
 
     Raises:
@@ -246,4 +248,4 @@ def _short(number: int) -> str:
     return str(number)
 
 
-__all__ = ["COMMAND", "parse", "run"]
+__all__ = ["COMMAND", "parse"]

@@ -1,11 +1,12 @@
-"""`rtvis units WHAT ...`: each word is a module here with `parse(words, prog=...)` and `run`."""
+"""`rtvis units WORD ...`: each word is a module here; its `parse(words, prog=...)` gives a `Command`."""
 
 import importlib
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Final
 
+from rtvis.command import Command
 from rtvis.errors import ConfigError, did_you_mean
+from rtvis.leaving import DONE
 
 COMMAND: Final = "units"
 """The word that begins its command lines."""
@@ -14,40 +15,27 @@ WORDS: Final[dict[str, tuple[str, str]]] = {}
 """What comes behind it: the module here (loaded when it is wanted), and what it does."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Command:
-    """One of them, ready to run."""
-
-    run: Callable[[], int]
-    """Does it; returns the exit code."""
-    debug: bool
-    """Whether tracebacks and a log are wanted."""
-
-
-def parse(words: Sequence[str], *, prog: str) -> Command | None:
-    """What a command line without its first word asks for; None where it was help, now printed.
+def parse(words: Sequence[str], *, prog: str) -> Command:
+    """What a command line without its first word asks for.
 
     Raises:
         ConfigError: No such word, an unknown flag, or a value that cannot be used.
     """
     name = words[0] if words else ""
     if name in {"", "-h", "--help"}:
-        print(_help(prog))
-        return None
+        return Command(run=lambda: _print_help(prog), debug=False)
     if name not in WORDS:
-        known = ", ".join(WORDS)
-        raise ConfigError(
-            f"{prog} {COMMAND}: unknown word '{name}'{did_you_mean(name, WORDS)}; there are: {known}"
-        )
+        near, known = did_you_mean(name, WORDS), ", ".join(WORDS)
+        raise ConfigError(f"{prog} {COMMAND}: unknown word '{name}'{near}; there are: {known}")
     module: Any = importlib.import_module(f"rtvis.cli_units.{WORDS[name][0]}")
-    config = module.parse(words[1:], prog=f"{prog} {COMMAND} {name}")
-    return Command(run=lambda: int(module.run(config)), debug=bool(config.debug))
+    command: Command = module.parse(words[1:], prog=f"{prog} {COMMAND} {name}")
+    return command
 
 
-def _help(prog: str) -> str:
+def _print_help(prog: str) -> int:
     width = max((len(name) for name in WORDS), default=0)
     lines = [f"  {name:{width}}  {what}" for name, (_, what) in WORDS.items()]
-    return "\n".join(
+    text = "\n".join(
         [
             f"usage: {prog} {COMMAND} WORD ...",
             "",
@@ -58,3 +46,5 @@ def _help(prog: str) -> str:
             f"`{prog} {COMMAND} WORD --help` tells of each.",
         ]
     )
+    print(text)
+    return DONE
