@@ -50,7 +50,7 @@ class Display:
             timeout=20,
             check=True,
         )
-        image = cv2.imread(str(path))
+        image: np.ndarray | None = cv2.imread(str(path))
         assert image is not None
         return image
 

@@ -1,4 +1,4 @@
-"""`rtvis units WORD ...`: each word is a module here; its `parse(words, prog=...)` gives a `Command`."""
+"""`rtvis units WORD ...`: each word has a module here whose `parse` gives a `Command`."""
 
 import importlib
 from collections.abc import Sequence
