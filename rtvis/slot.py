@@ -30,6 +30,11 @@ class LatestSlot(Generic[T]):
         return self._num_dropped
 
     @property
+    def is_full(self) -> bool:
+        """Whether a value waits to be taken."""
+        return self._value is not None
+
+    @property
     def is_closed(self) -> bool:
         """True once `close` was called; a value left in the slot can still be taken."""
         return self._closed

@@ -57,6 +57,20 @@ class Binding:
     group: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobShown:
+    """Long work that goes on beside the turns."""
+
+    key: object
+    """What the loop calls it."""
+    name: str
+    share: float
+    """What is done of it, 0..1."""
+    left_s: float | None
+    """Time that it still needs; None where nobody knows yet."""
+    is_paused: bool = False
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Scene:
     """Everything that the compositor needs for one canvas. Made anew each turn."""
