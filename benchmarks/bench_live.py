@@ -138,8 +138,9 @@ def _starts(starts: dict[str, tuple[dict[str, Any], Memory]]) -> str:
             ]
         )
     text = (
-        "\nSeconds count from the end of the imports; gaps between pictures from the first one "
-        "until the compiled form serves.\n\n"
+        "\nSeconds count from the end of the imports (torch, torchvision, timm, rtvis), whose own "
+        "time is beside them; gaps between pictures from the first one until the compiled form "
+        "serves.\n\n"
     )
     return text + common.table(head, rows)
 

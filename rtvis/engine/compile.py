@@ -28,6 +28,9 @@ logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
 Ready = Callable[[Piece, Runner], None]
 
+_MOST_WAIT_S = 3.0
+"""For a first picture that does not come, from a camera that does not answer."""
+
 
 class CompileError(Exception):
     """Compiling failed; the text is one line. The eager form goes on serving."""
@@ -60,14 +63,19 @@ class Compiler:
         self._on_ready = on_ready
         self._num_ready = 0
         self._failure = ""
+        self._may_begin = threading.Event()
         self._stopping = threading.Event()
         self._finished = threading.Event()
         self._child: subprocess.Popen[str] | None = None
         self._thread = threading.Thread(target=self._work, name="rtvis-compiler", daemon=True)
 
     def start(self) -> None:
-        """Begin, in a thread that waits for a child process."""
+        """Begin soon, in a thread that waits for a child process."""
         self._thread.start()
+
+    def begin(self) -> None:
+        """Begin now: the first picture is out. Loading what is there takes from it else."""
+        self._may_begin.set()
 
     @property
     def is_serving(self) -> bool:
@@ -90,12 +98,14 @@ class Compiler:
 
     def wait(self, timeout_s: float | None = None) -> bool:
         """Wait for the end; True if every piece is compiled."""
+        self.begin()
         self._finished.wait(timeout_s)
         return self.is_complete
 
     def close(self) -> None:
         """Stop the child and the thread. Safe to call twice."""
         self._stopping.set()
+        self.begin()
         self._kill_child()
         if self._thread.is_alive() and threading.current_thread() is not self._thread:
             # Importing inductor cannot be interrupted: 2 s, on a busy machine 10.
@@ -103,6 +113,7 @@ class Compiler:
             assert not self._thread.is_alive(), "the compiler thread did not stop"
 
     def _work(self) -> None:
+        self._may_begin.wait(_MOST_WAIT_S)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             missing = self._load_cached()

@@ -230,6 +230,8 @@ class Engine:
         route, click = self._split(selection)
         changes = self._changes(step, selection.interventions)
         outcome = self._compute(step, x_BCHW, route, self._upload_click(click, changes))
+        if self._compiler is not None:
+            self._compiler.begin()
         return Result(
             scores_BK=outcome.scores_BK,
             maps_BCHW=outcome.maps_BCHW,
