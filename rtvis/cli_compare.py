@@ -56,16 +56,20 @@ def opened_second(config: Config, *, loop: bool) -> "Iterator[StreamRival | None
     if wanted.compare_stream is None:
         yield None
         return
-    if wanted.replay is not None:
-        raise ConfigError(
-            f"--replay {wanted.replay}: the frames of a second input cannot be found again; leave "
-            "--compare-stream out"
-        )
-    from rtvis.runtime.compare import StreamRival
-    from rtvis.sources import open_source
-
     is_list = wanted.compare_stream == SECOND_NAMES
     first = wanted.files if wanted.files is not None else wanted.stream
+    if wanted.replay is not None:
+        from rtvis.cli_replay import found_frames
+        from rtvis.runtime.replay import ReplayedRival
+
+        second = first if is_list else wanted.compare_stream
+        with found_frames(config, second, None) as found, ReplayedRival(found) as replayed:
+            yield replayed
+        return
+    from rtvis.runtime.compare import StreamRival
+    from rtvis.sources import open_source
+    from rtvis.state import resume_of
+
     source = open_source(
         first if is_list else wanted.compare_stream,
         loop=loop or wanted.compare_stream == "demo",
@@ -75,7 +79,8 @@ def opened_second(config: Config, *, loop: bool) -> "Iterator[StreamRival | None
         stretch_contrast=wanted.stretch_contrast,
         column=1 if is_list else 0,
     )
-    with StreamRival(source, pace=wanted.pace) as rival:
+    name = resume_of(config.sections).second_name
+    with StreamRival(source, pace=wanted.pace, name=name) as rival:
         yield rival
 
 

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from rtvis.command import Command
-from rtvis.config import NetworkConfig, option, text, whole
+from rtvis.config import NetworkConfig
 from rtvis.errors import SourceError
 from rtvis.flags import parse_config
 from rtvis.leaving import DONE, leaving_at_once
+from rtvis.options import option, text, whole
 
 if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rich.console import Console

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from rtvis.cli_compare import compares_networks, opened_second, rival_of, second_config
+from rtvis.cli_replay import found_frames, kept_by, replay_of
 from rtvis.config import Config
 from rtvis.errors import SelectionError, SinkError, did_you_mean
 from rtvis.leaving import DONE, FAILED, INTERRUPTED
@@ -18,9 +19,7 @@ if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rtvis.data import Selection
     from rtvis.engine.engine import Engine
     from rtvis.plain import Plain
-    from rtvis.render.compositor import Compositor
     from rtvis.runtime.pipeline import Pipeline, Progress, Summary
-    from rtvis.runtime.replay import Replay
     from rtvis.session import View
     from rtvis.sinks.base import Sink
     from rtvis.sources.base import Source
@@ -104,7 +103,8 @@ def run_live(config: Config, console: "Console") -> int:
         compositor = Compositor(engine.device)
         if resume.colour_range is not None:
             compositor.resume(resume.colour_range)
-        replay = _replay(config, source, compositor)
+        rival = rival_of(second_engine, second_stream)
+        replay = replay_of(config, source, compositor, rival)
         if window is None:  # nobody could go on
             view = replace(view, paused=False)
         with contextlib.ExitStack() as stack:
@@ -125,10 +125,10 @@ def run_live(config: Config, console: "Console") -> int:
                     loops=loop,
                     bindings=bindings,
                     setup=_setup(config),
-                    # Of two inputs only the first one's frames are found again.
-                    journals=config.output.journal and config.input.compare_stream is None,
+                    journals=config.output.journal,
+                    keeping=kept_by(config),
                     replay=replay,
-                    rival=rival_of(second_engine, second_stream),
+                    rival=rival,
                 )
             )
             if film is not None:
@@ -136,22 +136,24 @@ def run_live(config: Config, console: "Console") -> int:
             summary = _watched(pipeline, console, showing=window is None)
             if config.output.save is not None:
                 print(pipeline.save_now(Path(config.output.save)))
+            if replay is not None and replay.num_missing:
+                _say(
+                    console,
+                    f"{replay.num_missing} pictures have frames that were not kept; "
+                    "the frame before stood for them",
+                )
     return _conclude(summary, console, film=film)
 
 
-def _opened_source(config: Config, *, loop: bool, warn: Callable[[str], None]) -> "Source":
+def _opened_source(
+    config: Config, *, loop: bool, warn: Callable[[str], None]
+) -> "contextlib.AbstractContextManager[Source]":
     """What to look at; of a replay the frames that were seen."""
     from rtvis.sources import open_sources
-    from rtvis.sources.again import FoundFrames
 
     wanted = config.input
     if wanted.replay is not None:
-        return FoundFrames(
-            wanted.stream,
-            wanted.files,
-            mirror=wanted.mirror,
-            stretch_contrast=wanted.stretch_contrast,
-        )
+        return found_frames(config, wanted.stream, wanted.files)
     return open_sources(
         wanted.stream,
         wanted.files,
@@ -164,18 +166,6 @@ def _opened_source(config: Config, *, loop: bool, warn: Callable[[str], None]) -
         stretch_contrast=wanted.stretch_contrast,
         warn=warn,
     )
-
-
-def _replay(config: Config, source: "Source", compositor: "Compositor") -> "Replay | None":
-    from rtvis.config_files import journal_of
-    from rtvis.runtime.replay import Replay
-    from rtvis.sources.again import FoundFrames
-
-    if config.input.replay is None:
-        return None
-    assert isinstance(source, FoundFrames), "opened for the replay"
-    path = journal_of(Path(config.input.replay))
-    return Replay(path, find=source.find, resume=compositor.resume)
 
 
 def _setup(config: Config) -> "dict[str, Plain]":

@@ -3,11 +3,26 @@
 Imports neither torch nor numpy: `main.py --help` answers at once.
 """
 
-import math
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
+
+from rtvis.options import (
+    Entry,
+    channels,
+    expression,
+    gigabytes,
+    option,
+    pair,
+    patterns,
+    region,
+    renaming,
+    seconds,
+    section,
+    size,
+    text,
+    whole,
+)
 
 RuleName: TypeAlias = Literal["gradient", "guided", "deconvnet"]
 TapName: TypeAlias = Literal["pre", "post"]
@@ -15,185 +30,6 @@ SeedName: TypeAlias = Literal["max", "map", "activation"]
 FitName: TypeAlias = Literal["crop", "stretch", "letterbox"]
 DtypeName: TypeAlias = Literal["float32", "float16", "bfloat16", "float64"]
 Subject: TypeAlias = Literal["networks", "layers", "methods", "keys"]
-
-Parse: TypeAlias = Callable[[Any], Any]
-"""From the text of a flag, or the value in a config file, to the value of a field; may raise
-ValueError or TypeError."""
-
-
-def option(
-    help_text: str,
-    *,
-    default: Any = None,
-    metavar: str | None = None,
-    parse: Parse | None = None,
-    expects: str | None = None,
-    of: str = "",
-    field_name: str = "",
-    is_path: bool = False,
-    saved: bool = True,
-) -> Any:
-    """A field that is also a flag.
-
-    Args:
-        help_text: For `--help`.
-        default: Of the field.
-        metavar: What `--help` calls the value.
-        parse: Turns the given value into the field's.
-        expects: Completes "... cannot be used; give ..." in errors; needed with `parse`.
-        of: Keys, separated by spaces, of what it belongs to: a flag beside a state that gives one
-            of them anew makes this one of the state forgotten, as the unit of another layer.
-        field_name: Of the Selection or View field that a state file may give in its place, where
-            that has another name.
-        is_path: It can name a file, which a state may have lying beside it.
-        saved: A state holds it, where it belongs to source, network or computing.
-    """
-    assert (parse is None) == (expects is None), "say what would do"
-    metadata = {
-        "help": help_text,
-        "metavar": metavar,
-        "parse": parse,
-        "expects": expects,
-        "of": tuple(of.split()),
-        "field_name": field_name,
-        "is_path": is_path,
-        "saved": saved,
-    }
-    return field(default=default, metadata=metadata)
-
-
-Entry: TypeAlias = tuple[Any, str]
-"""A value of a file, not checked yet, and where it stands, for errors: "a.yaml: display.zoom"."""
-
-
-def section(*, merges: bool = True, of: str = "") -> Any:
-    """A field that is a mapping of a config file and no flag: `selection:` and the like.
-
-    Its value maps names to entries, which are checked by who knows the names.
-
-    Args:
-        merges: A later file adds to what an earlier one gave; False replaces all of it.
-        of: As for `option`.
-    """
-    metadata = {"section": True, "merges": merges, "of": tuple(of.split())}
-    return field(default_factory=dict, metadata=metadata)
-
-
-def whole(minimum: int, maximum: int | None = None) -> Parse:
-    """A parser of whole numbers from `minimum` up, to `maximum` if that is given."""
-
-    def parse(value: Any) -> int:
-        if isinstance(value, bool | float):
-            raise TypeError("not whole")
-        number = int(value)
-        if number < minimum:
-            raise ValueError(f"below {minimum}")
-        if maximum is not None and number > maximum:
-            raise ValueError(f"above {maximum}")
-        return number
-
-    return parse
-
-
-def seconds(value: Any) -> float:
-    """A time from 0."""
-    if isinstance(value, bool):
-        raise TypeError("not a number")
-    number = float(value)
-    if not 0 <= number < math.inf:
-        raise ValueError("below 0, or no number")
-    return number
-
-
-def expression(value: Any) -> str:
-    """A regular expression, as it was given."""
-    try:
-        re.compile(text(value))
-    except re.error as error:
-        raise ValueError(str(error)) from None
-    return text(value)
-
-
-def text(value: Any) -> str:
-    """A name; a number in a config file is the name of a camera or a class."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise TypeError("not text")
-    if not str(value).strip():
-        raise ValueError("empty")
-    return str(value)
-
-
-def _numbers(value: Any, *, separators: str = ",x") -> list[str | int | float]:
-    if isinstance(value, str):
-        for separator in separators[1:]:
-            value = value.replace(separator, separators[0])
-        return [part.strip() for part in value.strip("[]() ").split(separators[0])]
-    if isinstance(value, list | tuple):
-        return list(value)
-    return [value]
-
-
-def pair(minimum: int) -> Parse:
-    """A parser of two whole numbers: "12,30", "240x320" or a list."""
-    one = whole(minimum)
-
-    def parse(value: Any) -> tuple[int, int]:
-        first, second = (one(part) for part in _numbers(value))
-        return first, second
-
-    return parse
-
-
-def size(value: Any) -> tuple[int, int]:
-    """(height, width) from one side, "240x320" or a list."""
-    sides = [whole(1)(part) for part in _numbers(value)]
-    if len(sides) == 1:
-        sides *= 2
-    height, width = sides
-    return height, width
-
-
-def region(value: Any) -> tuple[int, int, int, int]:
-    """(top, left, height, width) from four numbers, or from the row and column of one pixel."""
-    numbers = [whole(0)(part) for part in _numbers(value)]
-    if len(numbers) == 2:
-        numbers += [1, 1]
-    top, left, height, width = numbers
-    if min(height, width) < 1:
-        raise ValueError("empty")
-    return top, left, height, width
-
-
-def channels(value: Any) -> tuple[float, ...]:
-    """One number for all channels, or one for each: "0.5", "0.485,0.456,0.406" or a list."""
-    return tuple(float(part) for part in _numbers(value, separators=","))
-
-
-def patterns(value: Any) -> tuple[str, ...]:
-    """Patterns for names: "layer4*,!*downsample*" or a list."""
-    parts = value.split(",") if isinstance(value, str) else value
-    if not isinstance(parts, list | tuple):
-        raise TypeError("not a list")
-    found = tuple(part.strip() for part in parts if isinstance(part, str) and part.strip())
-    if not found or len(found) != len(parts):
-        raise ValueError("empty")
-    return found
-
-
-def renaming(value: Any) -> tuple[tuple[str, str], ...]:
-    """Patterns and names: "layer1.*=stage 1,fc=head" or a mapping."""
-    if isinstance(value, str):
-        pairs: list[Any] = [part.split("=", 1) for part in value.split(",")]
-    else:
-        pairs = list(value.items() if isinstance(value, dict) else value)
-    if not all(isinstance(text, str) for pair in pairs for text in pair):
-        raise TypeError("not text")
-    found = []
-    for pattern, name in pairs:
-        if not pattern.strip() or not name.strip():
-            raise ValueError("empty")
-        found.append((pattern.strip(), name.strip()))
-    return tuple(found)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -490,6 +326,20 @@ class OutputConfig:
     journal: bool = option(
         "write beside each film what was chosen in each of its frames, for --replay", default=True
     )
+    keep_frames: Literal["off", "png", "jpeg"] = option(
+        "beside a film, keep the frames of cameras and streams, which --replay cannot ask for "
+        "again: without any loss, or as JPEG",
+        default="off",
+        saved=False,
+    )
+    keep_gb: float = option(
+        "of those, at most so many gigabytes a film",
+        default=10.0,
+        metavar="GB",
+        parse=gigabytes,
+        expects="a number above 0, such as 2.5",
+        saved=False,
+    )
     save: str | None = option(
         "at the end, save all that is shown in a new folder in this one, as x does",
         metavar="FOLDER",
@@ -523,7 +373,7 @@ class SectionsConfig:
     display: Mapping[str, Entry] = section()
     """Fields of `rtvis.session.View`."""
     resume: Mapping[str, Entry] = section(
-        merges=False, of="stream start picture network weights size mean std layer"
+        merges=False, of="stream compare_stream start picture network weights size mean std layer"
     )
     """What the picture depends on and nobody chose; see `rtvis.state.Resume`."""
     keys: Mapping[str, Entry] = section()

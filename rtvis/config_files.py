@@ -9,8 +9,8 @@ from typing import Any, Final, Literal, TypeAlias
 
 import yaml
 
-from rtvis.config import Entry
 from rtvis.errors import ConfigError, did_you_mean
+from rtvis.options import Entry
 
 STATE_VERSION: Final = 1
 """Of state files; grows when an older program could not read a newer file rightly."""
@@ -140,6 +140,14 @@ JOURNAL_SUFFIX: Final = ".rtvis.jsonl"
 def journal_of(path: Path) -> Path:
     """The journal beside a film; a journal is its own."""
     return path if path.name.endswith(JOURNAL_SUFFIX) else path.with_suffix(JOURNAL_SUFFIX)
+
+
+FRAMES_SUFFIX: Final = ".rtvis.zip"
+
+
+def frames_of(journal: Path) -> Path:
+    """The frames of cameras that were kept beside a journal."""
+    return journal.with_name(journal.name.removesuffix(JOURNAL_SUFFIX) + FRAMES_SUFFIX)
 
 
 def _check_version(version: Any, newest: int, path: str, key: str) -> None:

@@ -69,6 +69,8 @@ class FramePlace:
     """Its file; None for cameras and streams."""
     pts_seconds: float | None = None
     """Position in the film; None for pictures."""
+    kept: int | None = None
+    """Its number among the frames that were kept beside the film; None where it was not."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

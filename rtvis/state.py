@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import yaml
 
-from rtvis.config import Config, Entry, SectionsConfig
+from rtvis.config import Config, SectionsConfig
 from rtvis.config_files import ABOUT_KEY, STATE_KEY, STATE_VERSION
 from rtvis.data import Frame, Selection, Side
+from rtvis.options import Entry
 from rtvis.paths import path_of
 from rtvis.plain import Plain, fields_from_plain, to_plain
 from rtvis.session import DISPLAY_FIELDS, View
@@ -33,6 +34,8 @@ class Resume:
 
     colour_range: tuple[float, float] | None = None
     """Ends of the grid's colours: they follow the frames before, too (`Readout.range_ends`)."""
+    second_name: str = ""
+    """What the second of two inputs was called, whose copy lies beside the state."""
 
 
 def restored(view: View, sections: SectionsConfig) -> View:

@@ -15,13 +15,14 @@ import rtvis
 import rtvis.methods  # noqa: F401 - registers the CAM methods
 from rtvis import cli
 from rtvis.cli_stills import gradcam_main
-from rtvis.config import NetworkConfig, patterns, renaming
+from rtvis.config import NetworkConfig
 from rtvis.data import Intervention, Selection
 from rtvis.engine.engine import Engine
 from rtvis.engine.layer_rules import LayerRules, layer_rules
 from rtvis.engine.models import Network, load_network
 from rtvis.engine.preprocess import Preprocessing
 from rtvis.errors import ConfigError, NetworkError, RtvisError, SelectionError
+from rtvis.options import patterns, renaming
 from rtvis.render.grid import Rect
 from rtvis.render.strip import lay_strip
 

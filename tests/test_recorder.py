@@ -175,7 +175,7 @@ def test_a_disk_that_fills_up_ends_the_film_there_and_keeps_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     left = iter([100 << 20, 50 << 20, *[1 << 20] * 100])
-    monkeypatch.setattr("rtvis.sinks.recorder._free_bytes", lambda folder: next(left))
+    monkeypatch.setattr("rtvis.sinks.recorder.free_bytes", lambda folder: next(left))
     recorder = Recorder(tmp_path / "film.mp4", pace="fast")
     for level in range(100):
         recorder.show(picture(level))
@@ -191,7 +191,7 @@ def test_a_disk_that_fills_up_ends_the_film_there_and_keeps_it(
 def test_a_disk_that_is_full_already_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rtvis.sinks.recorder._free_bytes", lambda folder: 1000)
+    monkeypatch.setattr("rtvis.sinks.recorder.free_bytes", lambda folder: 1000)
     with pytest.raises(SinkError, match="the disk is full"):
         Recorder(tmp_path / "film.mp4")
     assert list(tmp_path.iterdir()) == []

@@ -95,7 +95,7 @@ def test_every_moment_comes_back_and_only_changes_are_written(tmp_path: Path) ->
     assert read[0] is read[1], "the same picture"
     changes = [json.loads(line) for line in lines_of(path)]
     assert changes[1] == changes[4] == {}
-    assert changes[3] == {"resume": {"colour_range": [0.0, 1 / 3]}}
+    assert changes[3] == {"resume": {"colour_range": [0.0, 1 / 3], "second_name": ""}}
     assert changes[5] == {
         "selection": {"layer": None, "unit": None},
         "view": {"paused": True, "notice": "a\nb"},
@@ -142,7 +142,7 @@ def test_a_full_disk_ends_film_and_journal_at_the_same_frame(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     free = iter([1 << 30, 1 << 30, 1 << 30, 0])
-    monkeypatch.setattr(recorder_module, "_free_bytes", lambda folder: next(free))
+    monkeypatch.setattr(recorder_module, "free_bytes", lambda folder: next(free))
     journal = Journal(tmp_path / "a.mp4", {}, fps=25.0)
     recorder = Recorder(tmp_path / "a.mp4", pace="fast", on_frame=journal.write)
     for level in range(200):
@@ -429,10 +429,10 @@ def place(seq: int, path: Path | None = None, pts_seconds: float | None = None) 
 
 
 def test_frames_of_cameras_are_gone_unless_a_film_takes_their_place(here: Path) -> None:
-    with pytest.raises(SourceError, match="rtsp://c/1: its frames are gone, so nothing can be"):
+    with pytest.raises(SourceError, match="c/1: its frames were not kept, so nothing can"):
         FoundFrames("rtsp://me:secret@c/1")
     with FoundFrames("rtsp://me:secret@c/1", "pictures") as both:
-        with pytest.raises(SourceError, match="rtsp://c/1: frame 4 came from there, and is gone"):
+        with pytest.raises(SourceError, match="c/1: frame 4 came from there, and was not kept"):
             both.find(place(4, pts_seconds=0.1), "stream")
         listed = place(5, here / "pictures" / "2.png")
         assert both.find(listed, "files").name == "2.png"

@@ -5,7 +5,7 @@ from typing import Protocol
 
 from torch import Tensor
 
-from rtvis.data import Form, Layer, Rates, Result, SourceStatus
+from rtvis.data import Form, Frame, Layer, Rates, Result, SourceStatus
 from rtvis.session import View
 
 
@@ -28,6 +28,8 @@ class Half:
     """As `Scene.image_HW3`."""
     result: Result | None
     """Of one picture."""
+    frame: Frame | None = None
+    """Of the second of two inputs: where the picture comes from."""
     labels: tuple[str, ...] | None = None
     weights: Tensor | None = None
     """As `Scene.weights`."""

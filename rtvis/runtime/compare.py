@@ -246,15 +246,17 @@ class StreamRival:
     and the last one of the shorter film stays.
     """
 
-    def __init__(self, source: Source, *, pace: Pace = "live") -> None:
+    def __init__(self, source: Source, *, pace: Pace = "live", name: str = "") -> None:
         """Compare with `source`.
 
         Args:
             source: Not started yet; closed with this.
             pace: Of both.
+            name: What to call its picture instead of what the source calls it.
         """
         self._source = source
         self._pace = pace
+        self._name = name
         self._frames: LatestSlot[Frame] = LatestSlot()
         self._waiting: Frame | None = None
         self._wants_frame = False
@@ -281,7 +283,7 @@ class StreamRival:
         """Of the two pictures, or else of the two sources."""
         del engine
         name = self._frame.name if self._frame is not None else ""
-        return source_name, name or self._source.name
+        return source_name, self._name or name or self._source.name
 
     def network(self, engine: ComparedEngine) -> str:
         """It is the same one."""
@@ -315,12 +317,13 @@ class StreamRival:
 
     def has_news(self, *, paused: bool) -> bool:
         """Whether the second source has a frame that nobody has seen."""
+        if self._waiting is not None:
+            return True
         if self._pace == "fast" and self._image_HW3 is not None:
             return False  # it waits for its counterpart
         if paused and self._image_HW3 is not None and not self._wants_frame:
             return False
-        if self._waiting is None:
-            self._waiting = self._frames.take()
+        self._waiting = self._frames.take()
         return self._waiting is not None
 
     def step(self, count: int) -> None:
@@ -354,6 +357,7 @@ class StreamRival:
             name=self.names(engine, "")[1],
             image_HW3=image_HW3,
             result=second,
+            frame=self._frame,
             labels=engine.labels,
             weights=engine.weights(name) if name is not None else None,
             note=(status.message or waiting) if second is None else "",

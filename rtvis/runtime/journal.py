@@ -25,6 +25,18 @@ _VIEW_FIELDS: Final = tuple(one.name for one in fields(View) if one.name != "sel
 
 _SELECTION_FIELDS: Final = tuple(one.name for one in fields(Selection))
 
+_WHOLE: Final = ("frame", "second", "resume")
+"""Parts of a moment that are written whole where they differ."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SecondPlace:
+    """What the second of two inputs shows."""
+
+    frame: FramePlace
+    trouble: str = ""
+    """As `rtvis.render.scene.Half.trouble`."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Moment:
@@ -32,6 +44,8 @@ class Moment:
 
     frame: FramePlace | None = None
     """None before the first frame came."""
+    second: SecondPlace | None = None
+    """None where one input is all, and before the first frame of the second came."""
     resume: Resume = field(default_factory=Resume)
     view: View = field(default_factory=View)
     """All of it: what floated above the panes, too."""
@@ -39,12 +53,19 @@ class Moment:
 
 def moment_of(composed: Composed) -> Moment:
     """What a finished picture shows."""
-    return Moment(frame=_place_of(composed.frame), resume=resume_of(composed), view=composed.view)
+    frame, second = composed.frame, composed.second
+    half = None
+    if second is not None and second.frame is not None:
+        half = SecondPlace(frame=_place_of(second.frame), trouble=second.trouble)
+    return Moment(
+        frame=_place_of(frame) if frame is not None else None,
+        second=half,
+        resume=resume_of(composed),
+        view=composed.view,
+    )
 
 
-def _place_of(frame: Frame | None) -> FramePlace | None:
-    if frame is None:
-        return None
+def _place_of(frame: Frame) -> FramePlace:
     path = str(frame.path.absolute()) if frame.path is not None else None
     return FramePlace(seq=frame.seq, pts_seconds=frame.pts_seconds, path=path)
 
@@ -109,7 +130,7 @@ class Journal:
         if moment is before:
             return {}
         changed: dict[str, Plain] = {}
-        for name in ("frame", "resume"):
+        for name in _WHOLE:
             if before is None or getattr(moment, name) != getattr(before, name):
                 changed[name] = to_plain(getattr(moment, name))
         now, old = moment.view, before.view if before is not None else None
@@ -177,5 +198,5 @@ def _changed(moment: Moment, change: dict[str, Any], where: str) -> Moment:
         View, change.pop("view", {}), where=f"{where}: view", names=_VIEW_FIELDS
     )
     view = replace(moment.view, selection=replace(moment.view.selection, **selection), **display)
-    rest = fields_from_plain(Moment, change, where=where, names=("frame", "resume"))
+    rest = fields_from_plain(Moment, change, where=where, names=_WHOLE)
     return replace(moment, view=view, **rest)

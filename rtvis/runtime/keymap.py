@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from rtvis.config import Entry
 from rtvis.errors import ConfigError, did_you_mean
+from rtvis.options import Entry
 from rtvis.runtime.bindings import BINDINGS, KeyBinding
 from rtvis.sinks.keys import KEY_NAMES
 

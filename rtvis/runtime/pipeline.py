@@ -18,7 +18,7 @@ from rtvis.runtime.bindings import BINDINGS, Effect, KeyBinding, Steer, help_lin
 from rtvis.runtime.compare import Rival
 from rtvis.runtime.composed import Composed
 from rtvis.runtime.controller import Controller
-from rtvis.runtime.recording import Recordings
+from rtvis.runtime.recording import Kept, Recordings
 from rtvis.runtime.replay import Replay
 from rtvis.runtime.save import Saver, Snapshot, take_snapshot, write_snapshot
 from rtvis.runtime.turn import CompositorLike, EngineLike, Turn
@@ -89,6 +89,7 @@ class Pipeline:
         bindings: tuple[KeyBinding, ...] = BINDINGS,
         setup: Mapping[str, Plain] | None = None,
         journals: bool = True,
+        keeping: Kept | None = None,
         replay: Replay | None = None,
         rival: Rival | None = None,
     ) -> None:
@@ -108,6 +109,7 @@ class Pipeline:
             setup: Source and network as keys of a state (`rtvis.state.setup_of`), for what is
                 saved.
             journals: Write beside each film what was chosen, if there is a setup.
+            keeping: How frames of cameras are kept beside each film; None keeps none.
             replay: A recorded run, which decides what is shown; the user can only leave.
             rival: What network and source are compared with; the caller closes it.
         """
@@ -124,6 +126,7 @@ class Pipeline:
             self._say,
             key=key_of("record", bindings),
             setup=setup if journals else None,
+            keeping=keeping,
         )
         self._replay = replay
         self._replay_is_over = False

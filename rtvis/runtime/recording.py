@@ -3,17 +3,30 @@
 import datetime
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from rtvis.config_files import frames_of
+from rtvis.data import Frame
 from rtvis.errors import SinkError
 from rtvis.plain import Plain
 from rtvis.runtime.composed import Composed
 from rtvis.runtime.journal import Journal, Moment, moment_of
+from rtvis.sinks.frame_keeper import FrameKeeper, Keeping
 from rtvis.sinks.recorder import Recorder
 
 Say = Callable[[str, bool], None]
 """Takes a notice, and whether it is a warning."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Kept:
+    """How the frames of cameras are kept, which nobody can ask for again."""
+
+    keeping: Keeping
+    limit_bytes: int
+    """Of the file beside each film."""
 
 
 class Recordings:
@@ -30,6 +43,7 @@ class Recordings:
         fps: float = 25.0,
         key: str = "r",
         setup: Mapping[str, Plain] | None = None,
+        keeping: Kept | None = None,
     ) -> None:
         """Films go to `folder`.
 
@@ -40,6 +54,7 @@ class Recordings:
             key: That stops a film, for the notice.
             setup: Source and network as keys of a state, for the journal beside each film; None
                 writes none.
+            keeping: How frames of cameras are kept beside the journal; None keeps none.
         """
         self._folder = folder
         self._say = say
@@ -49,6 +64,10 @@ class Recordings:
         self._setup = setup
         self._recorder: Recorder | None = None
         self._journal: Journal | None = None
+        self._keeping = keeping
+        self._keeper: FrameKeeper | None = None
+        self._numbers: dict[bool, tuple[Frame, int]] = {}
+        """The frame of either input that was kept last, and its number; True is the second."""
         self._moment: tuple[int, Moment] | None = None
         self._finishing: list[threading.Thread] = []
         self.faults: list[str] = []
@@ -63,8 +82,9 @@ class Recordings:
 
     def note(self) -> str:
         """Where the film goes and how long it is; empty without one."""
-        recorder = self._recorder
-        return recorder.note() if recorder is not None else ""
+        recorder, keeper = self._recorder, self._keeper
+        notes = [one.note() for one in (recorder, keeper) if one is not None]
+        return " · ".join(notes) if recorder is not None else ""
 
     def start(self, path: Path | None = None, *, pace: Literal["live", "fast"] = "live") -> None:
         """Begin a film, named by the time unless `path` is given.
@@ -79,9 +99,18 @@ class Recordings:
             journal = Journal(chosen, self._setup, fps=self._fps)
         on_frame = journal.write if journal is not None else None
         recorder = Recorder(chosen, fps=self._fps, pace=pace, on_frame=on_frame)
+        keeper = None
+        if self._keeping is not None and journal is not None:
+            keeper = FrameKeeper(
+                frames_of(journal.path),
+                keeping=self._keeping.keeping,
+                limit_bytes=self._keeping.limit_bytes,
+                pace=pace,
+            )
         with self._lock:
             assert self._recorder is None, "one film at a time"
-            self._recorder, self._journal = recorder, journal
+            self._recorder, self._journal, self._keeper = recorder, journal, keeper
+            self._numbers, self._moment = {}, None
 
     def toggle(self) -> bool:
         """Start or stop for the user; what goes wrong is a notice. True if a film now runs."""
@@ -108,8 +137,32 @@ class Recordings:
         if self._setup is None:
             return None
         if self._moment is None or self._moment[0] != composed.picture.seq:
-            self._moment = composed.picture.seq, moment_of(composed)
+            self._moment = composed.picture.seq, self._with_numbers(composed)
         return self._moment[1]
+
+    def _with_numbers(self, composed: Composed) -> Moment:
+        """What it shows, and where the frames are that could not be found again."""
+        moment, second = moment_of(composed), composed.second
+        if composed.frame is not None and moment.frame is not None:
+            number = self._number(composed.frame, second=False)
+            moment = replace(moment, frame=replace(moment.frame, kept=number))
+        if second is not None and second.frame is not None and moment.second is not None:
+            number = self._number(second.frame, second=True)
+            place = replace(moment.second.frame, kept=number)
+            moment = replace(moment, second=replace(moment.second, frame=place))
+        return moment
+
+    def _number(self, frame: Frame, *, second: bool) -> int | None:
+        """The number under which a frame is kept; None where it has a file, or there is no room."""
+        keeper, last = self._keeper, self._numbers.get(second)
+        if keeper is None or frame.path is not None:
+            return None
+        if last is not None and last[0] is frame:
+            return last[1]
+        number = keeper.keep(frame.image_HW3)
+        if number is not None:
+            self._numbers[second] = frame, number
+        return number
 
     def check(self) -> bool:
         """Stop a film that cannot go on, such as on a full disk; True if that happened."""
@@ -124,10 +177,11 @@ class Recordings:
         with self._lock:
             recorder, self._recorder = self._recorder, None
             journal, self._journal = self._journal, None
+            keeper, self._keeper = self._keeper, None
         if recorder is None:
             return
         thread = threading.Thread(
-            target=self._finish, args=(recorder, journal), name="rtvis-film", daemon=True
+            target=self._finish, args=(recorder, journal, keeper), name="rtvis-film", daemon=True
         )
         self._finishing = [other for other in self._finishing if other.is_alive()] + [thread]
         thread.start()
@@ -138,14 +192,20 @@ class Recordings:
         for thread in self._finishing:
             thread.join(timeout_s)
 
-    def _finish(self, recorder: Recorder, journal: Journal | None) -> None:
+    def _finish(
+        self, recorder: Recorder, journal: Journal | None, keeper: FrameKeeper | None
+    ) -> None:
         recorder.close()
+        if keeper is not None:
+            keeper.finish(keep=recorder.exists)
         if journal is not None:
             journal.finish(keep=recorder.exists)
         if recorder.exists:
             self.paths.append(recorder.path)
         if journal is not None and journal.fault:
             self._say(journal.fault, True)
+        if keeper is not None and keeper.fault:
+            self._say(keeper.fault, True)
         if recorder.fault:
             self.faults.append(recorder.fault)
             self._say(recorder.fault, True)

@@ -115,10 +115,13 @@ def _filled_in(selection: Selection, result: Result | None) -> Selection:
 
 def resume_of(composed: Composed) -> Resume:
     """What the next picture depends on beside frame and view."""
-    readout = composed.readout
-    if readout.seq < 0 or not composed.view.range_smoothed:
-        return Resume()
-    return Resume(colour_range=readout.range_ends)
+    readout, second = composed.readout, composed.second
+    steady = readout.seq >= 0 and composed.view.range_smoothed
+    has_second = second is not None and second.frame is not None
+    return Resume(
+        colour_range=readout.range_ends if steady else None,
+        second_name=second.name if has_second and second is not None else "",
+    )
 
 
 def numbers_of(value: object, prefix: str = "") -> dict[str, np.ndarray[Any, Any]]:

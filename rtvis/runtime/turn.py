@@ -180,7 +180,8 @@ class Turn:
         """
         fresh = frame is not None and frame is not self._frame
         self._frame = frame if frame is not None else self._frame
-        if self._frame is not None and (fresh or _asks(view) != self._asked):
+        news = self._rival is not None and self._rival.has_news(paused=False)
+        if self._frame is not None and (fresh or news or _asks(view) != self._asked):
             self._compute(self._frame, _asks(view), revision, fresh=fresh)
         submitted = self._draw(view, revision)
         if submitted is not None:
@@ -304,8 +305,11 @@ class Turn:
             result=result,
             labels=scene.labels,
         )
-        second = self._second or Half(name=names[1], image_HW3=None, result=None)
-        second = replace(second, trouble=rival.trouble)
+        if self._second is not None:
+            self._second = replace(self._second, trouble=rival.trouble)
+        second = self._second or Half(
+            name=names[1], image_HW3=None, result=None, trouble=rival.trouble
+        )
         pair = Pair(first=first, second=second, same_classes=rival.same_classes(self._engine))
         layer = result.selection.layer if result is not None else None
         second_layer = rival.layer(self._engine, layer) if layer is not None else None

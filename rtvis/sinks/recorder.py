@@ -73,8 +73,8 @@ class Recorder(SinkBase):
         if self.path.is_dir():
             raise SinkError(f"{self.path}: is a folder; name a film file")
         self._part = self.path.with_name(f".{self.path.stem}.part-{os.getpid()}{suffix}")
-        _try_to_write(self._part)
-        if _free_bytes(self.path.parent) < RESERVE_BYTES:
+        try_to_write(self._part)
+        if free_bytes(self.path.parent) < RESERVE_BYTES:
             raise SinkError(f"{self.path}: the disk is full; free some space or name another disk")
         self._codec = CODECS[suffix]
         self._fps = fps
@@ -221,7 +221,7 @@ class Recorder(SinkBase):
             self._on_frame(film.moment)
         if (
             self.num_written % _CHECK_EVERY == 0
-            and _free_bytes(self.path.parent) < RESERVE_BYTES / 2
+            and free_bytes(self.path.parent) < RESERVE_BYTES / 2
         ):
             self._fail("the disk is full: the film ends here")
 
@@ -283,7 +283,8 @@ class _Film:
         self.image_HW3 = canvas_HW3
 
 
-def _try_to_write(path: Path) -> None:
+def try_to_write(path: Path) -> None:
+    """Raise SinkError unless a file can be made there."""
     try:
         path.touch()
         path.unlink()
@@ -294,7 +295,8 @@ def _try_to_write(path: Path) -> None:
         ) from None
 
 
-def _free_bytes(folder: Path) -> int:
+def free_bytes(folder: Path) -> int:
+    """What the disk of a folder has room for."""
     return shutil.disk_usage(folder).free
 
 

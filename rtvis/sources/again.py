@@ -15,6 +15,7 @@ from rtvis.slot import LatestSlot
 from rtvis.sources.base import ONLY_ONE, Move, Source, next_frame
 from rtvis.sources.choose import open_source
 from rtvis.sources.images import list_glob
+from rtvis.sources.kept import KeptFrames
 from rtvis.sources.pixels import is_image
 from rtvis.sources.retouch import Mirror
 from rtvis.sources.uri import public_name, scheme_of
@@ -37,6 +38,7 @@ class FoundFrames:
         *,
         mirror: Mirror = "auto",
         stretch_contrast: bool = False,
+        kept: KeptFrames | None = None,
     ) -> None:
         """Look whether the sources of the earlier run are there.
 
@@ -46,13 +48,16 @@ class FoundFrames:
             files: As there.
             mirror: As there.
             stretch_contrast: As there.
+            kept: Frames of a camera that were kept; closed by the caller.
 
         Raises:
             SourceError: They are not, or there is only a camera, whose frames are gone.
         """
+        self._kept = kept
         self._stream = stream
         self._files = files
-        self.name = public_name(stream if files is None else files)
+        self._at: tuple[FramePlace, Side] | None = None
+        self._names: dict[Side, str] = {"only": _live_name(stream), "files": ""}
         self.size: tuple[int, int] | None = None
         self.num_frames: int | None = None
         self.shown: Side = "only"
@@ -62,18 +67,29 @@ class FoundFrames:
         self._stretch_contrast = stretch_contrast
         self._film: _Film | None = None
         self._frame: Frame | None = None
-        self._at: tuple[FramePlace, Side] | None = None
-        if _is_live(stream) and files is None:
+        if _is_live(stream) and files is None and kept is None:
             raise SourceError(
-                f"{self.name}: its frames are gone, so nothing can be shown again; --stream FILM "
-                "puts a film in its place"
+                f"{_live_name(stream)}: its frames were not kept, so nothing can be shown "
+                "again; record with --keep-frames, or --stream FILM puts a film in its place"
             )
-        for uri in (None if _is_live(stream) else stream, files):
+        opened: tuple[tuple[str | None, Side], ...] = (
+            (None if _is_live(stream) else stream, "only"),
+            (files, "files"),
+        )
+        for uri, side in opened:
             if uri is not None:
-                open_source(uri).close()
+                with open_source(uri) as source:
+                    self._names[side] = source.name
+        self._names["stream"] = self._names["only"]
 
-    def find(self, place: FramePlace, side: Side) -> Frame:
-        """A frame.
+    @property
+    def name(self) -> str:
+        """Of the source that the last frame came from, as it called itself."""
+        side: Side = "only" if self._files is None else "files"
+        return self._names[self._at[1] if self._at is not None else side]
+
+    def find(self, place: FramePlace, side: Side) -> Frame | None:
+        """A frame; None for one that was not kept though others were.
 
         Args:
             place: Where it was.
@@ -85,6 +101,10 @@ class FoundFrames:
         if self._frame is None or self._at != (place, side):
             if side == "files" and self._files is not None:
                 frame = self._picture(place, self._files, retouched=False)
+            elif _is_live(self._stream) and self._kept is not None:
+                if place.kept is None:
+                    return None
+                frame = self._kept.read(place.kept)
             else:
                 frame = self._of_stream(place, self._stream)
             self._frame, self._at = replace(frame, seq=place.seq), (place, side)
@@ -93,8 +113,8 @@ class FoundFrames:
     def _of_stream(self, place: FramePlace, uri: str) -> Frame:
         if _is_live(uri):
             raise SourceError(
-                f"{public_name(uri)}: frame {place.seq} came from there, and is gone; --stream "
-                "FILM puts a film in its place"
+                f"{public_name(uri)}: frame {place.seq} came from there, and was not kept; "
+                "--stream FILM puts a film in its place"
             )
         if place.pts_seconds is None:
             return self._picture(place, uri, retouched=True)
@@ -190,6 +210,12 @@ class _Film:
         source, self._source = self._source, None
         if source is not None:
             source.close()
+
+
+def _live_name(uri: str) -> str:
+    """What a camera or stream calls itself on screen."""
+    camera = re.fullmatch(r"(?:/dev/video)?(-?\d+)", uri)
+    return public_name(uri) if camera is None else f"camera {camera[1]}"
 
 
 def _is_live(uri: str) -> bool:
