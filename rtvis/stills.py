@@ -15,11 +15,12 @@ from rtvis.engine.engine import Engine
 from rtvis.engine.models import Network
 from rtvis.engine.pictures import check_takes_pictures
 from rtvis.errors import RtvisError, SelectionError, SourceError
+from rtvis.filing import encode_image, encode_npz
 from rtvis.registry import ATTENTION_METHODS
 from rtvis.render import display
 from rtvis.sources.pixels import read_image
 from rtvis.stills_draw import bgr_on_host, draw_cam
-from rtvis.stills_files import encode_image, encode_npz, numbered, write_all
+from rtvis.stills_files import numbered, write_all
 from rtvis.stills_requests import (
     BackpropRequest,
     CamRequest,

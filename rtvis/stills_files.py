@@ -1,18 +1,12 @@
 """Which pictures the still-image scripts read, where they write, and writing without halves."""
 
-import contextlib
-import io
 import os
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import cv2
-import numpy as np
-import numpy.typing as npt
-
-from rtvis.data import ImageU8
+from rtvis import filing
 from rtvis.errors import SinkError, SourceError
 from rtvis.paths import path_of
 from rtvis.sources.images import list_folder, list_glob
@@ -108,51 +102,13 @@ def check_writable(folder: Path) -> None:
 def write_all(files: Mapping[Path, bytes]) -> None:
     """Write several files so that each is either whole or not there.
 
-    All are written beside their targets first; only when none of them failed are they renamed.
-
     Raises:
         SinkError: One cannot be written (no permission, no space); nothing has changed then.
     """
-    parts: dict[Path, str] = {}
     try:
-        for path, data in files.items():
-            descriptor, part = tempfile.mkstemp(
-                dir=path.parent, prefix=f".{path.name}.", suffix=".part"
-            )
-            parts[path] = part
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-            Path(part).chmod(0o666 & ~_umask())  # mkstemp gives it to the owner alone
-        for path in files:
-            Path(parts[path]).replace(path)
-            del parts[path]
+        filing.write_all(files)
     except OSError as error:
-        raise _cannot_write(path, error) from None
-    finally:
-        for part in parts.values():
-            with contextlib.suppress(OSError):
-                Path(part).unlink()
-
-
-def encode_image(path: Path, image_bgr_HW3: ImageU8) -> bytes:
-    """The bytes of a picture in the format that the path's suffix names."""
-    flags = [cv2.IMWRITE_JPEG_QUALITY, 95] if path.suffix.lower() in {".jpg", ".jpeg"} else []
-    done, data = cv2.imencode(path.suffix, image_bgr_HW3, flags)
-    assert done, f"{path.suffix} refuses {image_bgr_HW3.shape}"
-    return data.tobytes()
-
-
-def encode_npz(arrays: Mapping[str, npt.NDArray[np.generic]]) -> bytes:
-    """The bytes of a compressed npz file."""
-    file = io.BytesIO()
-    np.savez_compressed(file, allow_pickle=False, **arrays)
-    return file.getvalue()
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+        raise _cannot_write(Path(error.filename), error) from None
 
 
 def _cannot_write(path: Path, error: OSError) -> SinkError:

@@ -1,5 +1,6 @@
 """The engine: a network in, pictures in, and everything that a selection asks for out."""
 
+import functools
 import logging
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,7 @@ from rtvis.engine.build import build_pieces
 from rtvis.engine.compile import Compiler
 from rtvis.engine.device import resolve_device, resolve_dtype
 from rtvis.engine.graphs import GraphStep
+from rtvis.engine.identity import Identity, identity_of
 from rtvis.engine.interventions import Changes, pack_interventions
 from rtvis.engine.layer_rules import apply_rules
 from rtvis.engine.layers import find_layers
@@ -118,6 +120,11 @@ class Engine:
     def network(self) -> str:
         """The network's name."""
         return self._network.name
+
+    @functools.cached_property
+    def identity(self) -> Identity:
+        """What it is: name, weights and preprocessing. The first call reads all weights."""
+        return identity_of(self._network)
 
     @property
     def labels(self) -> tuple[str, ...] | None:

@@ -1,0 +1,73 @@
+"""Pictures and arrays as the bytes of files, and files that are either whole or not there."""
+
+import contextlib
+import io
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from rtvis.data import ImageU8
+
+PART_SUFFIX = ".part"
+"""Of files that are being written; one that is older than its writer is of no use to anybody."""
+
+
+def write_all(
+    files: Mapping[Path, bytes], *, before_renaming: Callable[[], None] = lambda: None
+) -> None:
+    """Write several files so that each is either whole or not there.
+
+    All are written beside their targets first; only when none of them failed are they renamed.
+
+    Args:
+        files: Content by path.
+        before_renaming: Called between the two; what it raises stops it all.
+
+    Raises:
+        OSError: One cannot be written (no permission, no space), and its `filename` is that one's;
+            nothing has changed then.
+    """
+    parts: dict[Path, Path] = {}
+    path = Path()
+    try:
+        for path, data in files.items():
+            part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PART_SUFFIX}")
+            parts[path] = part
+            part.write_bytes(data)
+        before_renaming()
+        for path in files:
+            parts[path].replace(path)
+            del parts[path]
+    except OSError as error:
+        error.filename = str(path)
+        raise
+    finally:
+        for part in parts.values():
+            with contextlib.suppress(OSError):
+                part.unlink()
+
+
+def encode_image(path: Path, image_bgr_HW3: ImageU8, *, quality: int = 95) -> bytes:
+    """The bytes of a picture in the format that the path's suffix names.
+
+    Args:
+        path: Nothing is written to it.
+        image_bgr_HW3: BGR, as OpenCV has it.
+        quality: Of a JPEG, up to 100.
+    """
+    is_jpeg = path.suffix.lower() in {".jpg", ".jpeg"}
+    flags = [cv2.IMWRITE_JPEG_QUALITY, quality] if is_jpeg else []
+    done, data = cv2.imencode(path.suffix, image_bgr_HW3, flags)
+    assert done, f"{path.suffix} refuses {image_bgr_HW3.shape}"
+    return data.tobytes()
+
+
+def encode_npz(arrays: Mapping[str, npt.NDArray[np.generic]]) -> bytes:
+    """The bytes of a compressed npz file."""
+    file = io.BytesIO()
+    np.savez_compressed(file, allow_pickle=False, **arrays)
+    return file.getvalue()

@@ -1,0 +1,116 @@
+"""What is called what in a store: every name of a file and folder is written here and only here.
+
+The name of a layer or network becomes that of a folder which every file system takes and which
+stands in a link as it is: letters, digits, `.`, `_` and `-` stay, and any other character is `=`
+with two hex digits for each of its bytes in UTF-8: `conv#2` is `conv=232`. File systems that do not
+tell large from small letters would mix up `Conv` and `conv`, so that a name with large ones gets
+`~` and, as a hex number, which of its letters they are: `Conv` is `Conv~1`, `mixedA.B` is
+`mixedA.B~60`. A name too long for a file system is cut, with a digest of all of it behind `~~`.
+"""
+
+import hashlib
+import re
+from typing import Final
+
+STORE: Final = "store.json"
+"""Which network's store it is."""
+SUMS: Final = "SHA256SUMS"
+"""Checksums of a folder's files, as `sha256sum --check` reads them."""
+JOURNAL: Final = "SHA256SUMS.journal"
+"""Those of files that are being written now."""
+LOCK: Final = "writer.lock"
+"""Who writes to the store."""
+ITEMS: Final = "items"
+"""How the names of files about the scanned data begin."""
+LAYER: Final = "layer.json"
+"""Of a layer: its name, kind, units, map."""
+TOP: Final = "top.npz"
+"""The strongest inputs of a layer's units."""
+STATISTICS: Final = "statistics.npz"
+SELECTIVITY: Final = "selectivity.npz"
+PAGE: Final = "index.html"
+"""Of the store, and of a layer."""
+STYLE: Final = "style.css"
+SCRIPT: Final = "script.js"
+
+_OURS: Final = (STORE, SUMS, JOURNAL, LOCK, PAGE, STYLE, SCRIPT)
+_DEVICES: Final = (
+    "con",
+    "prn",
+    "aux",
+    "nul",
+    *(f"{a}{n}" for a in ("com", "lpt") for n in "123456789"),
+)
+"""What Windows takes for a device whatever stands behind its first dot."""
+_MAX_BYTES: Final = 200
+"""Of a folder's name; file systems take 255, and encrypted ones 143 of what they are given."""
+_PLAIN: Final = re.compile(r"[A-Za-z0-9._-]")
+
+
+def unit(number: int) -> str:
+    """`0130`: the folder of a unit's pictures, and the name of its page without the suffix."""
+    return f"{number:04d}"
+
+
+def unit_page(number: int) -> str:
+    """`0130.html`."""
+    return f"{unit(number)}.html"
+
+
+def ranked(kind: str, rank: int) -> str:
+    """`crop_00.jpg`: a picture of a unit that there is one of for each of its top inputs.
+
+    Args:
+        kind: "crop", "full", "gradient", "guided" or "deconvnet".
+        rank: 0 is the strongest.
+    """
+    return f"{kind}_{rank:02d}.jpg"
+
+
+def sheet(kind: str, number: int) -> str:
+    """`sheet_crop_000.jpg`: small pictures of many units in rows."""
+    return f"sheet_{kind}_{number:03d}.jpg"
+
+
+def folder_of(name: str) -> str:
+    """The folder for a layer's or a network's name; see above."""
+    letters = [letter for letter in name if letter.isascii() and letter.isalpha()]
+    large = sum(1 << bit for bit, letter in enumerate(letters) if letter.isupper())
+    folder = "".join(_escaped(letter) for letter in name)
+    stem = folder.casefold().split(".")[0]
+    if (
+        stem in _DEVICES
+        or folder.casefold() in {ours.casefold() for ours in _OURS}
+        or (folder[:1] in {".", "-"} or stem == ITEMS)
+    ):
+        folder = _escape(folder[0]) + folder[1:]
+    if folder.endswith("."):  # Windows drops it
+        folder = folder[:-1] + _escape(".")
+    folder = folder or "="
+    if large:
+        folder = f"{folder}~{large:x}"
+    if len(folder) > _MAX_BYTES:
+        digest = hashlib.blake2b(name.encode(), digest_size=10).hexdigest()
+        return f"{folder[: _MAX_BYTES - 30]}~~{digest}"
+    return folder
+
+
+def name_of(folder: str) -> str | None:
+    """The layer's or network's name that `folder` stands for; None where it was cut, or is none."""
+    if folder == "=":
+        return ""
+    plain = folder.split("~", maxsplit=1)[0]
+    found = re.sub(rb"=([0-9a-f]{2})", lambda at: bytes([int(at[1], 16)]), plain.encode())
+    try:
+        name = found.decode()
+    except UnicodeDecodeError:
+        return None
+    return name if folder_of(name) == folder else None
+
+
+def _escaped(letter: str) -> str:
+    return letter if _PLAIN.fullmatch(letter) else _escape(letter)
+
+
+def _escape(letter: str) -> str:
+    return "".join(f"={byte:02x}" for byte in letter.encode())

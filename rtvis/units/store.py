@@ -1,0 +1,331 @@
+"""What the units of one network have learned: a folder, which `docs/units.md` describes.
+
+Reading needs no lock and never waits: a file is whole or not there. To write, be the one writer::
+
+    store = open_store(root, engine.identity)
+    with store.writing("rtvis units scan") as writer:
+        writer.write_layer(layer)
+        writer.write_arrays(layer.name, names.STATISTICS, {"mean_C": mean_C})
+        writer.write_pictures(layer.name, 130, {names.ranked("crop", 0): image_HW3})
+    store.read_arrays(layer.name, names.STATISTICS)
+"""
+
+import contextlib
+import json
+import os
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from rtvis.data import ImageU8, Layer
+from rtvis.engine.identity import Identity
+from rtvis.errors import ConfigError, StoreError, did_you_mean
+from rtvis.plain import Plain, from_plain, to_plain
+from rtvis.units import names
+from rtvis.units.cache import PictureCache
+from rtvis.units.lock import Writer, holder, locked
+from rtvis.units.writer import StoreWriter
+
+FORMAT: Final = 1
+"""Of the folder; a later one may not be readable by this code."""
+
+Arrays = Mapping[str, npt.NDArray[np.generic]]
+
+
+def default_root() -> Path:
+    """Where stores are unless `--store` says otherwise: `$XDG_DATA_HOME/rtvis/units`, or the
+    platform's usual place.
+
+    Read here and not in `cli`, so that the Python API and the window share it.
+    """
+    root = os.environ.get("XDG_DATA_HOME")
+    if root:
+        return Path(root) / "rtvis" / "units"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "rtvis" / "units"
+    return Path.home() / ".local" / "share" / "rtvis" / "units"
+
+
+def open_store(
+    root: Path | None, identity: Identity, *, cache: PictureCache | None = None
+) -> "Store":
+    """The store of a network below `root`; nothing is made before something is written.
+
+    Args:
+        root: Default: `default_root()`.
+        identity: As `Engine.identity` gives it.
+        cache: For its pictures; default: one of its own.
+
+    Raises:
+        StoreError: What is there is another network's, a later format, or damaged.
+    """
+    folder = (root or default_root()) / folder_name(identity)
+    store = Store(folder, cache=cache)
+    found = store.identity
+    if found is None:
+        if folder.is_dir() and any(folder.iterdir()):
+            _check_is_beginning(folder)
+    elif found != identity:
+        raise StoreError(
+            f"{folder}: is another network's: {_differences(found, identity)}; name another --store"
+        )
+    store.wanted = identity
+    return store
+
+
+def find_stores(root: Path) -> tuple["Store", ...]:
+    """All stores below `root`, or `root` itself where it is one, by name."""
+    if (root / names.STORE).is_file():
+        return (Store(root),)
+    if not root.is_dir():
+        return ()
+    return tuple(Store(path.parent) for path in sorted(root.glob(f"*/{names.STORE}")))
+
+
+def folder_name(identity: Identity) -> str:
+    """`resnet50-1a2b3c4d`."""
+    return names.folder_of(f"{identity.network}-{identity.weights[:8]}")
+
+
+class Store:
+    """Reads one folder. Any thread may do so while another process writes.
+
+    Args:
+        folder: It need not exist.
+        cache: For its pictures.
+    """
+
+    def __init__(self, folder: Path, *, cache: PictureCache | None = None) -> None:
+        self.folder = folder
+        self.cache = cache or PictureCache()
+        self.wanted: Identity | None = None
+        """What the first writer puts into a new store."""
+
+    @property
+    def identity(self) -> Identity | None:
+        """Whose it is; None where nothing has been written yet.
+
+        Raises:
+            StoreError: A later format, or damaged.
+        """
+        path = self.folder / names.STORE
+        plain = self.read_json(None, names.STORE)
+        if plain is None:
+            return None
+        found = plain.get("format") if isinstance(plain, dict) else None
+        if not isinstance(found, int) or isinstance(found, bool):
+            raise StoreError(f"{path}: is not of a store of rtvis: it names no format")
+        if found > FORMAT:
+            raise StoreError(
+                f"{path}: is of format {found}, of a later rtvis; this one reads up to {FORMAT}"
+            )
+        try:
+            return from_plain(Identity, plain.get("identity"), where=f"{path}: ")
+        except ConfigError as fault:
+            raise StoreError(str(fault)) from None
+
+    def layers(self) -> tuple[Layer, ...]:
+        """The layers that it knows something of, in order of execution.
+
+        Raises:
+            StoreError: A layer's file is damaged.
+        """
+        found = []
+        for path in self.folder.glob(f"*/{names.LAYER}"):
+            plain = self._read_json_at(path)
+            try:
+                found.append(from_plain(Layer, plain, where=f"{path}: "))
+            except ConfigError as fault:
+                raise StoreError(str(fault)) from None
+        return tuple(sorted(found, key=lambda layer: layer.index))
+
+    def layer(self, name: str) -> Layer:
+        """One of them.
+
+        Raises:
+            StoreError: It knows nothing of that layer, with the nearest that it knows.
+        """
+        layers = {layer.name: layer for layer in self.layers()}
+        if name in layers:
+            return layers[name]
+        near = did_you_mean(name, layers)
+        raise StoreError(f"{self.folder}: has nothing of a layer '{name}'{near}")
+
+    def path(self, layer: str | None, name: str = "") -> Path:
+        """Where a file of a layer is, or with None one of the whole store."""
+        folder = self.folder if layer is None else self.folder / names.folder_of(layer)
+        return folder / name
+
+    def unit_path(self, layer: str, unit: int, name: str = "") -> Path:
+        """Where a file of a unit is."""
+        return self.path(layer, names.unit(unit)) / name
+
+    def unit_files(self, layer: str, unit: int) -> tuple[str, ...]:
+        """The names of a unit's files, in alphabetical order."""
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            found = (path.name for path in self.unit_path(layer, unit).iterdir())
+            return tuple(sorted(name for name in found if not name.startswith(".")))
+        return ()
+
+    def read_bytes(self, layer: str | None, name: str) -> bytes | None:
+        """A file as it is; None where there is none.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+        return _read_bytes(self.path(layer, name))
+
+    def read_json(self, layer: str | None, name: str) -> Any:
+        """What a JSON file holds; None where there is none.
+
+        Raises:
+            StoreError: It cannot be read, or is damaged.
+        """
+        return self._read_json_at(self.path(layer, name))
+
+    def read_arrays(self, layer: str | None, name: str) -> dict[str, npt.NDArray[Any]] | None:
+        """The arrays of an npz file; None where there is none.
+
+        Raises:
+            StoreError: It cannot be read, or is damaged.
+        """
+        return _read_npz(self.path(layer, name))
+
+    def read_unit_json(self, layer: str, unit: int, name: str) -> Any:
+        """What a JSON file of a unit holds; None where there is none. Raises as `read_json`."""
+        return self._read_json_at(self.unit_path(layer, unit, name))
+
+    def read_unit_arrays(
+        self, layer: str, unit: int, name: str
+    ) -> dict[str, npt.NDArray[Any]] | None:
+        """The arrays of an npz file of a unit. Raises as `read_arrays`."""
+        return _read_npz(self.unit_path(layer, unit, name))
+
+    def read_picture(self, layer: str, unit: int, name: str) -> ImageU8 | None:
+        """A unit's picture as uint8 RGB [H, W, 3], not to be written to; None where there is none.
+
+        It is kept in `cache`, so that browsing back and forth decodes nothing twice.
+
+        Raises:
+            StoreError: It is damaged.
+        """
+        return self.cache.read(self.unit_path(layer, unit, name))
+
+    def read_sheet(self, layer: str, name: str) -> ImageU8 | None:
+        """A layer's picture, as above."""
+        return self.cache.read(self.path(layer, name))
+
+    def num_bytes(self) -> int:
+        """The size of all files."""
+        return sum(path.stat().st_size for path in _walk(self.folder))
+
+    def writer(self) -> Writer | None:
+        """Who writes to it now, if anybody."""
+        return holder(self.folder / names.LOCK)
+
+    @contextlib.contextmanager
+    def writing(self, what: str) -> Iterator[StoreWriter]:
+        """Be the one who writes to it.
+
+        Args:
+            what: The program, for the message that another one gets: "rtvis units scan".
+
+        Raises:
+            StoreError: Another one writes, the place cannot be written to, the disk is full, or
+                a new store is opened without a network.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreError(
+                f"{self.folder}: cannot be made ({error.strerror}); name another --store"
+            ) from None
+        with locked(self.folder / names.LOCK, what) as before:
+            writer = StoreWriter(self.folder)
+            if before is not None:
+                writer.settle_all()
+            if self.identity is None:
+                assert self.wanted is not None, "a new store is opened by open_store()"
+                writer.write_json(
+                    None, names.STORE, {"format": FORMAT, "identity": to_plain(self.wanted)}
+                )
+            with writer:
+                yield writer
+
+    @staticmethod
+    def _read_json_at(path: Path) -> Any:
+        data = _read_bytes(path)
+        if data is None:
+            return None
+        try:
+            return json.loads(data)
+        except ValueError:
+            raise _damaged(path) from None
+
+
+def _read_bytes(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _read_npz(path: Path) -> dict[str, npt.NDArray[Any]] | None:
+    try:
+        with path.open("rb") as opened:
+            file = np.load(opened, allow_pickle=False)
+            if not isinstance(file, np.lib.npyio.NpzFile):
+                raise _damaged(path)
+            return {name: file[name] for name in file.files}
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, EOFError, zipfile.BadZipFile, KeyError):
+        raise _damaged(path) from None
+    except OSError as error:
+        raise StoreError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _damaged(path: Path) -> StoreError:
+    return StoreError(f"{path}: is damaged; `rtvis units verify` finds all that is")
+
+
+def _check_is_beginning(folder: Path) -> None:
+    """A folder without `store.json` is a store's only if no more than a beginning is there."""
+    ours = {names.SUMS, names.JOURNAL, names.LOCK}
+    for path in folder.iterdir():
+        if path.name not in ours and not path.name.startswith("."):
+            raise StoreError(
+                f"{folder}: is no store of rtvis: it has {path.name} and no {names.STORE}; "
+                "name another --store"
+            )
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for root, _, files in os.walk(folder):
+        yield from (Path(root, name) for name in files)
+
+
+def _differences(there: Identity, here: Identity) -> str:
+    """`preprocessing.size [224, 224] there and [160, 160] here`."""
+    ours, theirs = _flat(to_plain(here)), _flat(to_plain(there))
+    return ", ".join(
+        f"{name} {theirs.get(name)} there and {ours.get(name)} here"
+        for name in {**theirs, **ours}
+        if theirs.get(name) != ours.get(name)
+    )
+
+
+def _flat(plain: Plain, prefix: str = "") -> dict[str, Plain]:
+    if not isinstance(plain, dict):
+        return {prefix.rstrip("."): plain}
+    found: dict[str, Plain] = {}
+    for name, value in plain.items():
+        found |= _flat(value, f"{prefix}{name}.")
+    return found

@@ -1,0 +1,196 @@
+"""The one who writes to a store: files that are whole or not there, and their checksums."""
+
+import contextlib
+import json
+import secrets
+import shutil
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from rtvis import filing
+from rtvis.data import ImageU8, Layer
+from rtvis.errors import StoreError
+from rtvis.plain import to_plain
+from rtvis.units import names, sums
+
+JPEG_QUALITY = 90
+_GONE = ".gone-"
+"""How the names of folders begin that are being removed."""
+
+
+class StoreWriter:
+    """Writes to the folder of a store; made by `Store.writing`, which holds the lock.
+
+    Every method raises a StoreError when a file cannot be written, such as on a full disk: what
+    was there before is there still, and no half of anything.
+
+    Args:
+        folder: The store's.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._touched: dict[Path, dict[str, str]] = {}
+
+    def __enter__(self) -> "StoreWriter":
+        """Itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Put the checksums in place."""
+        try:
+            self.flush()
+        except StoreError:
+            # The journal holds them still, and the first error says what is wrong.
+            if error is None:
+                raise
+
+    def write_layer(self, layer: Layer) -> None:
+        """Say what a layer is; a store tells of those only that this was done for."""
+        self.write_json(layer.name, names.LAYER, to_plain(layer))
+
+    def write_json(self, layer: str | None, name: str, plain: Any) -> None:
+        """A JSON file of a layer, or with None of the whole store."""
+        self.write_files(layer, {name: _json_bytes(plain)})
+
+    def write_arrays(
+        self, layer: str | None, name: str, arrays: Mapping[str, npt.NDArray[Any]]
+    ) -> None:
+        """An npz file of a layer, or with None of the whole store."""
+        self.write_files(layer, {name: filing.encode_npz(arrays)})
+
+    def write_pictures(self, layer: str, unit: int, images: Mapping[str, ImageU8]) -> None:
+        """Pictures of a unit.
+
+        Args:
+            layer: Its name.
+            unit: Of the layer.
+            images: File name -> uint8 RGB [H, W, 3]; the suffix says the format.
+        """
+        self.write_unit(layer, unit, {name: encoded(name, image) for name, image in images.items()})
+
+    def write_unit(self, layer: str, unit: int, files: Mapping[str, bytes]) -> None:
+        """Files of a unit, all or none of them."""
+        prefix = names.unit(unit)
+        self.write_files(layer, {f"{prefix}/{name}": data for name, data in files.items()})
+
+    def write_files(self, layer: str | None, files: Mapping[str, bytes]) -> None:
+        """Files of a layer, or with None of the whole store: all or none of them.
+
+        Args:
+            layer: Its name.
+            files: Name, which may have a folder before it -> content. What is there is replaced.
+        """
+        folder = self.folder if layer is None else self.folder / names.folder_of(layer)
+        paths = {folder / name: data for name, data in files.items()}
+        try:
+            for parent in {path.parent for path in paths}:
+                parent.mkdir(parents=True, exist_ok=True)
+            digests = {name: sums.digest_of(data) for name, data in files.items()}
+            filing.write_all(paths, before_renaming=lambda: sums.append(folder, digests))
+        except OSError as error:
+            raise _cannot_write(Path(error.filename or folder), error) from None
+        self._of(folder).update(digests)
+
+    def remove(self, layer: str, unit: int | None = None) -> None:
+        """Remove a layer and all that is known of it, or one of its units."""
+        folder = self.folder / names.folder_of(layer)
+        if unit is None:
+            self._touched.pop(folder, None)
+            _remove_folder(folder)
+            return
+        gone = f"{names.unit(unit)}/"
+        known = self._of(folder)
+        for name in [name for name in known if name.startswith(gone)]:
+            del known[name]
+        # The list first: a file without a sum is no fault, a sum without a file is one.
+        self._put(folder)
+        _remove_folder(folder / names.unit(unit))
+
+    def remove_files(self, layer: str | None, files: Iterable[str]) -> None:
+        """Remove some files, as named for `write_files`."""
+        folder = self.folder if layer is None else self.folder / names.folder_of(layer)
+        known, files = self._of(folder), list(files)
+        for name in files:
+            known.pop(name, None)
+        self._put(folder)
+        for name in files:
+            (folder / name).unlink(missing_ok=True)
+
+    def flush(self) -> None:
+        """Put the checksums of all that was written in place; also done at the end."""
+        for folder in list(self._touched):
+            self._put(folder)
+        self._touched.clear()
+
+    def settle_all(self) -> None:
+        """Tidy up behind a writer that was killed: journals, and files that were half written."""
+        for path in self.folder.rglob(f".*{filing.PART_SUFFIX}"):
+            path.unlink(missing_ok=True)
+        for path in self.folder.rglob(f"{_GONE}*"):
+            shutil.rmtree(path, ignore_errors=True)
+        for path in [self.folder, *(one for one in self.folder.iterdir() if one.is_dir())]:
+            if (path / names.JOURNAL).exists():
+                self._touched[path] = sums.settled(path)
+        self.flush()
+
+    def _of(self, folder: Path) -> dict[str, str]:
+        """The folder's sums, to be changed; `flush` writes them."""
+        if folder not in self._touched:
+            journal = (folder / names.JOURNAL).exists()  # of a flush that found the disk full
+            self._touched[folder] = sums.settled(folder) if journal else sums.read_sums(folder)
+        return self._touched[folder]
+
+    def _put(self, folder: Path) -> None:
+        if not folder.is_dir():  # somebody removed it
+            return
+        try:
+            sums.write_sums(folder, self._touched[folder])
+        except OSError as error:
+            raise _cannot_write(Path(error.filename), error) from None
+
+
+def encoded(name: str, image_HW3: ImageU8) -> bytes:
+    """The bytes of an RGB picture in the format that the name's suffix says."""
+    image_bgr_HW3 = cv2.cvtColor(np.ascontiguousarray(image_HW3), cv2.COLOR_RGB2BGR)
+    return filing.encode_image(Path(name), np.asarray(image_bgr_HW3), quality=JPEG_QUALITY)
+
+
+def _json_bytes(plain: Any) -> bytes:
+    return (json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _remove_folder(folder: Path) -> None:
+    """Under another name first, so that it is there whole or not at all."""
+    gone = folder.with_name(f"{_GONE}{secrets.token_hex(4)}")
+    try:
+        folder.rename(gone)
+        shutil.rmtree(gone)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StoreError(f"{error.filename}: cannot be removed ({error.strerror})") from None
+
+
+def _cannot_write(path: Path, error: OSError) -> StoreError:
+    with contextlib.suppress(OSError):
+        free = shutil.disk_usage(path.parent if path.parent.exists() else path.anchor).free
+        if free < 2**26:
+            return StoreError(
+                f"{path}: cannot be written ({error.strerror}; {free / 2**20:.0f} MiB are free); "
+                "what was written before is whole: make room and go on"
+            )
+    return StoreError(
+        f"{path}: cannot be written ({error.strerror}); what was written before is whole"
+    )
