@@ -254,7 +254,7 @@ def list_folder(folder: Path, *, pattern: re.Pattern[str] | None = None) -> list
         )
     if not paths:
         raise SourceError(f"{folder}: no pictures in this folder; put PNG or JPEG files there")
-    return sorted(paths, key=_natural)
+    return sorted(paths, key=natural_order)
 
 
 def list_glob(pattern: str) -> list[Path]:
@@ -275,10 +275,10 @@ def list_glob(pattern: str) -> list[Path]:
             f"{pattern}: matches {len(files)} files, none of them a picture; "
             "to see a film, name one file"
         )
-    return sorted(paths, key=_natural)
+    return sorted(paths, key=natural_order)
 
 
-def _natural(path: Path) -> list[tuple[int, int, str]]:
+def natural_order(name: str | Path) -> list[tuple[int, int, str]]:
     """A sort key by which runs of digits compare as numbers."""
-    parts = re.split(r"(\d+)", str(path).casefold())
+    parts = re.split(r"(\d+)", str(name).casefold())
     return [(1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts]

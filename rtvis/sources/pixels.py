@@ -49,6 +49,15 @@ def read_image(path: str | Path) -> ImageU8:
     Raises:
         SourceError: Not there, not readable, or not a whole picture.
     """
+    return decode_image(read_file(path), path)
+
+
+def read_file(path: str | Path) -> npt.NDArray[np.uint8]:
+    """The bytes of a file that should hold a picture; at least one.
+
+    Raises:
+        SourceError: Not there, not readable, or empty.
+    """
     path = Path(path)
     try:
         data = np.fromfile(path, dtype=np.uint8)
@@ -58,6 +67,19 @@ def read_image(path: str | Path) -> ImageU8:
         raise SourceError(f"{path}: {_reason(error)}; name a readable picture") from None
     if data.size == 0:
         raise SourceError(f"{path}: the file is empty; name a picture with something in it")
+    return data
+
+
+def decode_image(data: npt.NDArray[np.uint8], path: str | Path) -> ImageU8:
+    """The picture that a file's bytes hold; see `read_image`.
+
+    Args:
+        data: All of them.
+        path: What to call the file in errors.
+
+    Raises:
+        SourceError: They are not a whole picture.
+    """
     # Not IMREAD_UNCHANGED: that would ignore the orientation.
     try:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
