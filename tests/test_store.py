@@ -22,6 +22,7 @@ from rtvis.errors import StoreError
 from rtvis.units import names, sums
 from rtvis.units.cache import PictureCache
 from rtvis.units.store import Store, default_root, find_stores, folder_name, open_store
+from rtvis.units.tracker import Top
 
 IDENTITY = Identity(network="TinyNet", weights="12ab" * 10, preprocessing=Preprocessing())
 LAYER = Layer(
@@ -94,6 +95,26 @@ def test_what_is_written_is_read_again(store: Store) -> None:
     assert [each.folder for each in find_stores(store.folder.parent)] == [store.folder]
     with pytest.raises(StoreError, match=r"nothing of a layer 'block2.Conv'; nearest is 'block#2"):
         again.layer("block2.Conv")
+
+
+def test_the_strongest_inputs_are_read_as_they_were_found(store: Store) -> None:
+    top = Top(
+        values_CN=torch.tensor([[3.5, 1.25], [-torch.inf, -torch.inf]]),
+        item_CN=torch.tensor([[2**31 - 1, 7], [-1, -1]]),
+        position_CN2=torch.tensor([[[3, 4], [0, 6]], [[0, 0], [0, 0]]], dtype=torch.int32),
+    )
+    with store.writing("a test") as writer:
+        writer.write_top(LAYER.name, top)
+        writer.write_arrays("other", names.TOP, {"values_CN": np.zeros((1, 1))})
+    found = store.read_top(LAYER.name)
+    assert found is not None
+    for name in ("values_CN", "item_CN", "position_CN2"):
+        there, here = getattr(found, name), getattr(top, name)
+        assert there.dtype == here.dtype
+        assert torch.equal(there, here)
+    assert store.read_top("nothing") is None
+    with pytest.raises(StoreError, match=r"top.npz: is damaged"):
+        store.read_top("other")
 
 
 def test_looking_at_a_store_that_is_not_there_makes_nothing(tmp_path: Path) -> None:

@@ -28,6 +28,10 @@ TOP: Final = "top.npz"
 """The strongest inputs of a layer's units."""
 STATISTICS: Final = "statistics.npz"
 SELECTIVITY: Final = "selectivity.npz"
+INPUTS: Final = "inputs.json"
+"""Of a unit: which inputs its pictures are of, the strongest first."""
+OPTIMIZED: Final = "optimized"
+"""How the names of a unit's optimised inputs begin."""
 PAGE: Final = "index.html"
 """Of the store, and of a layer."""
 STYLE: Final = "style.css"
@@ -65,6 +69,18 @@ def ranked(kind: str, rank: int) -> str:
         rank: 0 is the strongest.
     """
     return f"{kind}_{rank:02d}.jpg"
+
+
+def optimized(preset: str, seed: int, suffix: str) -> str:
+    """`optimized_default_0.png`: an optimised input of a unit; `.npz` has its numbers, `.json` says
+    how it was made.
+
+    Args:
+        preset: Its name.
+        seed: Of the random numbers.
+        suffix: With its dot.
+    """
+    return f"{OPTIMIZED}_{folder_of(preset)}_{seed}{suffix}"
 
 
 def sheet(kind: str, number: int) -> str:

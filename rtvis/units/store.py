@@ -5,6 +5,7 @@ Reading needs no lock and never waits: a file is whole or not there. To write, b
     store = open_store(root, engine.identity)
     with store.writing("rtvis units scan") as writer:
         writer.write_layer(layer)
+        writer.write_top(layer.name, top)
         writer.write_arrays(layer.name, names.STATISTICS, {"mean_C": mean_C})
         writer.write_pictures(layer.name, 130, {names.ranked("crop", 0): image_HW3})
     store.read_arrays(layer.name, names.STATISTICS)
@@ -16,11 +17,13 @@ import os
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from rtvis.data import ImageU8, Layer
 from rtvis.engine.identity import Identity
@@ -29,6 +32,7 @@ from rtvis.plain import Plain, from_plain, to_plain
 from rtvis.units import names
 from rtvis.units.cache import PictureCache
 from rtvis.units.lock import Writer, holder, locked
+from rtvis.units.tracker import Top
 from rtvis.units.writer import StoreWriter
 
 FORMAT: Final = 1
@@ -195,6 +199,20 @@ class Store:
             StoreError: It cannot be read, or is damaged.
         """
         return _read_npz(self.path(layer, name))
+
+    def read_top(self, layer: str) -> Top | None:
+        """The strongest inputs of a layer's units; None where no scan has been there.
+
+        Raises:
+            StoreError: The file cannot be read, or is damaged.
+        """
+        arrays = self.read_arrays(layer, names.TOP)
+        if arrays is None:
+            return None
+        try:
+            return Top(**{one.name: torch.from_numpy(arrays[one.name]) for one in fields(Top)})
+        except KeyError:
+            raise _damaged(self.path(layer, names.TOP)) from None
 
     def read_unit_json(self, layer: str, unit: int, name: str) -> Any:
         """What a JSON file of a unit holds; None where there is none. Raises as `read_json`."""

@@ -5,6 +5,7 @@ import json
 import secrets
 import shutil
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -18,6 +19,7 @@ from rtvis.data import ImageU8, Layer
 from rtvis.errors import StoreError
 from rtvis.plain import to_plain
 from rtvis.units import names, sums
+from rtvis.units.tracker import Top
 
 JPEG_QUALITY = 90
 _GONE = ".gone-"
@@ -69,6 +71,11 @@ class StoreWriter:
     ) -> None:
         """An npz file of a layer, or with None of the whole store."""
         self.write_files(layer, {name: filing.encode_npz(arrays)})
+
+    def write_top(self, layer: str, top: Top) -> None:
+        """The strongest inputs of a layer's units."""
+        arrays = {one.name: getattr(top, one.name).cpu().numpy() for one in fields(Top)}
+        self.write_arrays(layer, names.TOP, arrays)
 
     def write_pictures(self, layer: str, unit: int, images: Mapping[str, ImageU8]) -> None:
         """Pictures of a unit.
