@@ -65,6 +65,18 @@ class Attention:
         keys = query_BQ.to(value.dtype).reshape(shape) @ matrices
         return keys.squeeze(3).transpose(2, 3).reshape(batch, self.all_keys, self.num_heads)
 
+    def unattended(self, grads_BTC: Tensor, query_BQ: Tensor) -> Tensor:
+        """The gradient at the value, of one at what `attended` gave for these queries."""
+        batch = grads_BTC.shape[0]
+        size = (batch, self.num_windows, self.num_keys, self.num_heads)
+        keys = grads_BTC.reshape(size).transpose(2, 3)[:, :, :, None, :]
+        shape = (batch, self.num_windows, 1, self.num_queries, 1)
+        grads = query_BQ.to(keys.dtype).reshape(shape) * keys
+        if self.heads_first:
+            grads = grads.transpose(1, 2)
+        grads = grads.reshape(-1, self.num_queries, self.num_keys)
+        return grads.transpose(1, 2) if self.keys_first else grads
+
     def spread(self, unit_BC: Tensor, query_BQ: Tensor, key_BT: Tensor) -> Tensor:
         """The product of three vectors in the shape of the value: what `attended` reads, undone."""
         batch = unit_BC.shape[0]

@@ -69,7 +69,7 @@ def build_pieces(
         tapped = builder.backward(f"backward_{len(segments)}", stretch, bottom, top)
         segments.append(
             Segment(
-                backward=_first_output_only(tapped),
+                backward=tapped.with_outputs(tapped.outputs[:1], name=tapped.name),
                 tapped=replace(tapped, name=f"tapped_{len(segments)}"),
                 sites=tuple(site for node in stretch for site in by_node.get(node, ())),
             )
@@ -111,6 +111,33 @@ def build_pieces(
         queries=default_queries(sites, gradients, batch),
         attention=attention,
     )
+
+
+def build_reach(flat: FlatModel, sites: tuple[Site, ...], site: Site) -> tuple[Piece, Piece]:
+    """The way from the input to one layer, and the way back.
+
+    Args:
+        flat: The traced model.
+        sites: Its layers.
+        site: One of them.
+
+    Returns:
+        (x) -> the layer's value and what the second reads; (values ..., g, tx, tg) -> the gradient
+        at the input, of the one `g` at the layer's value.
+    """
+    graph = flat.module.graph
+    x, mode = input_of(graph), FakeTensorMode()
+    _propagate(flat.module, mode)
+    live = depends_on(graph, [x])
+    order = [node for node in graph.nodes if node in live]
+    batch = int(x.meta["val"].shape[0])
+    num_units = sum(each.layer.num_units for each in sites if not each.is_rest)
+    builder = _Builder(flat, mode, live, {}, batch, 0, 0, num_units, 0)
+    stretch = order[1 : order.index(site.node) + 1]
+    backward = builder.unseeded("reach_backward", stretch, x, site.node)
+    read = {*backward.inputs, site.node.name}
+    forward = builder.forward([node for node in stretch if node.name in read])
+    return replace(forward, name="reach_forward"), backward
 
 
 # A convolution with more than this share of all multiplications is handed out, not run again.
@@ -298,6 +325,20 @@ class _Builder:
         outputs = (bottom.name, *(node.name for node in nodes))
         return self._trace(name, stretch, call, tuple(names), tuple(examples), outputs)
 
+    def unseeded(self, name: str, stretch: list[fx.Node], bottom: fx.Node, top: fx.Node) -> Piece:
+        """From the gradient at `top` to the one at `bottom`, which may be the input."""
+
+        def call(env: Env, g: Tensor, tx: Tensor, tg: Tensor) -> list[Tensor]:
+            rule = Thresholds(tx, tg)
+            found = self._walk(stretch, env, {top: g}, None, tx, rule)
+            return [found[bottom] if bottom in found else torch.zeros_like(env[bottom])]
+
+        with self._mode:
+            g = torch.empty_like(top.meta["val"])
+            tx, tg = (torch.empty((), dtype=self._dtype) for _ in range(2))
+        nodes = [bottom, *stretch]
+        return self._trace(name, nodes, call, ("g", "tx", "tg"), (g, tx, tg), (bottom.name,))
+
     def plain(
         self, name: str, order: list[fx.Node], scores: fx.Node, targets: list[fx.Node]
     ) -> Piece:
@@ -373,17 +414,6 @@ class _Builder:
             outputs=outputs,
             examples=tuple(example for _, _, example in inputs),
         )
-
-
-def _first_output_only(piece: Piece) -> Piece:
-    """The piece without what only its other outputs need."""
-    graph = fx.Graph()
-    outputs = graph.graph_copy(piece.module.graph, {})
-    assert isinstance(outputs, list | tuple)
-    graph.output([outputs[0]])
-    graph.eliminate_dead_code()  # keeps the inputs
-    module = fx.GraphModule(piece.module, graph)
-    return replace(piece, module=module, outputs=piece.outputs[:1])
 
 
 def _plain_views(graph: fx.Graph) -> None:

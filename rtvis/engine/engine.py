@@ -2,7 +2,8 @@
 
 import functools
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -10,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rtvis.data import Crop, Fit, Form, Intervention, Layer, Origin, Result, Selection
+from rtvis.data import Crop, Fit, Form, Intervention, Layer, Origin, Result, Rule, Selection
 from rtvis.engine.artifacts import default_cache_dir
 from rtvis.engine.asked import Click, ClickTensors, Outcome, Route, pack_click
 from rtvis.engine.attention_methods import fault_of
@@ -24,11 +25,14 @@ from rtvis.engine.layer_rules import apply_rules
 from rtvis.engine.layers import find_layers
 from rtvis.engine.memory import keep_freed_memory
 from rtvis.engine.models import Network
+from rtvis.engine.objectives import Objective
 from rtvis.engine.outputs import Borrowing
 from rtvis.engine.pictures import Image, as_picture, check_takes_pictures, is_preprocessed
 from rtvis.engine.pieces import Pieces
 from rtvis.engine.queries import described
-from rtvis.engine.resolve import resolve_selection
+from rtvis.engine.reach import Reach, Reaches
+from rtvis.engine.reached import Gradients, Reached
+from rtvis.engine.resolve import find_layer, resolve_selection
 from rtvis.engine.skipped import skipped_layers, skipped_note
 from rtvis.engine.step import Step
 from rtvis.engine.trace import UntraceableError, flatten
@@ -107,12 +111,13 @@ class Engine:
         }
         self._last_changes: tuple[object, Changes] | None = None
         self._graph_step: GraphStep | None = None
+        self._reaches: Reaches | None = None
+        self._artifacts = (cache_dir or default_cache_dir()) / "compiled"
         self._compiler: Compiler | None = None
         if compile == "auto" and isinstance(step, Step):
-            folder = (cache_dir or default_cache_dir()) / "compiled"
             pieces, num_plain = step.pieces.all_pieces(), len(step.pieces.plain_pieces())
             self._compiler = Compiler(
-                pieces, self.device, folder, step.replace_runner, num_plain=num_plain
+                pieces, self.device, self._artifacts, step.replace_runner, num_plain=num_plain
             )
             self._compiler.start()
 
@@ -261,6 +266,90 @@ class Engine:
             captured_ns=captured_ns,
         )
 
+    def reach(self, x_BCHW: Tensor, *, layer: str, whole: bool = False) -> Reached:
+        """Run the network as far as a layer, for gradients of many pictures at that layer.
+
+        A batch of `batch_size` runs through the pieces of a turn, compiled where they are by now:
+        that never traces anything. The first batch of another size at a layer traces the way there
+        (one to three seconds), which then runs eagerly unless `compile_reach` was called.
+
+        Args:
+            x_BCHW: Preprocessed pictures, in any float type, on any device.
+            layer: Name of the layer.
+            whole: Whether objectives of the whole layer are wanted ("layer", "probability"); they
+                take the second way, for the pieces of a turn start from one unit.
+
+        Raises:
+            SelectionError: There is no such layer.
+            RtvisError: The pictures are not of the network's size.
+            DeviceError: Not enough memory.
+        """
+        index = find_layer(layer, self.layers, self.default_cam_layer).index
+        self._check_input(x_BCHW)
+        x_BCHW = x_BCHW.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
+        batch = len(x_BCHW)
+        step = self._steps.get(self.batch_size)
+        with self._enough_memory(batch), torch.no_grad():
+            if not isinstance(step, Step):
+                step = self._step_for(batch)
+                assert isinstance(step, UntracedStep)
+                return step.reach(x_BCHW, step.pieces.sites[index])
+            if batch == self.batch_size and not whole:
+                return step.reach(x_BCHW, step.pieces.sites[index])
+            return self._reach_of(batch, index).run(x_BCHW)
+
+    def neuron_gradients(
+        self,
+        x_BCHW: Tensor,
+        *,
+        layer: str,
+        unit_B: Tensor,
+        position_B2: Tensor | None = None,
+        objective: Objective = "neuron",
+        rule: Rule = "gradient",
+    ) -> Gradients:
+        """Each picture's own objective at a layer, and its gradient at the input.
+
+        `reach` and one `Reached.gradients`, whose arguments these are. For a dense layer that ends
+        the network "neuron" is the class score before softmax and "probability" the one after it.
+
+        Raises:
+            SelectionError: There is no such layer.
+            RtvisError: The pictures are not of the network's size.
+            DeviceError: Not enough memory.
+        """
+        reached = self.reach(x_BCHW, layer=layer, whole=objective in {"layer", "probability"})
+        with self._enough_memory(len(x_BCHW)):
+            return reached.gradients(
+                unit_B=unit_B.to(self.device),
+                position_B2=None if position_B2 is None else position_B2.to(self.device),
+                objective=objective,
+                rule=rule,
+            )
+
+    def compile_reach(self, layer: str, batch: int, *, timeout_s: float | None = None) -> bool:
+        """Compile the way to a layer and back for a batch size, and wait for it.
+
+        Returns:
+            Whether it serves; where not, the eager form does.
+
+        Raises:
+            SelectionError: There is no such layer.
+        """
+        index = find_layer(layer, self.layers, self.default_cam_layer).index
+        if not isinstance(self._steps[self.batch_size], Step):
+            return False
+        return self._reach_of(batch, index).compile(self._artifacts, timeout_s=timeout_s)
+
+    def _reach_of(self, batch: int, index: int) -> Reach:
+        self._check_batch(batch)
+        if self._reaches is None:
+            step = self._steps[self.batch_size]
+            assert isinstance(step, Step)
+            queries = step.pieces.queries
+            self._reaches = Reaches(self._network, self.device, self.dtype, queries)
+        return self._reaches.get(batch, index)
+
     def _compute(
         self, step: Step | UntracedStep, x_BCHW: Tensor, route: Route, click: ClickTensors
     ) -> Outcome:
@@ -270,14 +359,18 @@ class Engine:
             if self._graph_step is None:
                 self._graph_step = GraphStep(step)
             serving = self._graph_step
+        with self._enough_memory(x_BCHW.shape[0]), torch.inference_mode():
+            return serving.run(x_BCHW, route, click, method_named(route.cam))
+
+    @contextmanager
+    def _enough_memory(self, batch: int) -> Iterator[None]:
         try:
-            with torch.inference_mode():
-                return serving.run(x_BCHW, route, click, method_named(route.cam))
+            yield
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
             raise DeviceError(
-                f"{self.device} has not enough memory for {self.network} at batch "
-                f"{x_BCHW.shape[0]}; use --dtype float16, a smaller --size, or --device cpu"
+                f"{self.device} has not enough memory for {self.network} at batch {batch}; use "
+                "--dtype float16, a smaller --size, or --device cpu"
             ) from None
 
     @property
@@ -294,6 +387,8 @@ class Engine:
         """Stop compiling. Safe to call twice."""
         if self._compiler is not None:
             self._compiler.close()
+        if self._reaches is not None:
+            self._reaches.close()
 
     def __enter__(self) -> "Engine":
         return self
@@ -303,16 +398,19 @@ class Engine:
 
     def _step_for(self, batch: int) -> Step | UntracedStep:
         if batch not in self._steps:
-            only = self._network.only_batch
-            if only is not None and batch != only:
-                raise NetworkError(
-                    f"{self.network}: was exported for {only} picture at a time, not {batch}; "
-                    "export it again with a dynamic first dimension"
-                )
+            self._check_batch(batch)
             channels = self._network.preprocessing.num_channels
             example = torch.empty(batch, channels, *self.input_size, dtype=self.dtype)
             self._steps[batch] = self._step_of(example)
         return self._steps[batch]
+
+    def _check_batch(self, batch: int) -> None:
+        only = self._network.only_batch
+        if only is not None and batch != only:
+            raise NetworkError(
+                f"{self.network}: was exported for {only} picture at a time, not {batch}; "
+                "export it again with a dynamic first dimension"
+            )
 
     def _step_of(self, example: Tensor) -> Step | UntracedStep:
         """The fused step, or what stands in for it where the model cannot be traced."""
@@ -390,12 +488,7 @@ class Engine:
     def _input(self, image: Image | Sequence[Image], fit: Fit) -> tuple[Tensor, Crop | None]:
         if is_preprocessed(image):
             x_BCHW = torch.as_tensor(image)
-            wanted = (self._network.preprocessing.num_channels, *self.input_size)
-            if tuple(x_BCHW.shape[1:]) != wanted:
-                raise RtvisError(
-                    f"preprocessed input has shape {tuple(x_BCHW.shape)}; "
-                    f"{self.network} takes [batch, {', '.join(map(str, wanted))}]"
-                )
+            self._check_input(x_BCHW)
             return x_BCHW.to(self.device), None
         if isinstance(image, Tensor | np.ndarray):
             return self.preprocess(image, fit=fit), self.crop_of(image, fit)
@@ -403,6 +496,14 @@ class Engine:
             raise RtvisError("no picture given: the sequence is empty")
         inputs = [self.preprocess(each, fit=fit) for each in image]
         return torch.cat(inputs), self.crop_of(image[0], fit)
+
+    def _check_input(self, x_BCHW: Tensor) -> None:
+        wanted = (self._network.preprocessing.num_channels, *self.input_size)
+        if tuple(x_BCHW.shape[1:]) != wanted:
+            raise RtvisError(
+                f"preprocessed input has shape {tuple(x_BCHW.shape)}; "
+                f"{self.network} takes [batch, {', '.join(map(str, wanted))}]"
+            )
 
     def _changes(
         self, step: Step | UntracedStep, interventions: tuple[Intervention, ...]

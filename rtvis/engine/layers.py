@@ -101,6 +101,33 @@ class Site:
             tokens_BTC = tokens_BTC.index_select(1, _index(value.device, self.rows))
         return tokens_BTC.reshape(batch, *self.layer.map_size, -1).permute(0, 3, 1, 2)
 
+    def from_maps(self, grads_BCHW: Tensor, batch: int, query_BQ: Tensor | None = None) -> Tensor:
+        """The gradient at the node's value (to be reshaped to it) of one at what `as_maps` gave.
+
+        Args:
+            grads_BCHW: The gradient at the maps.
+            batch: B.
+            query_BQ: As `as_maps` was given.
+        """
+        if self.layer.kind == "conv":
+            return grads_BCHW
+        tokens_BTC = grads_BCHW.permute(0, 2, 3, 1).flatten(1, 2)
+        if self.rows is not None:
+            size = (batch, self._num_tokens(batch), tokens_BTC.shape[2])
+            rows = _index(tokens_BTC.device, self.rows)
+            tokens_BTC = tokens_BTC.new_zeros(size).index_copy(1, rows, tokens_BTC)
+        if self.attention is not None:
+            assert query_BQ is not None, "what attention shows depends on who asks"
+            return self.attention.unattended(tokens_BTC, query_BQ)
+        rows_NC: Tensor = self.in_rows(tokens_BTC).flatten(0, 1)
+        return rows_NC
+
+    def _num_tokens(self, batch: int) -> int:
+        """Of one picture."""
+        if self.attention is not None:
+            return self.attention.all_keys
+        return int(self.node.meta["val"].shape[0]) // batch
+
     def on_grid(self, tokens_BT: Tensor) -> Tensor:
         """[B, H, W]: one number for each of the layer's tokens as a map."""
         assert self.rows is not None, "the layer has a grid"
@@ -114,10 +141,7 @@ class Site:
         """
         if self.rows is None:
             return map_BS
-        if self.attention is not None:
-            tokens = self.attention.all_keys
-        else:
-            tokens = int(self.node.meta["val"].shape[0]) // map_BS.shape[0]
+        tokens = self._num_tokens(map_BS.shape[0])
         place_of = {token: place for place, token in enumerate(self.rows)}
         # One more place, which holds zero, for the other tokens.
         places = tuple(place_of.get(token, len(self.rows)) for token in range(tokens))

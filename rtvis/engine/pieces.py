@@ -5,8 +5,8 @@ The pieces are cuts of it. Only the backward pieces at and below the selected la
 shallow layer costs little more than the forward pass, and no piece holds a copy of another's work.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from torch import Tensor, fx
@@ -85,6 +85,18 @@ class Piece:
         """Operation by operation: slow, but it serves at once."""
         outputs: Sequence[Tensor] = self.module(*inputs)
         return outputs
+
+    def with_outputs(self, wanted: Collection[str], *, name: str) -> "Piece":
+        """The piece without what only its other outputs need. It takes the same inputs."""
+        graph = fx.Graph()
+        found = graph.graph_copy(self.module.graph, {})
+        assert isinstance(found, list | tuple)
+        kept = [i for i, output in enumerate(self.outputs) if output in wanted]
+        graph.output([found[i] for i in kept])
+        graph.eliminate_dead_code()  # keeps the inputs
+        module = fx.GraphModule(self.module, graph)
+        outputs = tuple(self.outputs[i] for i in kept)
+        return replace(self, name=name, module=module, outputs=outputs)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

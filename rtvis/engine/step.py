@@ -15,9 +15,11 @@ from rtvis.engine.asked import ClickTensors, Outcome, Route
 from rtvis.engine.backward import plain_pass
 from rtvis.engine.dense import REGION, region_dtype, region_weights
 from rtvis.engine.layers import Site
+from rtvis.engine.objectives import UnitSeed
 from rtvis.engine.pieces import Piece, Pieces, Runner, Segment
 from rtvis.engine.placed import affine_of, no_gradient, place_constants
 from rtvis.engine.queries import Queries, stack_of
+from rtvis.engine.reached import Reached
 from rtvis.engine.readings import at_least_float32, health_of, position_and_value, unit_map
 from rtvis.engine.vjps import Thresholds
 from rtvis.registry import AnyMethod, AttentionMethod, CamMethod
@@ -56,6 +58,7 @@ class Step:
             ]
             size = (pieces.batch, pieces.most_queries)
             self._no_query = torch.zeros(size, dtype=dtype, device=device)
+        self._shortened: dict[int, Piece] = {}
 
     def replace_runner(self, piece: Piece, runner: Runner) -> None:
         """Run `piece` by `runner` from the next turn on. May be called from another thread."""
@@ -138,6 +141,75 @@ class Step:
             dense_BKHW=dense_BKHW,
             labels_BHW=None if dense_BKHW is None else self._labels(dense_BKHW),
         )
+
+    def reach(self, x_BCHW: Tensor, site: Site) -> Reached:
+        """Run the network for what one layer alone is asked; whole only where it is compiled.
+
+        Its `pull_back` takes the seed of one unit for each picture, or a gradient of the scores.
+        """
+        pieces = self.pieces
+        with cpu_threads(1):
+            ones_BT = x_BCHW.new_ones(pieces.batch, pieces.num_units)
+            values = {pieces.forward.inputs[0]: x_BCHW, "gain_BT": ones_BT}
+            if pieces.output_size is not None:
+                height, width = pieces.output_size
+                size, kind = (pieces.batch, height * width, 1), region_dtype(x_BCHW.dtype)
+                share = 1 / (height * width)
+                values[REGION] = torch.full(size, share, dtype=kind, device=x_BCHW.device)
+            values.update(self._run_piece(self._forward_for(site), values))
+            query_BQ = None
+            if (queries := self._queries[site.layer.index]) is not None:
+                query_BQ = queries.default_Q.expand(pieces.batch, -1)
+            maps_BCHW = self._maps(site, values, query_BQ, _PLAINLY)
+
+        def pull_back(seed: UnitSeed | Tensor, rule: Thresholds) -> Tensor:
+            with cpu_threads(1):
+                return self._pulled(site, {**values, **rule._asdict()}, seed, query_BQ)
+
+        return Reached(layer=site.layer, maps_BCHW=maps_BCHW, pull_back=pull_back)
+
+    def _pulled(
+        self,
+        site: Site,
+        values: dict[str, Tensor],
+        seed: UnitSeed | Tensor,
+        query_BQ: Tensor | None,
+    ) -> Tensor:
+        """The gradient at the input of a seed at one layer; `values` hold the rule."""
+        pieces = self.pieces
+        top = pieces.segment_of(site)
+        segments = pieces.segments[: top + 1]
+        if not isinstance(seed, UnitSeed):
+            assert site.node.name == pieces.scores, "a pass starts at one unit, or at the scores"
+            sizes = pieces.most_units, pieces.largest_map, pieces.most_queries
+            data = plain_pass(pieces.batch, *sizes, like=seed)
+            given = {**data, **values}
+            return self._descend(segments, seed.flatten(1), given)
+        unit_B, map_BHW = seed
+        rule = Thresholds(values["tx"], values["tg"])
+        start = _Start(site, unit_B, map_BHW, torch.empty(0), query_BQ)
+        data = {
+            "site_B": torch.full_like(unit_B, site.layer.index),
+            "unit_BU": (self._units_U == unit_B[:, None]).to(map_BHW.dtype),
+            "map_BS": self._seed_at_node(_PLAINLY, values, start, map_BHW.flatten(1), rule),
+            "query_BQ": self._padded_query(query_BQ),
+        }
+        return self._descend(segments, self._zeros[top], {**values, **data})
+
+    def _forward_for(self, site: Site) -> Piece:
+        """The forward pass; while it runs eagerly, without what lies above a layer."""
+        pieces, forward = self.pieces, self.pieces.forward
+        if self._runners[forward.name] != forward.run_eager:
+            return forward
+        if site.layer.index not in self._shortened:
+            probe = pieces.probes[site.node.name]
+            wanted = {site.node.name if probe is None else probe.source}
+            for segment in pieces.segments[: pieces.segment_of(site) + 1]:
+                wanted.update(segment.backward.inputs)
+            shortened = forward.with_outputs(wanted, name=f"forward_to_{site.layer.index}")
+            self._runners[shortened.name] = shortened.run_eager
+            self._shortened[site.layer.index] = shortened
+        return self._shortened[site.layer.index]
 
     def _blank(self, x_BCHW: Tensor) -> Tensor:
         """In the place of a backward picture that nobody asked for. Never written to."""
@@ -397,6 +469,21 @@ class Step:
         elif affine is not None:
             seed_BS = seed_BS * affine.inverse_1C11.flatten()[start.unit_B, None]
         return torch.nn.functional.pad(seed_BS, (0, self.pieces.largest_map - seed_BS.shape[1]))
+
+
+_PLAINLY = Route(
+    site=0,
+    origin_site=0,
+    frozen=False,
+    tap="pre",
+    backward=True,
+    gradients=False,
+    beside_site=None,
+    cam_site=0,
+    cam="",
+    intervened=False,
+)
+"""A layer's own output, as the network computes it."""
 
 
 class _Start(NamedTuple):

@@ -20,6 +20,8 @@ from rtvis.engine.called import CalledModel, CalledSite, find_called_layers
 from rtvis.engine.cam_site import deepest
 from rtvis.engine.dense import is_dense, region_dtype, region_weights
 from rtvis.engine.layer_rules import LayerRules, apply_rules
+from rtvis.engine.objectives import UnitSeed
+from rtvis.engine.reached import Reached
 from rtvis.engine.readings import at_least_float32, health_of, position_and_value, unit_map
 from rtvis.engine.ruled import PLAIN, RuledActivations
 from rtvis.engine.vjps import Thresholds
@@ -150,6 +152,19 @@ class UntracedStep:
             dense_BKHW=dense_BKHW,
             labels_BHW=_labels(dense_BKHW),
         )
+
+    def reach(self, x_BCHW: Tensor, site: CalledSite) -> Reached:
+        """Run the model, and keep what the way back from a layer needs."""
+        with torch.inference_mode(mode=False), torch.enable_grad():
+            run = _Run(self._model, self._sites, x_BCHW.clone(), (site,), post=False)
+            maps_BCHW = run.maps(site)
+
+        def pull_back(seed: UnitSeed | Tensor, rule: Thresholds) -> Tensor:
+            grads_BCHW = seed.over_layer(maps_BCHW) if isinstance(seed, UnitSeed) else seed
+            with torch.enable_grad():
+                return run.gradient_at_input(maps_BCHW, grads_BCHW, rule)
+
+        return Reached(layer=site.layer, maps_BCHW=maps_BCHW.detach(), pull_back=pull_back)
 
     def _cam_site(self, run: "_Run") -> CalledSite:
         """The last map that the scores depend on; see `rtvis.engine.cam_site`."""
