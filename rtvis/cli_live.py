@@ -94,6 +94,7 @@ def run_live(config: Config, console: "Console") -> int:
         else contextlib.nullcontext() as second_engine,
     ):
         from rtvis.render.compositor import Compositor
+        from rtvis.runtime.means import read_means
         from rtvis.runtime.pipeline import Pipeline
         from rtvis.session import Session
 
@@ -103,6 +104,8 @@ def run_live(config: Config, console: "Console") -> int:
         compositor = Compositor(engine.device)
         if resume.colour_range is not None:
             compositor.resume(resume.colour_range)
+        if resume.means:
+            compositor.resume_page(view.page, read_means(Path(resume.means)))
         rival = rival_of(second_engine, second_stream)
         replay = replay_of(config, source, compositor, rival)
         if window is None:  # nobody could go on

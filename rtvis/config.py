@@ -373,7 +373,9 @@ class SectionsConfig:
     display: Mapping[str, Entry] = section()
     """Fields of `rtvis.session.View`."""
     resume: Mapping[str, Entry] = section(
-        merges=False, of="stream compare_stream start picture network weights size mean std layer"
+        merges=False,
+        of="stream compare_stream start picture network weights size mean std layer",
+        files="means",
     )
     """What the picture depends on and nobody chose; see `rtvis.state.Resume`."""
     keys: Mapping[str, Entry] = section()

@@ -98,7 +98,7 @@ class FileReader:
                 names = [one.replace("_", "-") for one in known]
                 raise ConfigError(f"{where}: unknown key{did_you_mean(name, names)}")
         if given.is_state:
-            _find_beside(given, self._options, Path(path).parent)
+            _find_beside(given, self._options, self._sections, Path(path).parent)
         return [*before, given]
 
     def _named(self, value: Any, where: str, kind: FileKind) -> list[Given]:
@@ -286,7 +286,7 @@ def _entries(value: Any, where: str) -> dict[str, Entry]:
     return {str(name): (each, f"{where}.{name}") for name, each in value.items()}
 
 
-def _find_beside(given: Given, options: Options, folder: Path) -> None:
+def _find_beside(given: Given, options: Options, sections: Options, folder: Path) -> None:
     """Files that a state names without their folder are looked for beside it first.
 
     So a folder that `x` saved can be moved, or sent to somebody.
@@ -296,3 +296,8 @@ def _find_beside(given: Given, options: Options, folder: Path) -> None:
             beside = folder / value
             if not Path(value).is_absolute() and beside.exists():
                 given.flat[key] = str(beside)
+    for section, entries in given.sections.items():
+        for name in {*sections[section].metadata["files"]} & {*entries}:
+            value, where = entries[name]
+            if isinstance(value, str) and value and not Path(value).is_absolute():
+                entries[name] = str(folder / value), where

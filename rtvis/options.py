@@ -56,7 +56,7 @@ Entry: TypeAlias = tuple[Any, str]
 """A value of a file, not checked yet, and where it stands, for errors: "a.yaml: display.zoom"."""
 
 
-def section(*, merges: bool = True, of: str = "") -> Any:
+def section(*, merges: bool = True, of: str = "", files: str = "") -> Any:
     """A field that is a mapping of a config file and no flag: `selection:` and the like.
 
     Its value maps names to entries, which are checked by who knows the names.
@@ -64,8 +64,10 @@ def section(*, merges: bool = True, of: str = "") -> Any:
     Args:
         merges: A later file adds to what an earlier one gave; False replaces all of it.
         of: As for `option`.
+        files: Names, separated by spaces, of entries that are files which lie beside a state.
     """
     metadata = {"section": True, "merges": merges, "of": tuple(of.split())}
+    metadata["files"] = tuple(files.split())
     return field(default_factory=dict, metadata=metadata)
 
 

@@ -22,6 +22,8 @@ SECOND_FILE: Final = "second.png"
 """What a frame was compared with, beside the state: two inputs that each have a place of their own
 would not meet again."""
 
+MEANS_FILE: Final = "means.npz"
+
 _HEAD: Final = """\
 # A view of rtvis. This shows it again, and a flag beside it wins:
 #   rtvis --state {name}
@@ -34,6 +36,9 @@ class Resume:
 
     colour_range: tuple[float, float] | None = None
     """Ends of the grid's colours: they follow the frames before, too (`Readout.range_ends`)."""
+    means: str = ""
+    """File beside the state with what the page in sight had gathered (`rtvis.render.scene.Memory`);
+    empty where it shows one picture alone."""
     second_name: str = ""
     """What the second of two inputs was called, whose copy lies beside the state."""
 

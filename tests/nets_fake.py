@@ -213,6 +213,7 @@ class FakeCompositor:
     def __init__(self) -> None:
         self.layout: Layout | None = None
         self.readout = Readout()
+        self.memory = None
         self.scenes: list[Scene] = []
         self.error: BaseException | None = None
 

@@ -477,6 +477,58 @@ def test_the_steady_colour_range_of_a_film_is_part_of_its_picture(
     assert differences(first, second)["grid"] > 0
 
 
+@pytest.mark.parametrize(
+    ("page", "layer"),
+    [("correlation", "first"), ("correlation", "fc"), ("histogram", "second")],
+    ids=["means over positions", "the last pictures of a dense layer", "scale of the counts"],
+)
+def test_what_a_page_has_gathered_is_part_of_its_picture(
+    here: Path, capsys: pytest.CaptureFixture[str], page: str, layer: str
+) -> None:
+    (here / "page.yaml").write_text(f"display: {{page: {page}}}\n")
+    chosen = ("--config", "page.yaml", "--layer", layer, "--unit", "1")
+    first = saved(capsys, *NET_FLAGS, *chosen, "--stream", "film.avi", "--frames", "17")
+    assert (first / "means.npz").exists()
+    moved = first.rename(here / "elsewhere")
+    again = saved(capsys, "--state", str(moved), "--frames", "1")
+    assert differences(moved, again) == SAME
+    # And it goes on from there: two frames later it is what 19 frames at once are.
+    straight = saved(capsys, *NET_FLAGS, *chosen, "--stream", "film.avi", "--frames", "19")
+    onwards = saved(capsys, "--state", str(moved), "--frames", "3")
+    assert differences(straight, onwards)["details"] == 0
+    # Another unit, or no file: one picture alone, which is another one.
+    text = (moved / "state.yaml").read_text()
+    assert "means: means.npz" in text
+    (moved / "state.yaml").write_text(text.replace("means: means.npz", "means: ''"))
+    without = saved(capsys, "--state", str(moved), "--frames", "1")
+    assert differences(moved, without)["details"] > 0
+    (moved / "state.yaml").write_text(text)
+    other = saved(capsys, "--state", str(moved), "--frames", "1", "--unit", "2")
+    alone = saved(
+        capsys, *NET_FLAGS, "--config", "page.yaml", "--layer", layer, "--unit", "2",
+        "--stream", "film.avi", "--start", "0.64", "--frames", "1",
+    )  # fmt: skip
+    if page == "histogram":  # whose colour range stays that of the film
+        return
+    assert (differences(other, alone)["details"] == 0) == (layer != "fc")
+
+
+@pytest.mark.parametrize("content", [None, b"no npz", b"PK\x03\x04 cut off"])
+def test_gathered_means_that_cannot_be_read_are_named_in_one_line(
+    here: Path, capsys: pytest.CaptureFixture[str], content: bytes | None
+) -> None:
+    (here / "page.yaml").write_text("display: {page: correlation}\n")
+    first = saved(capsys, *NET_FLAGS, "--config", "page.yaml", "--stream", "film.avi")
+    (first / "means.npz").unlink()
+    if content is not None:
+        (first / "means.npz").write_bytes(content)
+    assert cli.main([*SMALL, "--state", str(first)]) == 2
+    told = capsys.readouterr().err
+    assert "means.npz: " in told
+    assert ("cannot read it: No such file" in told) == (content is None)
+    assert len(told.splitlines()) == 1
+
+
 def test_a_folder_of_a_saved_view_can_be_moved_and_a_camera_s_frame_moves_with_it(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -16,11 +16,11 @@ from rtvis.render.layout import Layout, has_details, layout, shown_layer
 from rtvis.render.map_panes import draw_grid, draw_unit, shown_maps
 from rtvis.render.overlays import HINT, Overlays, beside
 from rtvis.render.pages import PAGES
-from rtvis.render.pages.page import Gauge
+from rtvis.render.pages.page import Gauge, RememberingGauge
 from rtvis.render.readout import Ranked, Readout, pack_readout, rank, subject_of, unpack_readout
 from rtvis.render.region import corner_size, target_rect
 from rtvis.render.regions import draw_regions
-from rtvis.render.scene import Half, Scene
+from rtvis.render.scene import Half, Memory, Scene
 from rtvis.render.surface import Surface
 from rtvis.render.text import Run
 from rtvis.render.times import HeldTimes, Table
@@ -44,6 +44,8 @@ class Compositor:
         """Of the canvas composed last; what the pointer is tested against."""
         self.readout = Readout()
         """The newest numbers in host memory (on CUDA, of the last picture downloaded)."""
+        self.memory: Memory | None = None
+        """What the page in sight has gathered up to the canvas composed last."""
         self._layout_key: object = None
         self._layout_of: object = None
         self._range = display.ColourRange(device)
@@ -98,9 +100,15 @@ class Compositor:
         """Draw the grid in the range of an earlier run (`Readout.range_ends`); go on from it."""
         self._range.resume(colour_range)
 
+    def resume_page(self, page: PageName, memory: Memory) -> None:
+        """Let a page go on from what it had gathered in an earlier run (`memory`)."""
+        gauge = self._gauge(page)
+        if isinstance(gauge, RememberingGauge):
+            gauge.resume(memory)
+
     def _measure(self, scene: Scene) -> tuple[Scene, tuple[Tensor, Tensor] | None]:
         """Follow the layer's range, have the page measure, and pack the numbers for the text."""
-        self._packed_N, self._subject = None, None
+        self._packed_N, self._subject, self.memory = None, None, None
         result, page = scene.result, scene.view.page
         if result is None:
             return scene, None
@@ -115,6 +123,8 @@ class Compositor:
         if gauge is not None:
             measured = gauge.measure(scene, self._range.ends)
             scene, page_N = replace(scene, measured=measured), measured.page_numbers
+            if isinstance(gauge, RememberingGauge):
+                self.memory = gauge.memory
         self._packed_N = pack_readout(
             result,
             maps_CHW,

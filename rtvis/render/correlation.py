@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rtvis.data import Target
 from rtvis.render.map_panes import shown_maps
-from rtvis.render.scene import Scene
+from rtvis.render.scene import Memory, Scene
 
 MOST_UNITS: Final = 512
 """Units in the matrix."""
@@ -109,6 +109,20 @@ class CorrelationGauge:
         self._frames_PC: list[Tensor] = []
         self._seen: tuple[Tensor, Tensor] = (torch.zeros(0), torch.zeros(0))
         self._num_samples = 0
+        self._resumed: Memory | None = None
+
+    @property
+    def memory(self) -> Memory:
+        """The running means, and the pictures that are looked back on. See
+        `pages.page.RememberingGauge`."""
+        tensors = {f"frame {index}": each for index, each in enumerate(self._frames_PC)}
+        if self._matrix_CC is not None and self._row_C is not None and not self._frames_PC:
+            tensors = {"matrix_CC": self._matrix_CC, "row_C": self._row_C}
+        return Memory(key=str((self._matrix_key, self._row_key, self._layer_key)), tensors=tensors)
+
+    def resume(self, memory: Memory) -> None:
+        """Show the means that there were, or look back on the pictures that there were."""
+        self._resumed = memory
 
     def measure(self, scene: Scene, ends: tuple[Tensor, Tensor]) -> Correlation:
         """Correlate. See `pages.page.Gauge`."""
@@ -148,8 +162,10 @@ class CorrelationGauge:
         elif self._frames_PC and scene.result.seq == self._seq:
             self._frames_PC.pop()  # the same picture again, for another unit
         self._seq = scene.result.seq
+        resumed, self._resumed = self._resumed, None
         samples_NC = maps_CHW.flatten(1).T.float()
         if over_frames:
+            self._frames_PC = _earlier(resumed, layer_key, samples_NC) or self._frames_PC
             samples_NC = self._remember(samples_NC)
         self._num_samples = samples_NC.shape[0]
         if self._num_samples < FEWEST_SAMPLES:
@@ -169,6 +185,9 @@ class CorrelationGauge:
         )
         self._layer_key = layer_key
         self._matrix_key, self._row_key = (layer_key, units), (layer_key, unit)
+        if smoothed and resumed is not None and resumed.key == self.memory.key:
+            self._matrix_CC = resumed.tensors["matrix_CC"].to(self._matrix_CC)
+            self._row_C = resumed.tensors["row_C"].to(self._row_C)
 
     def _remember(self, samples_PC: Tensor) -> Tensor:
         """The last pictures' samples with these."""
@@ -194,6 +213,14 @@ class CorrelationGauge:
             best = asked_C.topk(num_listed)
             parts.append(torch.stack([best.indices.double(), best.values * sign], 1).flatten())
         return torch.cat(parts), num_listed
+
+
+def _earlier(resumed: Memory | None, layer_key: object, samples_PC: Tensor) -> list[Tensor]:
+    """The pictures before the one that was shown last, if they are of the same layer."""
+    if resumed is None or not resumed.key.endswith(f", {layer_key})"):
+        return []
+    frames_PC = [each.to(samples_PC) for each in resumed.tensors.values()]
+    return frames_PC[:-1]
 
 
 def _follow(old: Tensor | None, new: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from rtvis.render.display import TINY
 from rtvis.render.map_panes import shown_maps
-from rtvis.render.scene import Scene
+from rtvis.render.scene import Memory, Scene
 
 NUM_COARSE: Final = 16
 """Bins of DV-08 and DV-09."""
@@ -151,6 +151,17 @@ class HistogramGauge:
         self._key: object = None
         self._peak: Tensor | None = None
         self._counted: tuple[Tensor, WeightHistogram] | None = None
+        self._resumed: Memory | None = None
+
+    @property
+    def memory(self) -> Memory:
+        """The scale of the counts. See `pages.page.RememberingGauge`."""
+        tensors = {"peak": self._peak} if self._peak is not None else {}
+        return Memory(key=str(self._key), tensors=tensors)
+
+    def resume(self, memory: Memory) -> None:
+        """Take the scale for that of the next picture."""
+        self._resumed = memory
 
     def measure(self, scene: Scene, ends: tuple[Tensor, Tensor]) -> Distribution:
         """Count. See `pages.page.Gauge`."""
@@ -194,6 +205,9 @@ class HistogramGauge:
         old = self._peak
         if old is not None and key == self._key and scene.view.range_smoothed:
             peak = torch.lerp(old, peak, torch.where(peak > old, 0.5, _NARROWS))
+        resumed, self._resumed = self._resumed, None
+        if resumed is not None and resumed.key == str(key) and scene.view.range_smoothed:
+            peak = resumed.tensors.get("peak", peak).to(peak)
         self._key, self._peak = key, peak
         return peak
 

@@ -1,5 +1,6 @@
 """What one canvas shows: numbers on the device, and words for the screen."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,6 +17,16 @@ class Measured(Protocol):
     def page_numbers(self) -> Tensor:
         """float64 [N], on the device: for its text (`Readout.page_numbers`)."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Memory:
+    """What a page has gathered over the pictures so far: running means, earlier values."""
+
+    key: str
+    """Tells of what: two with the same key go on from each other."""
+    tensors: Mapping[str, Tensor]
+    """On the compositor's device; or in host memory, on the way back."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

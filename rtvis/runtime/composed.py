@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from rtvis.data import Frame, Picture, Result
 from rtvis.render.readout import Readout
-from rtvis.render.scene import Half
+from rtvis.render.scene import Half, Memory
 from rtvis.runtime.controller import Drawn
 from rtvis.session import View
 
@@ -25,3 +25,5 @@ class Composed:
     """What it is compared with; None where that is nothing."""
     readout: Readout
     """The numbers of this very picture."""
+    memory: Memory | None = None
+    """What the page in sight has gathered up to this picture, on the device."""

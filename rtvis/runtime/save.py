@@ -17,7 +17,8 @@ from rtvis.config_files import STATE_FILE
 from rtvis.data import ImageU8, Result, Selection
 from rtvis.plain import Plain
 from rtvis.runtime.composed import Composed
-from rtvis.state import FRAME_FILE, SECOND_FILE, Resume, state_document, state_text
+from rtvis.runtime.means import means_arrays
+from rtvis.state import FRAME_FILE, MEANS_FILE, SECOND_FILE, Resume, state_document, state_text
 
 Say = Callable[[str, bool], None]
 """Takes a notice, and whether it is a warning."""
@@ -37,6 +38,8 @@ class Snapshot:
     """Name -> (top, left, height, width) on the canvas."""
     raw: Mapping[str, np.ndarray[Any, Any]]
     state: Mapping[str, Plain]
+    means: Mapping[str, np.ndarray[Any, Any]]
+    """What the page in sight had gathered; empty where that is nothing."""
 
 
 def take_snapshot(
@@ -72,6 +75,7 @@ def take_snapshot(
         state=state_of(
             composed, setup=setup, about={**about, "form": result.form, "frame": result.seq}
         ),
+        means=means_arrays(composed.memory),
     )
 
 
@@ -99,7 +103,7 @@ def state_of(
         setup,
         frame=frame,
         view=view,
-        resume=resume_of(composed),
+        resume=replace(resume_of(composed), means=MEANS_FILE if composed.memory else ""),
         about={"rtvis": __version__, **about},
     )
 
@@ -176,6 +180,9 @@ def write_snapshot(snapshot: Snapshot, parent: Path, *, now: datetime.datetime) 
                 _write_png(part / f"{name}.png", pane_HW3)
         arrays: dict[str, Any] = dict(snapshot.raw)
         np.savez(part / "raw.npz", **arrays)
+        means: dict[str, Any] = dict(snapshot.means)
+        if means:
+            np.savez(part / MEANS_FILE, **means)
         text = state_text(snapshot.state, name=f"{folder.name}/{STATE_FILE}")
         (part / STATE_FILE).write_text(text, encoding="utf-8")
         part.rename(folder)

@@ -12,7 +12,7 @@ from rtvis.data import Form, Frame, ImageU8, Picture, Rates, Result, Selection
 from rtvis.errors import RtvisError
 from rtvis.render.layout import Layout
 from rtvis.render.readout import Readout
-from rtvis.render.scene import Binding, Half, Pair, Scene
+from rtvis.render.scene import Binding, Half, Memory, Pair, Scene
 from rtvis.runtime.compare import Asked, ComparedEngine, Rival
 from rtvis.runtime.composed import Composed
 from rtvis.runtime.controller import Drawn
@@ -56,6 +56,8 @@ class CompositorLike(Protocol):
     def layout(self) -> Layout | None: ...
     @property
     def readout(self) -> Readout: ...
+    @property
+    def memory(self) -> Memory | None: ...
     def compose(self, scene: Scene) -> Tensor: ...
     def download(self) -> Travelling: ...
     def receive(self, readout: Readout | None) -> None: ...
@@ -71,6 +73,7 @@ class _Submitted:
     frame: Frame | None
     result: Result | None
     second: Half | None
+    memory: Memory | None
 
 
 class Turn:
@@ -367,6 +370,7 @@ class Turn:
             frame=self._frame,
             result=self._result,
             second=self._second,
+            memory=self._compositor.memory,
         )
 
     def _weights(self, view: View) -> Tensor | None:
@@ -400,6 +404,7 @@ class Turn:
             result=submitted.result,
             second=second if second is not None and second.result is not None else None,
             readout=readout,
+            memory=submitted.memory,
         )
         return self.composed
 

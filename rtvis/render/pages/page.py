@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from rtvis.data import Target
 from rtvis.render.layout import Layout
 from rtvis.render.readout import Readout
 from rtvis.render.region import Region
-from rtvis.render.scene import Measured, Scene
+from rtvis.render.scene import Measured, Memory, Scene
 from rtvis.render.surface import Surface
 from rtvis.render.text import Run
 
@@ -27,6 +27,20 @@ class Gauge(Protocol):
             ends: Smallest and largest value of the layer as the grid's colours follow them,
                 scalars on the device: low <= 0 <= high.
         """
+        ...
+
+
+@runtime_checkable
+class RememberingGauge(Gauge, Protocol):
+    """A gauge whose numbers depend on earlier pictures, too."""
+
+    @property
+    def memory(self) -> Memory:
+        """What it has gathered; nothing of it is written to again."""
+        ...
+
+    def resume(self, memory: Memory) -> None:
+        """Make the next picture, if it is of the same layer, that with which the memory ended."""
         ...
 
 
