@@ -11,7 +11,11 @@ from rtvis.leaving import DONE
 COMMAND: Final = "units"
 """The word that begins its command lines."""
 
-WORDS: Final[dict[str, tuple[str, str]]] = {}
+WORDS: Final[dict[str, tuple[str, str]]] = {
+    "ls": ("ls", "which stores there are, and what is in them"),
+    "verify": ("verify", "whether every file of a store is as it was written"),
+    "rm": ("rm", "remove a store, some of its layers, or units of them"),
+}
 """What comes behind it: the module here (loaded when it is wanted), and what it does."""
 
 

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from rtvis.config import NetworkConfig
 from rtvis.data import Layer
-from rtvis.errors import NetworkError, did_you_mean
+from rtvis.errors import NetworkError, SelectionError, did_you_mean
 
 SiteT = TypeVar("SiteT", bound=Any)
 """A dataclass with `layer`, `first` and `is_rest`."""
@@ -97,6 +97,34 @@ def apply_rules(
     if not kept:
         raise NetworkError(f"{where}: hides all {len(sites)} layers of {name}; exclude fewer")
     return tuple(kept)
+
+
+def layers_that_fit(
+    patterns: Sequence[str] | None, known: Sequence[str], *, name: str, where: str = "layers"
+) -> tuple[str, ...]:
+    """Those of some names of layers that patterns choose, in their order.
+
+    Args:
+        patterns: As `LayerRules.include`, and with ! before them as `exclude`; None: all.
+        known: The names.
+        name: Of what they are in, for errors.
+        where: What the patterns came from, for errors.
+
+    Raises:
+        SelectionError: A pattern fits no layer, or none is left.
+    """
+    rules = LayerRules(
+        include=tuple(each for each in patterns or () if not each.startswith("!")),
+        exclude=tuple(each.removeprefix("!") for each in patterns or () if each.startswith("!")),
+    )
+    for pattern in (*_texts(rules.include), *_texts(rules.exclude)):
+        if not any(_match(pattern, each) for each in known):
+            near = did_you_mean(pattern, known)
+            raise SelectionError(f"{where}: no layer of {name} fits '{pattern}'{near}")
+    kept = tuple(each for each in known if _is_shown(each, rules))
+    if not kept and known:
+        raise SelectionError(f"{where}: hides all {len(known)} layers of {name}; exclude fewer")
+    return kept
 
 
 def _check_patterns(sites: Sequence[SiteT], rules: LayerRules, *, name: str, where: str) -> None:

@@ -14,6 +14,7 @@ Reading needs no lock and never waits: a file is whole or not there. To write, b
 import contextlib
 import json
 import os
+import shutil
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -33,7 +34,7 @@ from rtvis.units import names
 from rtvis.units.cache import PictureCache
 from rtvis.units.lock import Writer, holder, locked
 from rtvis.units.tracker import Top
-from rtvis.units.writer import StoreWriter
+from rtvis.units.writer import GONE, StoreWriter, remove_folder
 
 FORMAT: Final = 1
 """Of the folder; a later one may not be readable by this code."""
@@ -88,7 +89,19 @@ def find_stores(root: Path) -> tuple["Store", ...]:
         return (Store(root),)
     if not root.is_dir():
         return ()
-    return tuple(Store(path.parent) for path in sorted(root.glob(f"*/{names.STORE}")))
+    return tuple(Store(path.parent) for path in sorted(root.glob(f"[!.]*/{names.STORE}")))
+
+
+def remove_store(store: "Store") -> None:
+    """Remove all of it.
+
+    Raises:
+        StoreError: Somebody writes to it, or a file cannot be removed.
+    """
+    with locked(store.folder / names.LOCK, "its removal"):
+        remove_folder(store.folder)
+    for path in store.folder.parent.glob(f"{GONE}*"):  # of one that was killed
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def folder_name(identity: Identity) -> str:
@@ -140,7 +153,7 @@ class Store:
             StoreError: A layer's file is damaged.
         """
         found = []
-        for path in self.folder.glob(f"*/{names.LAYER}"):
+        for path in self.folder.glob(f"[!.]*/{names.LAYER}"):
             plain = self._read_json_at(path)
             try:
                 found.append(from_plain(Layer, plain, where=f"{path}: "))
@@ -238,9 +251,9 @@ class Store:
         """A layer's picture, as above."""
         return self.cache.read(self.path(layer, name))
 
-    def num_bytes(self) -> int:
-        """The size of all files."""
-        return sum(path.stat().st_size for path in _walk(self.folder))
+    def num_bytes(self, layer: str | None = None) -> int:
+        """The size of all files, or of those of a layer."""
+        return sum(_size_of(path) for path in _walk(self.path(layer)))
 
     def writer(self) -> Writer | None:
         """Who writes to it now, if anybody."""
@@ -328,6 +341,13 @@ def _check_is_beginning(folder: Path) -> None:
 def _walk(folder: Path) -> Iterator[Path]:
     for root, _, files in os.walk(folder):
         yield from (Path(root, name) for name in files)
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # another process writes, or removes
+        return 0
 
 
 def _differences(there: Identity, here: Identity) -> str:

@@ -22,7 +22,7 @@ from rtvis.units import names, sums
 from rtvis.units.tracker import Top
 
 JPEG_QUALITY = 90
-_GONE = ".gone-"
+GONE = ".gone-"
 """How the names of folders begin that are being removed."""
 
 
@@ -60,7 +60,8 @@ class StoreWriter:
 
     def write_layer(self, layer: Layer) -> None:
         """Say what a layer is; a store tells of those only that this was done for."""
-        self.write_json(layer.name, names.LAYER, to_plain(layer))
+        # In the list of the whole store, which misses it if the layer's folder is lost.
+        self.write_json(None, _described(layer.name), to_plain(layer))
 
     def write_json(self, layer: str | None, name: str, plain: Any) -> None:
         """A JSON file of a layer, or with None of the whole store."""
@@ -115,15 +116,19 @@ class StoreWriter:
         folder = self.folder / names.folder_of(layer)
         if unit is None:
             self._touched.pop(folder, None)
-            _remove_folder(folder)
+            self._of(self.folder).pop(_described(layer), None)
+            self._put(self.folder)
+            remove_folder(folder)
             return
         gone = f"{names.unit(unit)}/"
         known = self._of(folder)
         for name in [name for name in known if name.startswith(gone)]:
             del known[name]
+        known.pop(names.unit_page(unit), None)
         # The list first: a file without a sum is no fault, a sum without a file is one.
         self._put(folder)
-        _remove_folder(folder / names.unit(unit))
+        remove_folder(folder / names.unit(unit))
+        (folder / names.unit_page(unit)).unlink(missing_ok=True)
 
     def remove_files(self, layer: str | None, files: Iterable[str]) -> None:
         """Remove some files, as named for `write_files`."""
@@ -145,7 +150,7 @@ class StoreWriter:
         """Tidy up behind a writer that was killed: journals, and files that were half written."""
         for path in self.folder.rglob(f".*{filing.PART_SUFFIX}"):
             path.unlink(missing_ok=True)
-        for path in self.folder.rglob(f"{_GONE}*"):
+        for path in self.folder.rglob(f"{GONE}*"):
             shutil.rmtree(path, ignore_errors=True)
         for path in [self.folder, *(one for one in self.folder.iterdir() if one.is_dir())]:
             if (path / names.JOURNAL).exists():
@@ -174,13 +179,17 @@ def encoded(name: str, image_HW3: ImageU8) -> bytes:
     return filing.encode_image(Path(name), np.asarray(image_bgr_HW3), quality=JPEG_QUALITY)
 
 
+def _described(layer: str) -> str:
+    return f"{names.folder_of(layer)}/{names.LAYER}"
+
+
 def _json_bytes(plain: Any) -> bytes:
     return (json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def _remove_folder(folder: Path) -> None:
+def remove_folder(folder: Path) -> None:
     """Under another name first, so that it is there whole or not at all."""
-    gone = folder.with_name(f"{_GONE}{secrets.token_hex(4)}")
+    gone = folder.with_name(f"{GONE}{secrets.token_hex(4)}")
     try:
         folder.rename(gone)
         shutil.rmtree(gone)

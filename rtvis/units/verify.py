@@ -1,0 +1,82 @@
+"""Whether every file of a store is as it was written."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from rtvis import filing
+from rtvis.errors import StoreError
+from rtvis.units import names, sums
+from rtvis.units.store import Store
+from rtvis.units.writer import GONE
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checked:
+    """One file."""
+
+    path: Path
+    """Within the store."""
+    fault: str = ""
+    """What is wrong with it; empty where nothing is."""
+
+
+def verify(store: Store) -> Iterator[Checked]:
+    """Read every file and compare it with its checksum.
+
+    A writer may be at work meanwhile. What one that was killed had not finished is no fault: the
+    next one tidies it up.
+
+    Yields:
+        Each file that is there or should be.
+    """
+    try:
+        if store.identity is None:
+            yield Checked(path=Path(names.STORE), fault="is missing")
+    except StoreError as fault:
+        yield Checked(path=Path(names.STORE), fault=str(fault))
+    known = dict(_listed(store.folder))
+    for path in sorted(known):
+        yield Checked(path=path, fault=_fault(store.folder, path, known[path]))
+    for path in sorted(_present(store.folder) - set(known)):
+        if path not in dict(_listed(store.folder)):  # not even by a writer that came meanwhile
+            yield Checked(path=path, fault="is in no list of checksums")
+
+
+def _listed(folder: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
+    """All digests that each file may have; none where the journal alone knows it."""
+    for part in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
+        known, journal = sums.read_sums(part), sums.read_journal(part)
+        for name in {**known, **journal}:
+            listed = (known[name],) if name in known else ()
+            path = (part / name).relative_to(folder)
+            if listed or (folder / path).exists():
+                yield path, (*listed, *journal.get(name, ()))
+
+
+def _present(folder: Path) -> set[Path]:
+    ours = {names.SUMS, names.JOURNAL, names.LOCK}
+    found = set()
+    for path in folder.rglob("*"):
+        within = path.relative_to(folder)
+        is_left = path.name.endswith(filing.PART_SUFFIX) or any(
+            part.startswith(GONE) for part in within.parts
+        )
+        if path.name not in ours and not is_left and path.is_file():
+            found.add(within)
+    return found
+
+
+def _fault(folder: Path, path: Path, digests: tuple[str, ...]) -> str:
+    try:
+        if sums.digest_of_file(folder / path) in digests:
+            return ""
+        # A writer may have replaced it since the lists were read.
+        now = dict(_listed(folder)).get(path, ())
+        if sums.digest_of_file(folder / path) in now:
+            return ""
+    except FileNotFoundError:
+        return "is missing" if path in dict(_listed(folder)) else ""
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    return "is not as it was written: its checksum is another"

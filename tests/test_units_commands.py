@@ -1,0 +1,173 @@
+"""`rtvis units ls|verify|rm|export|pages`: stores looked at and tidied up from the command line."""
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rtvis.cli import main
+from rtvis.data import Layer
+from rtvis.engine.identity import Identity
+from rtvis.engine.preprocess import Preprocessing
+from rtvis.units import names
+from rtvis.units.store import Store, open_store
+from rtvis.units.tracker import Top
+
+CONV = Layer(
+    index=0,
+    name="stem.conv",
+    kind="conv",
+    num_units=3,
+    map_size=(8, 8),
+    stride=(2.0, 2.0),
+    receptive_field=(3, 3),
+)
+DENSE = Layer(
+    index=1,
+    name="head#2",
+    kind="dense",
+    num_units=2,
+    map_size=(1, 1),
+    stride=(16.0, 16.0),
+    receptive_field=(16, 16),
+)
+
+
+def made_store(root: Path, network: str = "tiny", digit: str = "a") -> Store:
+    """A store with two layers, one unit of which has pictures."""
+    prep = Preprocessing(size=(16, 16))
+    store = open_store(root, Identity(network=network, weights=digit * 40, preprocessing=prep))
+    with store.writing("a test") as writer:
+        for layer in (CONV, DENSE):
+            writer.write_layer(layer)
+        top = Top(
+            values_CN=torch.tensor([[3.0, 2.0], [1.0, 0.5], [-1.0, -2.0]]),
+            item_CN=torch.tensor([[0, 1], [1, 0], [1, 0]]),
+            position_CN2=torch.zeros(3, 2, 2, dtype=torch.int32),
+        )
+        writer.write_top(CONV.name, top)
+        grey_HW3 = np.full((16, 16, 3), 128, dtype=np.uint8)
+        name = names.optimized("default", 0, ".png")
+        writer.write_pictures(CONV.name, 1, {name: grey_HW3, "crop_00.jpg": grey_HW3})
+        writer.write_unit(CONV.name, 1, {names.INPUTS: b"[]"})
+    return store
+
+
+def test_ls_tells_of_stores_and_of_layers(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store, other = made_store(tmp_path), made_store(tmp_path, "small", "b")
+    (other.folder / names.STORE).write_text("{")
+    assert main(["units", "ls", "--store", str(tmp_path), "--json"]) == 0
+    small, tiny = json.loads(capsys.readouterr().out)
+    assert tiny["store"] == "tiny-aaaaaaaa"
+    assert (tiny["network"], tiny["layers"], tiny["input"]) == ("tiny", 2, "16x16")
+    assert tiny["bytes"] == store.num_bytes()
+    assert "is damaged" in small["note"]
+    assert main(["units", "ls", "tiny", "--store", str(tmp_path), "--json"]) == 0
+    conv, dense = json.loads(capsys.readouterr().out)
+    assert conv == {
+        "layer": "stem.conv",
+        "folder": "stem.conv",
+        "units": 3,
+        "top_inputs": 2,
+        "units_with_pictures": 1,
+        "units_optimised": 1,
+        "bytes": store.num_bytes("stem.conv"),
+    }
+    assert (dense["folder"], dense["top_inputs"], dense["units_with_pictures"]) == (
+        "head=232",
+        0,
+        0,
+    )
+    assert main(["units", "ls", "--store", str(tmp_path)]) == 0
+    assert "tiny-aaaaaaaa" in capsys.readouterr().out
+    assert main(["units", "ls", str(store.folder)]) == 0  # a store's own folder will do
+    assert "stem.conv" in capsys.readouterr().out
+
+
+def test_a_store_that_is_not_meant_is_not_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = ["--store", str(tmp_path)]
+    assert main(["units", "verify", *root]) == 1
+    assert "holds no store; `rtvis units scan` makes one" in capsys.readouterr().err
+    made_store(tmp_path)
+    made_store(tmp_path, "tiny", "b")
+    assert main(["units", "ls", "tiny", *root]) == 1
+    assert "several stores; name one of tiny-aaaaaaaa, tiny-bbbbbbbb" in capsys.readouterr().err
+    assert main(["units", "ls", "tyni-aaaaaaaa", *root]) == 1
+    assert "has no store 'tyni-aaaaaaaa'; nearest is 'tiny-aaaaaaaa'" in capsys.readouterr().err
+    assert main(["units", "rm", *root]) == 2
+    assert "name a store" in capsys.readouterr().err
+    assert main(["units", "rm", "tiny", "small"]) == 2
+    assert "'small' is one name too many" in capsys.readouterr().err
+
+
+def test_verify_names_what_is_changed_missing_or_not_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = made_store(tmp_path)
+    root = ["--store", str(tmp_path)]
+    assert main(["units", "verify", *root]) == 0
+    assert f"{store.folder}: 7 files, all as they were written" in capsys.readouterr().out
+    crop = store.unit_path(CONV.name, 1, "crop_00.jpg")
+    data = bytearray(crop.read_bytes())
+    data[len(data) // 2] ^= 1  # one bit
+    crop.write_bytes(bytes(data))
+    store.path(CONV.name, names.TOP).unlink()
+    store.path(DENSE.name, names.LAYER).unlink()
+    (store.folder / "note.txt").write_text("mine")
+    assert main(["units", "verify", "tiny", *root]) == 1
+    told = capsys.readouterr().out
+    assert f"{crop}: is not as it was written: its checksum is another" in told
+    assert f"{store.path(CONV.name, names.TOP)}: is missing" in told
+    assert f"{store.path(DENSE.name, names.LAYER)}: is missing" in told
+    assert f"{store.folder}/note.txt: is in no list of checksums" in told
+    assert "8 files, 4 of them damaged or missing" in told
+
+
+def test_nothing_is_removed_without_a_yes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = made_store(tmp_path)
+    rm = ["units", "rm", "tiny", "--store", str(tmp_path)]
+    assert main(rm) == 2
+    assert "Nobody is there to ask; give --yes" in capsys.readouterr().err
+    for answer in ("", "\n", "no\n", "yesterday\n"):
+        terminal = io.StringIO(answer)
+        terminal.isatty = lambda: True  # type: ignore[method-assign]
+        monkeypatch.setattr("sys.stdin", terminal)
+        assert main(rm) == 0
+        assert "Remove" in capsys.readouterr().err
+        assert store.layers() == (CONV, DENSE)
+    terminal = io.StringIO("y\n")
+    terminal.isatty = lambda: True  # type: ignore[method-assign]
+    monkeypatch.setattr("sys.stdin", terminal)
+    assert main(rm) == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rm_removes_a_unit_or_layers_and_what_is_left_is_whole(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = made_store(tmp_path)
+    root = ["--store", str(tmp_path)]
+    rm = ["units", "rm", "tiny", "--yes", *root]
+    assert main([*rm, "--layers", "stem*", "--unit", "1"]) == 0
+    assert store.unit_files(CONV.name, 1) == ()
+    assert main([*rm, "--layers", "stem*", "--unit", "1"]) == 2
+    assert "no pictures of unit 1" in capsys.readouterr().err
+    assert main([*rm, "--layers", "hed"]) == 2
+    assert "no layer of" in capsys.readouterr().err
+    assert main([*rm, "--layers", "head"]) == 0
+    assert store.layers() == (CONV,)
+    assert main(["units", "verify", *root]) == 0
+    with store.writing("rtvis units scan"):
+        assert main(rm) == 1
+        assert "rtvis units scan (process" in capsys.readouterr().err
+    assert main(rm) == 0
+    assert not store.folder.exists()
