@@ -144,12 +144,12 @@ def _watch(inspector: "Inspector", paths: Sequence[str], messages: "Console") ->
     """Show the pictures to the network; those that cannot be read are told and passed over."""
     from rich.progress import track
 
-    from rtvis.sources.pixels import read_image
+    from rtvis.sources.pixels import read_picture
 
     num_failed, last = 0, ""
     for path in track(paths, "watching", console=messages, transient=True):
         try:
-            image_HW3 = read_image(path)
+            image_HW3 = read_picture(path).best
         except SourceError as fault:
             num_failed, last = num_failed + 1, str(fault)
             messages.print(f"rtvis: {fault}", markup=False, soft_wrap=True)

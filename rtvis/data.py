@@ -41,12 +41,19 @@ ImageU8: TypeAlias = npt.NDArray[np.uint8]
 """A picture in host memory, uint8, 0..255."""
 
 
+ImageF32: TypeAlias = npt.NDArray[np.float32]
+"""A picture in host memory, float32, 0..1."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Frame:
     """One picture from a source, uncropped."""
 
     image_HW3: ImageU8
     """uint8 RGB, 0..255, C-contiguous, in host memory: the engine makes the one upload."""
+    precise_HW3: ImageF32 | None = None
+    """The same picture as float32 RGB, 0..1, where the source has more than eight bits: it is what
+    the network sees, while the screen has eight."""
     seq: int
     """Counts captures from 0; a gap means dropped frames, not an error."""
     captured_ns: int

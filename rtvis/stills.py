@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import rtvis.methods  # noqa: F401 - registers the CAM methods
-from rtvis.data import NO_GRADIENT_PATH, Crop, Fit, Health, ImageU8, Layer, Result, Seed, Selection
+from rtvis.data import NO_GRADIENT_PATH, Crop, Fit, Health, Layer, Result, Seed, Selection
 from rtvis.engine.engine import Engine
 from rtvis.engine.models import Network
 from rtvis.engine.pictures import check_takes_pictures
@@ -18,7 +18,7 @@ from rtvis.errors import RtvisError, SelectionError, SourceError
 from rtvis.filing import encode_image, encode_npz
 from rtvis.registry import ATTENTION_METHODS
 from rtvis.render import display
-from rtvis.sources.pixels import read_image
+from rtvis.sources.pixels import Decoded, read_picture
 from rtvis.stills_draw import bgr_on_host, draw_cam
 from rtvis.stills_files import numbered, write_all
 from rtvis.stills_requests import (
@@ -37,7 +37,7 @@ class _Job:
     source: Path
     output: Path
     raw_output: Path | None
-    image_HW3: ImageU8
+    picture: Decoded
     crop: Crop
 
 
@@ -175,17 +175,17 @@ class Stills:
             failures: list[Outcome] = []
             for index in range(start, min(start + size, len(sources))):
                 try:
-                    image_HW3 = read_image(sources[index])
+                    picture = read_picture(sources[index])
                 except SourceError as error:
                     failures.append(Outcome(source=sources[index], error=str(error)))
                     continue
-                height, width = image_HW3.shape[:2]
+                height, width = picture.image_HW3.shape[:2]
                 jobs.append(
                     _Job(
                         source=sources[index],
                         output=outputs[index],
                         raw_output=None if raw_outputs is None else raw_outputs[index],
-                        image_HW3=image_HW3,
+                        picture=picture,
                         crop=self._preprocessing.crop_of(height, width, self._fit),
                     )
                 )
@@ -224,7 +224,7 @@ class Stills:
             path = numbered(job.output, rank)
             shown_HW = display.above_floor(row.cam_HW, row.selection.cam)
             files[path] = encode_image(
-                path, draw_cam(job.image_HW3, job.crop, shown_HW, request.style)
+                path, draw_cam(job.picture.image_HW3, job.crop, shown_HW, request.style)
             )
             share = float(row.scores_K.softmax(0)[row.class_index])
             name = class_text(row.class_index, self.engine)
@@ -310,7 +310,8 @@ class Stills:
         }
 
     def _preprocess(self, jobs: list[_Job]) -> Tensor:
-        return torch.cat([self.engine.preprocess(job.image_HW3, fit=self._fit) for job in jobs])
+        inputs = [self.engine.preprocess(job.picture.best, fit=self._fit) for job in jobs]
+        return torch.cat(inputs)
 
     def _run(self, x_BCHW: Tensor, selection: Selection) -> list["_Row"]:
         """One row per picture; a short batch is filled up, for another size is another graph."""

@@ -60,7 +60,12 @@ def picture(seed: int, size: tuple[int, int] = (20, 24)) -> Tensor:
 def asked(image_HW3: Tensor, selection: Selection, *, is_fresh: bool = True) -> Asked:
     frame = Frame(image_HW3=image_HW3.numpy(), seq=3, captured_ns=7)
     return Asked(
-        image_HW3=image_HW3, frame=frame, selection=selection, revision=2, is_fresh=is_fresh
+        image_HW3=image_HW3,
+        input_HW3=image_HW3,
+        frame=frame,
+        selection=selection,
+        revision=2,
+        is_fresh=is_fresh,
     )
 
 

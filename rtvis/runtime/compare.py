@@ -56,7 +56,9 @@ class Asked:
     """What a turn computes."""
 
     image_HW3: Tensor
-    """On the device."""
+    """On the device, for the screen."""
+    input_HW3: Tensor
+    """On the device, for the network."""
     frame: Frame
     selection: Selection
     revision: int
@@ -177,9 +179,9 @@ class NetworkRival:
     def run(self, engine: ComparedEngine, asked: Asked) -> tuple[Result, Half]:
         """Both networks, one after the other."""
         about = {"seq": asked.frame.seq, "captured_ns": asked.frame.captured_ns}
-        first = engine.run(asked.image_HW3, asked.selection, revision=asked.revision, **about)
+        first = engine.run(asked.input_HW3, asked.selection, revision=asked.revision, **about)
         selection, note = self._translated(asked.selection, first.selection)
-        second = self._engine.run(asked.image_HW3, selection, revision=asked.revision, **about)
+        second = self._engine.run(asked.input_HW3, selection, revision=asked.revision, **about)
         name = second.selection.layer
         half = Half(
             name=self.names(engine, "")[1],
@@ -262,6 +264,7 @@ class StreamRival:
         self._wants_frame = False
         self._frame: Frame | None = None
         self._image_HW3: Tensor | None = None
+        self._input_HW3: Tensor | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -337,8 +340,8 @@ class StreamRival:
     def run(self, engine: ComparedEngine, asked: Asked) -> tuple[Result, Half]:
         """Both pictures in one go. Until the second source has one, the first stands for it."""
         self._advance(asked)
-        image_HW3 = self._image_HW3
-        images = [asked.image_HW3, image_HW3 if image_HW3 is not None else asked.image_HW3]
+        image_HW3, input_HW3 = self._image_HW3, self._input_HW3
+        images = [asked.input_HW3, input_HW3 if input_HW3 is not None else asked.input_HW3]
         both = engine.run(
             images,
             asked.selection,
@@ -373,7 +376,9 @@ class StreamRival:
                 frame = self._counterpart()
         if frame is not None:
             self._wants_frame = False
-            self._frame, self._image_HW3 = frame, upload(frame, asked.image_HW3.device)
+            uploaded = upload(frame, asked.image_HW3.device)
+            self._frame = frame
+            self._image_HW3, self._input_HW3 = uploaded.image_HW3, uploaded.input_HW3
 
     def _counterpart(self) -> Frame | None:
         """The next frame, waited for unless none will come."""

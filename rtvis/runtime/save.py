@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rtvis._version import __version__
 from rtvis.config_files import STATE_FILE
-from rtvis.data import ImageU8, Result, Selection
+from rtvis.data import ImageF32, ImageU8, Result, Selection
 from rtvis.plain import Plain
 from rtvis.runtime.composed import Composed
 from rtvis.runtime.means import means_arrays
@@ -30,9 +30,9 @@ class Snapshot:
 
     canvas_HW3: ImageU8
     """BGR."""
-    frame_HW3: ImageU8
-    """RGB, uncropped."""
-    second_HW3: ImageU8 | None
+    frame_HW3: ImageU8 | ImageF32
+    """RGB, uncropped; float32 where the source has more than eight bits."""
+    second_HW3: ImageU8 | ImageF32 | None
     """RGB: the second of two inputs that are compared."""
     panes: Mapping[str, tuple[int, int, int, int]]
     """Name -> (top, left, height, width) on the canvas."""
@@ -61,7 +61,7 @@ def take_snapshot(
     second = composed.second.result if composed.second is not None else None
     return Snapshot(
         canvas_HW3=composed.picture.canvas_HW3,
-        frame_HW3=frame.image_HW3,
+        frame_HW3=frame.image_HW3 if frame.precise_HW3 is None else frame.precise_HW3,
         second_HW3=second_HW3,
         panes={
             name: (rect.top, rect.left, rect.height, rect.width)
@@ -82,12 +82,13 @@ def take_snapshot(
 _COMPARE: Final = "compare_stream"
 
 
-def _second_input(composed: Composed, setup: Mapping[str, Plain]) -> ImageU8 | None:
+def _second_input(composed: Composed, setup: Mapping[str, Plain]) -> ImageU8 | ImageF32 | None:
     """The second of two inputs as its source gave it, to be retouched anew."""
     second = composed.second
-    if _COMPARE not in setup or second is None or second.image_HW3 is None:
+    if _COMPARE not in setup or second is None or second.frame is None:
         return None
-    image_HW3 = second.image_HW3.cpu().numpy()
+    frame = second.frame
+    image_HW3 = frame.image_HW3 if frame.precise_HW3 is None else frame.precise_HW3
     return image_HW3[:, ::-1] if setup.get("mirror") == "on" else image_HW3
 
 
@@ -229,7 +230,10 @@ class Saver:
             self._say(f"saved to {folder}", False)
 
 
-def _write_png(path: Path, image_HW3: ImageU8) -> None:
+def _write_png(path: Path, image_HW3: ImageU8 | ImageF32) -> None:
+    """Eight bits a channel, or sixteen of what has more."""
+    if image_HW3.dtype != np.uint8:
+        image_HW3 = np.rint(image_HW3 * np.float32(65535)).astype(np.uint16)
     done, encoded = cv2.imencode(".png", np.ascontiguousarray(image_HW3))
     assert done, f"PNG refuses {image_HW3.shape}"
     path.write_bytes(encoded.tobytes())

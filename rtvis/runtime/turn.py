@@ -116,6 +116,7 @@ class Turn:
         self._now_ns = now_ns
         self._frame: Frame | None = None
         self._image_HW3: Tensor | None = None
+        self._input_HW3: Tensor | None = None
         self._result: Result | None = None
         self._asked: Selection | None = None
         """The selection that was computed last, or tried."""
@@ -150,8 +151,8 @@ class Turn:
 
     def leave_source(self) -> None:
         """Forget the frame and all that came of it: another source is shown now."""
-        self._frame = self._image_HW3 = self._result = self._asked = self._submitted = None
-        self._second = None
+        self._frame = self._image_HW3 = self._input_HW3 = None
+        self._result = self._asked = self._submitted = self._second = None
         self._stale_since_ns = 0
         self.faults.clear()
 
@@ -257,7 +258,8 @@ class Turn:
         try:
             if fresh or self._image_HW3 is None:
                 with self.clock.stage("upload"):
-                    self._image_HW3 = upload(frame, self._engine.device)
+                    uploaded = upload(frame, self._engine.device)
+                    self._image_HW3, self._input_HW3 = uploaded.image_HW3, uploaded.input_HW3
             with self.clock.stage("network"):
                 self._result, self._second = self._run(frame, selection, revision, fresh=fresh)
         except IN_LOOP as error:
@@ -275,11 +277,13 @@ class Turn:
     def _run(
         self, frame: Frame, selection: Selection, revision: int, *, fresh: bool
     ) -> tuple[Result, Half | None]:
-        image_HW3 = self._image_HW3
+        image_HW3, input_HW3 = self._image_HW3, self._input_HW3
         assert image_HW3 is not None, "uploaded before"
+        assert input_HW3 is not None, "uploaded with it"
         if self._rival is not None:
             asked = Asked(
                 image_HW3=image_HW3,
+                input_HW3=input_HW3,
                 frame=frame,
                 selection=selection,
                 revision=revision,
@@ -287,7 +291,7 @@ class Turn:
             )
             return self._rival.run(self._engine, asked)
         result = self._engine.run(
-            image_HW3,
+            input_HW3,
             selection,
             seq=frame.seq,
             revision=revision,

@@ -1,14 +1,34 @@
 """The one upload of a turn."""
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
-from rtvis.data import Frame
+from rtvis.data import Frame, ImageF32, ImageU8
 
 
-def upload(frame: Frame, device: torch.device) -> Tensor:
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Uploaded:
+    """A frame on the device."""
+
+    image_HW3: Tensor
+    """uint8: for the screen."""
+    input_HW3: Tensor
+    """For the network: the same, or float32 in 0..1 where the source has more than eight bits."""
+
+
+def upload(frame: Frame, device: torch.device) -> Uploaded:
     """The frame's picture on the device, without waiting for it."""
-    pixels_HW3 = frame.image_HW3
+    image_HW3 = _uploaded(frame.image_HW3, device)
+    precise = frame.precise_HW3
+    return Uploaded(
+        image_HW3=image_HW3,
+        input_HW3=image_HW3 if precise is None else _uploaded(precise, device),
+    )
+
+
+def _uploaded(pixels_HW3: ImageU8 | ImageF32, device: torch.device) -> Tensor:
     if not pixels_HW3.flags.writeable:  # torch warns about such memory
         pixels_HW3 = pixels_HW3.copy()
     image_HW3 = torch.from_numpy(pixels_HW3)

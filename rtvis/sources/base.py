@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol, Self, TypeAlias
 
-from rtvis.data import Frame, ImageU8, Side, SourceStatus
+from rtvis.data import Frame, ImageF32, ImageU8, Side, SourceStatus
 from rtvis.errors import SourceError
 from rtvis.slot import LatestSlot
 from rtvis.sources.retouch import Retouch
@@ -243,6 +243,7 @@ class ThreadSource:
         self,
         image_HW3: ImageU8,
         *,
+        precise_HW3: ImageF32 | None = None,
         captured_ns: int | None = None,
         pts_seconds: float | None = None,
         name: str = "",
@@ -258,6 +259,8 @@ class ThreadSource:
             return False
         captured_ns = time.monotonic_ns() if captured_ns is None else captured_ns
         image_HW3 = self._retouch.apply(image_HW3)
+        if precise_HW3 is not None:
+            precise_HW3 = self._retouch.apply_precise(precise_HW3)
         with self._lock:
             self._num_captured += 1
             self._rate.tick()
@@ -265,6 +268,7 @@ class ThreadSource:
             self._set_state("live", message)
         frame = Frame(
             image_HW3=image_HW3,
+            precise_HW3=precise_HW3,
             seq=self._seq,
             captured_ns=captured_ns,
             pts_seconds=pts_seconds,

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtvis.data import Frame, ImageU8
+from rtvis.data import Frame
 from rtvis.errors import SourceError, did_you_mean
 from rtvis.sources.base import Move, Pace, ThreadSource
 from rtvis.sources.lists import read_list
-from rtvis.sources.pixels import is_image, read_image
+from rtvis.sources.pixels import Decoded, is_image, read_picture
 from rtvis.sources.retouch import Retouch
 
 IMAGE_SUFFIXES = frozenset(
@@ -30,14 +30,14 @@ class Listed:
     where: str = ""
     """File and line of the list that names it, for messages."""
 
-    def read(self) -> ImageU8:
-        """[H, W, 3] uint8 RGB.
+    def read(self) -> Decoded:
+        """The picture.
 
         Raises:
             SourceError: Not there, not readable, or not a whole picture.
         """
         try:
-            return read_image(self.path)
+            return read_picture(self.path)
         except SourceError as error:
             raise SourceError(f"{self.where}: {error}") if self.where else error from None
 
@@ -85,7 +85,7 @@ class ImageSource(ThreadSource):
         self._first = self._read_first_of(range(start, len(self._listed)))
         if self._first is None:
             raise SourceError(self._skipped)
-        height, width = self._first.shape[:2]
+        height, width = self._first.image_HW3.shape[:2]
         super().__init__(
             name,
             pace=pace,
@@ -125,7 +125,7 @@ class ImageSource(ThreadSource):
                 "ended", f"{count} passed over: {self._skipped}" if self._num_skipped else ""
             )
 
-    def _follow_steps(self, image: ImageU8 | None) -> None:
+    def _follow_steps(self, image: Decoded | None) -> None:
         while True:
             if image is None:
                 self._set_state("live", self._skipped)
@@ -156,7 +156,7 @@ class ImageSource(ThreadSource):
         # What is gone lay between `at` and the picture after it.
         return at + count + (1 if is_gone and count < 0 else 0)
 
-    def _read_first_of(self, indices: Iterable[int]) -> ImageU8 | None:
+    def _read_first_of(self, indices: Iterable[int]) -> Decoded | None:
         """The first picture that can be decoded; None if there is none."""
         message = ""
         for index in indices:
@@ -171,9 +171,15 @@ class ImageSource(ThreadSource):
             return image
         return None
 
-    def _give(self, image: ImageU8) -> bool:
+    def _give(self, image: Decoded) -> bool:
         path = self._listed[self._index].path
-        return self._deliver(image, name=path.name, path=path, message=self._notice)
+        return self._deliver(
+            image.image_HW3,
+            precise_HW3=image.precise_HW3,
+            name=path.name,
+            path=path,
+            message=self._notice,
+        )
 
 
 def find_name(name: str, paths: Sequence[Path], where: str) -> int:

@@ -1,13 +1,32 @@
 """Pictures of any kind to the one kind that travels: uint8 RGB, rows x columns x 3."""
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final, TypeVar
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-from rtvis.data import ImageU8
+from rtvis.data import ImageF32, ImageU8
 from rtvis.errors import SourceError
+
+_Value = TypeVar("_Value", bound=np.generic)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Decoded:
+    """A picture as its file has it."""
+
+    image_HW3: ImageU8
+    """RGB."""
+    precise_HW3: ImageF32 | None = None
+    """The same in 0..1, where the file has more than eight bits a channel."""
+
+    @property
+    def best(self) -> ImageU8 | ImageF32:
+        """[H, W, 3], what a network should see."""
+        return self.image_HW3 if self.precise_HW3 is None else self.precise_HW3
 
 
 def rgb_from_bgr(image: npt.NDArray[np.generic]) -> ImageU8:
@@ -23,9 +42,11 @@ def rgb_from_bgr(image: npt.NDArray[np.generic]) -> ImageU8:
     Raises:
         SourceError: Another shape or dtype.
     """
-    scaled = _to_uint8(image)
-    if scaled.ndim == 2:
-        scaled = scaled[:, :, None]
+    return _in_rgb(_to_uint8(image))
+
+
+def _in_rgb(image: npt.NDArray[_Value]) -> npt.NDArray[_Value]:
+    scaled = image[:, :, None] if image.ndim == 2 else image
     channels = scaled.shape[2] if scaled.ndim == 3 else 0
     if channels == 1:
         return np.repeat(scaled, 3, axis=2)
@@ -38,18 +59,20 @@ def rgb_from_bgr(image: npt.NDArray[np.generic]) -> ImageU8:
 
 
 def read_image(path: str | Path) -> ImageU8:
+    """The picture in a file in eight bits; else as `read_picture`."""
+    return read_picture(path).image_HW3
+
+
+def read_picture(path: str | Path) -> Decoded:
     """The picture in a file, turned as its EXIF orientation says.
 
     Args:
-        path: A file that OpenCV can decode: PNG, JPEG, TIFF, WebP, BMP and others.
-
-    Returns:
-        [H, W, 3] uint8 RGB.
+        path: A file that OpenCV can decode: PNG, JPEG, TIFF, WebP, BMP, HDR and others.
 
     Raises:
         SourceError: Not there, not readable, or not a whole picture.
     """
-    return decode_image(read_file(path), path)
+    return decode_picture(read_file(path), path)
 
 
 def read_file(path: str | Path) -> npt.NDArray[np.uint8]:
@@ -71,7 +94,12 @@ def read_file(path: str | Path) -> npt.NDArray[np.uint8]:
 
 
 def decode_image(data: npt.NDArray[np.uint8], path: str | Path) -> ImageU8:
-    """The picture that a file's bytes hold; see `read_image`.
+    """The picture that a file's bytes hold in eight bits; else as `decode_picture`."""
+    return decode_picture(data, path).image_HW3
+
+
+def decode_picture(data: npt.NDArray[np.uint8], path: str | Path) -> Decoded:
+    """The picture that a file's bytes hold; see `read_picture`.
 
     Args:
         data: All of them.
@@ -91,7 +119,8 @@ def decode_image(data: npt.NDArray[np.uint8], path: str | Path) -> ImageU8:
             "or convert it with another program"
         )
     try:
-        return rgb_from_bgr(image)
+        precise_HW3 = None if image.dtype in _EIGHT_BITS else _in_rgb(_to_float(image))
+        return Decoded(image_HW3=rgb_from_bgr(image), precise_HW3=precise_HW3)
     except SourceError as error:
         raise SourceError(f"{path}: {error}") from None
 
@@ -102,6 +131,18 @@ def is_image(path: Path) -> bool:
         return bool(cv2.haveImageReader(str(path)))
     except cv2.error:
         return False
+
+
+_EIGHT_BITS: Final = (np.dtype(np.uint8), np.dtype(np.bool_))
+
+
+def _to_float(image: npt.NDArray[np.generic]) -> ImageF32:
+    """More than eight bits as 0..1; what lies beyond, as in HDR pictures, is cut off."""
+    if image.dtype == np.uint16:
+        return image.astype(np.float32) / np.float32(65535)
+    if image.dtype not in {np.dtype(np.float32), np.dtype(np.float64)}:
+        raise SourceError(f"pixels of type {image.dtype} are not supported; use 8 or 16 bits")
+    return np.nan_to_num(image.astype(np.float32)).clip(0.0, 1.0)
 
 
 def _to_uint8(image: npt.NDArray[np.generic]) -> ImageU8:

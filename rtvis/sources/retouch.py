@@ -6,7 +6,7 @@ from typing import Literal, TypeAlias
 import cv2
 import numpy as np
 
-from rtvis.data import ImageU8
+from rtvis.data import ImageF32, ImageU8
 
 Mirror: TypeAlias = Literal["auto", "on", "off"]
 """Left and right exchanged: for webcams, where one sees oneself; always; or never."""
@@ -28,6 +28,15 @@ class Retouch:
         if self.mirrored:
             image_HW3 = cv2.flip(image_HW3, 1)
         return _stretched(image_HW3) if self.stretched else image_HW3
+
+    def apply_precise(self, image_HW3: ImageF32) -> ImageF32:
+        """The same for a picture in 0..1."""
+        if self.mirrored:
+            image_HW3 = np.ascontiguousarray(image_HW3[:, ::-1])
+        if self.stretched:
+            low, high = image_HW3.min(), image_HW3.max()
+            image_HW3 = (image_HW3 - low) / (high - low + np.float32(1e-6 / 255))
+        return image_HW3
 
 
 def _stretched(image_HW3: ImageU8) -> ImageU8:
