@@ -17,6 +17,7 @@ from rtvis.api import load
 from rtvis.data import FramePlace, ImageU8, KeyEvent, Picture, PointerEvent, Selection, Target
 from rtvis.engine.engine import Engine
 from rtvis.errors import SourceError
+from rtvis.plain import to_plain
 from rtvis.render.compositor import Compositor
 from rtvis.runtime.journal import Journal, Moment, read_moments
 from rtvis.runtime.pipeline import Pipeline, Summary
@@ -95,7 +96,7 @@ def test_every_moment_comes_back_and_only_changes_are_written(tmp_path: Path) ->
     assert read[0] is read[1], "the same picture"
     changes = [json.loads(line) for line in lines_of(path)]
     assert changes[1] == changes[4] == {}
-    assert changes[3] == {"resume": {"colour_range": [0.0, 1 / 3], "second_name": ""}}
+    assert changes[3] == {"resume": to_plain(Resume(colour_range=(0.0, 1 / 3)))}
     assert changes[5] == {
         "selection": {"layer": None, "unit": None},
         "view": {"paused": True, "notice": "a\nb"},

@@ -295,7 +295,8 @@ def test_grey_sixteen_bit_and_turned_pictures_are_read_as_they_are_meant(
     raw = tmp_path / "raw"
     assert gradcam_main(["-i", *inputs, "-o", str(tmp_path / "o"), "--raw", str(raw), *net]) == 0
     scores = [np.load(raw / f"{name}.npz")["scores_K"] for name in ["grey", "deep", "turned"]]
-    np.testing.assert_allclose(scores[1], scores[0], rtol=1e-5)
+    # Eight bits are rounded after the resize, sixteen are not.
+    np.testing.assert_allclose(scores[1], scores[0], rtol=1e-3)
     np.testing.assert_allclose(scores[2], scores[0], rtol=2e-2, atol=2e-2)
     assert image_at(tmp_path / "o" / "turned_0.png").shape == (40, 60, 3)
 
