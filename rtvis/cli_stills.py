@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from rtvis.errors import RtvisError
 from rtvis.leaving import DONE, FAILED, INTERRUPTED, called, leaving_at_once
+from rtvis.options import region
 
 if TYPE_CHECKING:
     from rtvis.stills import Stills
@@ -62,6 +63,12 @@ def gradcam_main(argv: Sequence[str] | None = None) -> int:
         metavar="CLASS",
         help="explain this class, by number or name; may be given several times",
     )
+    what.add_argument(
+        "--region",
+        type=_region,
+        metavar="ROW,COLUMN[,HEIGHT,WIDTH]",
+        help="of a dense output, the pixels whose scores count: one, or a rectangle (default: all)",
+    )
     drawing = parser.add_argument_group("how it is drawn").add_mutually_exclusive_group()
     drawing.add_argument(
         "--overlay",
@@ -94,6 +101,7 @@ def gradcam_main(argv: Sequence[str] | None = None) -> int:
             conv_index=args.convindex,
             num_top=args.top_k,
             classes=tuple(args.classes),
+            region=args.region,
             style=args.style,
         )
         return stills.gradcam(inputs, outputs, request, raw_outputs=raw)
@@ -228,6 +236,12 @@ def _parser(name: str, description: str) -> argparse.ArgumentParser:
         help="give a network with other channels than 1 or 3 red, green, blue, red ...",
     )
     network.add_argument(
+        "--network-output",
+        metavar="KEY",
+        help="which of its outputs, where it has several: a key, a field or an index, nested ones "
+        "joined by dots (default: the first that can be scores)",
+    )
+    network.add_argument(
         "--trust-pickle",
         action="store_true",
         help="load whole models, which runs code from their file",
@@ -248,6 +262,15 @@ def _count(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text}: must be 1 or more")
     return number
+
+
+def _region(text: str) -> tuple[int, int, int, int]:
+    try:
+        return region(text)
+    except (TypeError, ValueError):
+        raise argparse.ArgumentTypeError(
+            f"{text}: give row and column such as 30,50, or top, left, height and width"
+        ) from None
 
 
 def _size(text: str) -> tuple[int, int]:
@@ -332,6 +355,7 @@ def _load(args: argparse.Namespace, *, num_pictures: int) -> "Stills":
         labels=args.labels,
         size=args.size,
         repeat_channels=args.repeat_channels,
+        output=args.network_output,
         trust_pickle=args.trust_pickle,
         model_config=args.model_config,
     )

@@ -88,7 +88,11 @@ class Stills:
                 f"top {request.num_top} classes of {self.engine.num_classes}; "
                 f"choose 1 to {self.engine.num_classes}"
             )
-        selection = Selection(cam=request.method, cam_layer=None if layer is None else layer.name)
+        selection = Selection(
+            cam=request.method,
+            cam_layer=None if layer is None else layer.name,
+            region=request.region,
+        )
         self.engine.resolve(selection)
         for jobs, failures in self._batches(sources, outputs, raw_outputs):
             yield from failures

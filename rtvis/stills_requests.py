@@ -25,6 +25,8 @@ class CamRequest:
     num_top: int = 2
     classes: tuple[str, ...] = ()
     """Numbers or names; empty: the `num_top` classes with the highest scores of each picture."""
+    region: tuple[int, int, int, int] | None = None
+    """As of a Selection."""
     style: CamStyle = "overlay"
 
 

@@ -7,11 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 import rtvis
+from rtvis.cli_stills import gradcam_main, guided_backprop_main
 from rtvis.config import Config
 from rtvis.data import Selection
 from rtvis.engine import zoo
@@ -290,3 +293,34 @@ def test_of_a_detection_model_the_scores_that_boxes_are_chosen_by_are_explained(
 def test_the_names_of_one_class_too_few_are_refused(own: str) -> None:
     with pytest.raises(NetworkError, match=r"has 3 labels, but own.py:Two has 4 classes"):
         load_network(own, size=12, output="mask", labels=list("abc"))
+
+
+def test_the_stills_scripts_choose_an_output_and_a_region(
+    own: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    pixels_HW3 = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    assert cv2.imwrite("in.png", pixels_HW3[:, :, ::-1])
+    argv = ["-i", "in.png", "-o", "o.png", "-n", own, "--size", "12x16", "--device", "cpu"]
+    of_region = ["--network-output", "mask", "--region", "2,3,4,5"]
+    of_region += ["--class", "1", "--layer", "stem"]
+    assert gradcam_main([*argv, *of_region, "--raw", "cam.npz"]) == 0
+    dense = rtvis.load(own, size=(12, 16), output="mask", compile="off", device="cpu")
+    region = (2, 3, 4, 5)
+    expected = dense.run(pixels_HW3, Selection(region=region, class_index=1, cam_layer="stem"))
+    elsewhere = dense.run(pixels_HW3, Selection(class_index=1))
+    with np.load("cam.npz") as raw:
+        np.testing.assert_allclose(raw["scores_K"], expected.scores_BK[0], rtol=1e-5)
+        np.testing.assert_allclose(raw["cam_NHW"], expected.cam_BHW, rtol=1e-4, atol=1e-7)
+        assert not np.allclose(raw["scores_K"], elsewhere.scores_BK[0], rtol=1e-3)
+    assert guided_backprop_main([*argv, "--network-output", "mask", "--raw", "back.npz"]) == 0
+    with np.load("back.npz") as raw:
+        assert raw["scores_K"].shape == (4,)
+    capsys.readouterr()
+    assert gradcam_main([*argv, "--network-output", "masks"]) == 1
+    assert "has no output 'masks'; nearest is 'mask'" in capsys.readouterr().err
+    assert gradcam_main([*argv, "--network-output", "mask", "--region", "9,9,9,9"]) == 1
+    assert "region" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        gradcam_main([*argv, "--region", "3"])
+    assert "3: give row and column such as 30,50" in capsys.readouterr().err
