@@ -29,6 +29,7 @@ from rtvis.engine.objectives import Objective
 from rtvis.engine.outputs import Borrowing
 from rtvis.engine.pictures import Image, as_picture, check_takes_pictures, is_preprocessed
 from rtvis.engine.pieces import Pieces
+from rtvis.engine.preprocess import Preprocessing
 from rtvis.engine.queries import described
 from rtvis.engine.reach import Reach, Reaches
 from rtvis.engine.reached import Gradients, Reached
@@ -145,6 +146,11 @@ class Engine:
     def input_size(self) -> tuple[int, int]:
         """(height, width) of the network's input."""
         return self._network.preprocessing.size
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """What the network wants done to a picture."""
+        return self._network.preprocessing
 
     @property
     def cam_methods(self) -> tuple[str, ...]:

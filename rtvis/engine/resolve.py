@@ -50,13 +50,13 @@ def resolve_selection(
             f"'{default_layer.name}'"
         )
     unit = 0 if selection.unit is None else selection.unit
-    _check_unit(layer, unit)
-    _check_position(layer, selection.position)
+    check_unit(layer, unit)
+    check_position(layer, selection.position)
     origin = selection.origin
     if origin is not None:
         start = find_layer(origin.layer, layers, default_layer)
-        _check_unit(start, origin.unit)
-        _check_position(start, origin.position)
+        check_unit(start, origin.unit)
+        check_position(start, origin.position)
         origin = replace(origin, layer=start.name)
     if selection.class_index is not None and not 0 <= selection.class_index < num_classes:
         raise SelectionError(
@@ -89,7 +89,7 @@ def _resolve_interventions(
     latest: dict[tuple[str, int], Intervention] = {}
     for change in interventions:
         layer = find_layer(change.layer, layers, default_layer)
-        _check_unit(layer, change.unit)
+        check_unit(layer, change.unit)
         if not (math.isfinite(change.scale) and math.isfinite(change.offset)):
             raise SelectionError(
                 f"the intervention on unit {change.unit} of layer '{layer.name}' has scale "
@@ -126,7 +126,12 @@ def _check_region(
         )
 
 
-def _check_position(layer: Layer, position: tuple[int, int] | None) -> None:
+def check_position(layer: Layer, position: tuple[int, int] | None) -> None:
+    """Make sure that a position lies in a layer's maps; None does.
+
+    Raises:
+        SelectionError: It does not.
+    """
     if position is None:
         return
     row, column = position
@@ -138,7 +143,12 @@ def _check_position(layer: Layer, position: tuple[int, int] | None) -> None:
         )
 
 
-def _check_unit(layer: Layer, unit: int) -> None:
+def check_unit(layer: Layer, unit: int) -> None:
+    """Make sure that a layer has a unit.
+
+    Raises:
+        SelectionError: It does not.
+    """
     if not 0 <= unit < layer.num_units:
         raise SelectionError(
             f"layer '{layer.name}' has no unit {unit}; its units are 0 to {layer.num_units - 1}"
