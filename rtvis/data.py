@@ -112,6 +112,10 @@ class Layer:
     """Input pixels (rows, columns) between neighbouring neurons."""
     receptive_field: tuple[int, int]
     """Input pixels (height, width) that a neuron can depend on, not clipped to the input."""
+    field_start: tuple[float, float] | None = None
+    """First input pixel (row, column) that the neuron at (0, 0) can depend on, negative where its
+    field reaches into the padding; that of another lies (row, column) strides further on. None:
+    each neuron can depend on the whole input."""
     activation: str = ""
     """Name of the activation function that directly follows, such as "relu"; empty where none
     does: there the tap "post" means "pre"."""
@@ -124,6 +128,22 @@ class Layer:
     """The name that the model gives it, where a rule gave it another; it selects the layer too."""
     group: str = ""
     """What the list of layers calls it together with its neighbours of the same group."""
+
+    def field_at(self, position: tuple[int, int], input_size: tuple[int, int]) -> "Crop":
+        """The part of the input that a neuron can depend on, in input pixels, not clipped.
+
+        Args:
+            position: (row, column) in the unit's map.
+            input_size: (height, width) of the network's input.
+        """
+        if self.field_start is None:
+            return Crop(top=0.0, left=0.0, height=input_size[0], width=input_size[1])
+        return Crop(
+            top=self.field_start[0] + position[0] * self.stride[0],
+            left=self.field_start[1] + position[1] * self.stride[1],
+            height=self.receptive_field[0],
+            width=self.receptive_field[1],
+        )
 
 
 def units_of(layer: str) -> str:
@@ -211,7 +231,7 @@ class Selection:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Crop:
-    """The rectangle of the source picture that the network sees, in source pixels.
+    """A rectangle of a picture, such as what the network sees of the source, in that one's pixels.
 
     It reaches beyond a letterboxed picture: `top` or `left` is then negative, and bottom or right
     lies beyond the last row or column.

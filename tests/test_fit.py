@@ -292,6 +292,7 @@ def test_a_neuron_that_looks_at_a_bar_sees_the_panel(row: int, bar_rows: int) ->
         map_size=(8, 8),
         stride=(4.0, 4.0),
         receptive_field=(8, 8),
+        field_start=(-2, -2),
     )
     canvas_HW = torch.full((20, 20), -1, dtype=torch.int32)
     draw_seen_picture(
@@ -349,6 +350,7 @@ def test_cuda_fits_as_the_cpu_does_and_never_waits(fit: Fit) -> None:
         map_size=(7, 7),
         stride=(32.0, 32.0),
         receptive_field=(99, 99),
+        field_start=(-33, -33),
     )
     rect = Rect(0, 0, 224, 398)
 

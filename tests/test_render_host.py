@@ -121,6 +121,7 @@ def test_the_pixels_that_a_neuron_sees_are_its_field_around_its_stride() -> None
         map_size=(8, 8),
         stride=(4.0, 4.0),
         receptive_field=(6, 6),
+        field_start=(-1, -1),
     )
     index_Y, index_X = seen_pixels(
         torch.tensor([0, 3]),

@@ -1,13 +1,15 @@
 """Receptive fields of all nodes of a flat graph."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor, fx
 
-from rtvis.engine.graph import depends_on, input_of, is_getitem, pair
+from rtvis.engine.graph import depends_on, input_of, pair
+from rtvis.engine.planes import Plane, plain_plane, plane_behind
 
 aten = torch.ops.aten
 
@@ -20,30 +22,29 @@ class Field:
     width: int
     stride_h: float
     stride_w: float
+    top: float = 0.0
+    """First row of the field of the neurons in the first row; negative where it reaches into the
+    padding. Those of the next row begin `stride_h` further down."""
+    left: float = 0.0
     is_whole: bool = False
     """The neuron can depend on the whole input; what comes behind it can, too."""
 
 
-_WINDOWED = {
-    # target: positions of (kernel size, stride, padding-free dilation) among the arguments
-    aten.max_pool2d_with_indices.default: (1, 2, 4),
-    aten.avg_pool2d.default: (1, 2, None),
-}
+@dataclass(frozen=True, slots=True)
+class _Window:
+    """A convolution or pooling, (rows, columns) each."""
 
-_POINTWISE_TAGS = {torch.Tag.pointwise}
+    kernel: tuple[int, int]
+    dilation: tuple[int, int]
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    is_transposed: bool = False
 
-_SHAPE_KEEPING = {
-    aten.constant_pad_nd.default,
-    aten.cat.default,
-    aten.native_group_norm.default,
-    aten.native_layer_norm.default,
-    aten.slice.Tensor,
-    aten.permute.default,
-    aten.transpose.int,
-    aten.split.Tensor,
-    aten.split_with_sizes.default,
-    aten.relu.default,
-    aten.hardtanh.default,
+
+_POOLS = {
+    # target: positions of kernel size, stride, padding and dilation among the arguments
+    aten.max_pool2d_with_indices.default: (1, 2, 3, 4),
+    aten.avg_pool2d.default: (1, 2, 3, None),
 }
 
 
@@ -57,93 +58,115 @@ def receptive_fields(graph: fx.Graph) -> dict[fx.Node, Field]:
     x = input_of(graph)
     input_size = tuple(int(size) for size in x.meta["val"].shape[-2:])
     fields = {x: Field(1, 1, 1.0, 1.0)}
+    planes: dict[fx.Node, Plane | None] = {x: plain_plane(x.meta["val"].shape)}
     live = depends_on(graph, [x])
     for node in graph.nodes:
         if node is x or node not in live or node.op == "output":
             continue
         sources = [parent for parent in node.all_input_nodes if parent in fields]
-        field = _widest([fields[source] for source in sources])
-        window = _window_of(node)
-        if field.is_whole or (window is None and not _keeps_positions(node, sources)):
-            field = _whole(node, input_size)
-        elif window is not None:
-            field = _through_window(field, node, *window)
-        fields[node] = field
+        planes[node] = plane_behind(node, planes)
+        if planes[node] is None:
+            fields[node] = _whole(node, input_size)
+            continue
+        field = _around([fields[source] for source in sources])
+        before = planes[sources[0]]
+        assert before is not None, "a plane comes from a plane"
+        fields[node] = _behind(node, field, before)
     return fields
+
+
+def _behind(node: fx.Node, field: Field, before: Plane) -> Field:
+    """The field of a neuron of `node`, from that of one it reads."""
+    window = _window_of(node)
+    if window is not None:
+        return _through_window(field, window)
+    if node.target is aten.constant_pad_nd.default and before.is_plain:
+        pads: Any = node.args[1]
+        left, _, top, _ = (*pads, 0, 0)[:4]
+        top, left = field.top - top * field.stride_h, field.left - left * field.stride_w
+        return replace(field, top=top, left=left)
+    if node.target is aten.slice.Tensor and before.is_plain:
+        return _through_slice(field, node, before)
+    return field
 
 
 def _whole(node: fx.Node, input_size: tuple[int, ...]) -> Field:
     height, width = input_size
-    rows, columns = _plane(node) or (1, 1)
+    value = node.meta.get("val")
+    rows, columns = 1, 1
+    if isinstance(value, Tensor) and value.ndim == 4:
+        rows, columns = value.shape[-2:]
     return Field(height, width, height / rows, width / columns, is_whole=True)
 
 
-def _widest(fields: Sequence[Field]) -> Field:
+def _around(fields: Sequence[Field]) -> Field:
+    """What several neurons at one place can depend on together."""
+    top, left = min(f.top for f in fields), min(f.left for f in fields)
     return Field(
-        max(f.height for f in fields),
-        max(f.width for f in fields),
-        max(f.stride_h for f in fields),
-        max(f.stride_w for f in fields),
-        is_whole=any(f.is_whole for f in fields),
+        height=math.ceil(max(f.top + f.height for f in fields) - top),
+        width=math.ceil(max(f.left + f.width for f in fields) - left),
+        stride_h=max(f.stride_h for f in fields),
+        stride_w=max(f.stride_w for f in fields),
+        top=top,
+        left=left,
     )
 
 
-def _window_of(node: fx.Node) -> tuple[tuple[int, int], tuple[int, int]] | None:
-    """(kernel size, dilation) of a convolution or pooling in two dimensions."""
-    if node.target is aten.convolution.default and node.meta["val"].ndim == 4:
+def _window_of(node: fx.Node) -> _Window | None:
+    if node.target is aten.convolution.default:
         weight: Any = node.args[1]
         kernel_h, kernel_w = weight.meta["val"].shape[-2:]
-        return (int(kernel_h), int(kernel_w)), pair(node.args[5])
-    if node.target in _WINDOWED:
-        kernel_at, _, dilation_at = _WINDOWED[node.target]
-        dilation: Any = 1
-        if dilation_at is not None and len(node.args) > dilation_at:
-            dilation = node.args[dilation_at]
-        return pair(node.args[kernel_at]), pair(dilation)
-    return None
-
-
-def _through_window(
-    field: Field,
-    node: fx.Node,
-    kernel: tuple[int, int],
-    dilation: tuple[int, int],
-) -> Field:
-    stride_h, stride_w = _strides(node)
-    return Field(
-        height=round(field.height + (kernel[0] - 1) * dilation[0] * field.stride_h),
-        width=round(field.width + (kernel[1] - 1) * dilation[1] * field.stride_w),
-        stride_h=field.stride_h * stride_h,
-        stride_w=field.stride_w * stride_w,
-    )
-
-
-def _strides(node: fx.Node) -> tuple[float, float]:
-    if node.target is aten.convolution.default:
-        stride_h, stride_w = pair(node.args[3])
-        if node.args[6]:  # transposed: the map grows
-            return 1 / stride_h, 1 / stride_w
-        return stride_h, stride_w
+        return _Window(
+            kernel=(int(kernel_h), int(kernel_w)),
+            dilation=pair(node.args[5]),
+            stride=pair(node.args[3]),
+            padding=pair(node.args[4]),
+            is_transposed=bool(node.args[6]),
+        )
     target: Any = node.target
-    kernel_at, stride_at, _ = _WINDOWED[target]
-    stride: Any = node.args[stride_at] if len(node.args) > stride_at else None
-    return pair(stride or node.args[kernel_at])
-
-
-def _keeps_positions(node: fx.Node, sources: Sequence[fx.Node]) -> bool:
-    if is_getitem(node):
-        return True
-    if node.target is aten.flip.default:  # of channels: RGB to BGR
-        dims: Any = node.args[1]
-        return all(dim % 4 < 2 for dim in dims) and node.meta["val"].ndim == 4
-    tags = set(getattr(node.target, "tags", ()))
-    if node.target not in _SHAPE_KEEPING and not tags & _POINTWISE_TAGS:
-        return False
-    return all(_plane(source) == _plane(node) or _plane(source) is None for source in sources) or (
-        node.target in _SHAPE_KEEPING
+    if target not in _POOLS:
+        return None
+    kernel, stride, padding, dilation = (
+        node.args[at] if at is not None and at < len(node.args) else None for at in _POOLS[target]
+    )
+    return _Window(
+        kernel=pair(kernel),
+        dilation=pair(dilation or 1),
+        stride=pair(stride or kernel),
+        padding=pair(padding or 0),
     )
 
 
-def _plane(node: fx.Node) -> tuple[int, ...] | None:
-    value = node.meta.get("val")
-    return tuple(value.shape[-2:]) if isinstance(value, Tensor) and value.ndim == 4 else None
+def _through_window(field: Field, window: _Window) -> Field:
+    top, height, stride_h = _along(field.top, field.height, field.stride_h, window, axis=0)
+    left, width, stride_w = _along(field.left, field.width, field.stride_w, window, axis=1)
+    return Field(height, width, stride_h, stride_w, top, left)
+
+
+def _along(
+    start: float, size: int, stride: float, window: _Window, *, axis: int
+) -> tuple[float, int, float]:
+    """(start, size, stride) behind a window, along one axis."""
+    reach = (window.kernel[axis] - 1) * window.dilation[axis]
+    step, padding = window.stride[axis], window.padding[axis]
+    if window.is_transposed:
+        # Neuron i reads those from (i + padding - reach) / step to (i + padding) / step: of these
+        # bounds the fractions count too, for which neurons are left out differs with i.
+        first = (padding - reach) / step
+        return start + first * stride, math.ceil(size + reach / step * stride), stride / step
+    return start - padding * stride, math.ceil(size + reach * stride), stride * step
+
+
+def _through_slice(field: Field, node: fx.Node, before: Plane) -> Field:
+    """The rows or columns that are left, of a value [B, C, H, W]."""
+    args: Any = (*node.args[1:], None, None, None, None)
+    axis, first, step = int(args[0] or 0) % 4, int(args[1] or 0), int(args[3] or 1)
+    if axis < 2:
+        return field
+    if first < 0:
+        first = max(first + before.shape[axis], 0)
+    if axis == 2:
+        top = field.top + first * field.stride_h
+        return replace(field, top=top, stride_h=field.stride_h * step)
+    left = field.left + first * field.stride_w
+    return replace(field, left=left, stride_w=field.stride_w * step)

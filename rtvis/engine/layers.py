@@ -251,6 +251,7 @@ def _layer(
 ) -> Layer:
     shape = node.meta["val"].shape
     map_size = (shape[2], shape[3]) if kind == "conv" else (1, shape[0] // batch)
+    is_map = kind == "conv" or grid is not None
     return Layer(
         index=0,
         name=name,
@@ -259,6 +260,7 @@ def _layer(
         map_size=grid.map_size if grid else (int(map_size[0]), int(map_size[1])),
         stride=grid.stride if grid else (field.stride_h, field.stride_w),
         receptive_field=(field.height, field.width),
+        field_start=None if field.is_whole or not is_map else (field.top, field.left),
     )
 
 
@@ -309,6 +311,7 @@ def _rest(site: Site, grid: Grid, index: int) -> Site:
         name=f"{site.layer.name}:tokens",
         map_size=(1, len(grid.others)),
         stride=(float(size[0]), float(size[1])),
+        field_start=None,
     )
     attention = site.attention
     if attention is not None:

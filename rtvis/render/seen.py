@@ -95,7 +95,6 @@ def seen_pixels(
 ) -> tuple[Tensor, Tensor]:
     """Which pixels of a picture lie in one neuron's receptive field.
 
-    The field's centre is taken to lie at (position + 1/2) strides, exact for symmetric padding.
     A field that reaches beyond the input is moved inside, so that the window is always full.
 
     Args:
@@ -114,7 +113,8 @@ def seen_pixels(
     starts, lengths = (crop.top, crop.left), (crop.height, crop.width)
     axes = [
         _Axis(
-            stride=layer.stride[axis],
+            stride=layer.stride[axis] if layer.field_start is not None else 0.0,
+            first_centre=_first_centre(layer, axis, input_size[axis]),
             field=min(layer.receptive_field[axis], input_size[axis]),
             input_size=input_size[axis],
             start=starts[axis],
@@ -131,11 +131,19 @@ def seen_pixels(
     return axes[0].pixels(position_2[0]), axes[1].pixels(position_2[1])
 
 
+def _first_centre(layer: Layer, axis: int, input_size: int) -> float:
+    if layer.field_start is None:
+        return input_size / 2
+    return layer.field_start[axis] + layer.receptive_field[axis] / 2
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Axis:
     """How positions of a map lie over the rows, or the columns, of a picture."""
 
     stride: float
+    first_centre: float
+    """Middle of the field of the first row or column, in input pixels."""
     field: int
     input_size: int
     start: float
@@ -151,7 +159,7 @@ class _Axis:
     def pixels(self, position: Tensor) -> Tensor:
         """int64 [size]: rows or columns of the picture."""
         share = (torch.arange(self.size, device=position.device) + 0.5) / self.size - 0.5
-        centre = (position + 0.5) * self.stride
+        centre = self.first_centre + position * self.stride
         centre = centre.clamp(self.field / 2, self.input_size - self.field / 2)
         at = (self.start + (centre + share * self.field) * self.zoom).floor()
         if self.clamped:
