@@ -76,7 +76,13 @@ def run_live(config: Config, console: "Console") -> int:
     two_networks = compares_networks(config)
     resume = resume_of(config.sections)
     view = restored(
-        View(canvas_size=config.output.canvas, num_top=config.output.top), config.sections
+        View(
+            canvas_size=config.output.canvas,
+            num_top=config.output.top,
+            ui_scale=config.output.ui_scale,
+            panes_shown=config.output.show_panes,
+        ),
+        config.sections,
     )
     # The bundled clip is over in 20 s, too soon to look around; a film of it shall end, though.
     in_window = config.output.view == "window" and not why_no_window()

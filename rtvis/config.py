@@ -9,6 +9,7 @@ from typing import Final, Literal, TypeAlias
 
 from rtvis.options import (
     Entry,
+    amount,
     channels,
     expression,
     gigabytes,
@@ -353,6 +354,17 @@ class OutputConfig:
         parse=size,
         expects="height and width such as 800x1280",
         field_name="canvas_size",
+    )
+    ui_scale: float | None = option(
+        "size of text and gaps, 0.75 to 3, as far as the canvas has room; default: by the canvas",
+        metavar="FACTOR",
+        parse=amount(0.75, 3.0),
+        expects="a number from 0.75 to 3",
+    )
+    show_panes: bool = option(
+        "outline the panes, with their names, places and sizes",
+        field_name="panes_shown",
+        default=False,
     )
     top: int = option(
         "how many of the best classes are listed: 1 to 10",

@@ -188,6 +188,18 @@ def renaming(value: Any) -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
+def amount(minimum: float, maximum: float) -> Parse:
+    """A parser of numbers from `minimum` to `maximum`."""
+
+    def parse(value: Any) -> float:
+        number = seconds(value)
+        if not minimum <= number <= maximum:
+            raise ValueError(f"not from {minimum} to {maximum}")
+        return number
+
+    return parse
+
+
 def gigabytes(value: Any) -> float:
     """An amount above 0."""
     number = seconds(value)

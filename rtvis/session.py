@@ -50,6 +50,12 @@ class View:
     """What the details pane shows."""
     compared: Compared = "off"
     """Which of two is shown; "off" where nothing is compared. The loop sets it to what there is."""
+    column_shown: bool = False
+    """On a canvas too narrow for it the right column stands there all the same."""
+    ui_scale: float | None = None
+    """Size of text and gaps, 0.75 to 3; None: by the canvas (DVT-97)."""
+    panes_shown: bool = False
+    """Outlines, names, places and sizes of all panes (DVT-47)."""
     log_counts: bool = False
     """Histograms show the logarithm of their counts."""
     palette: MapPalette = "colour"

@@ -503,3 +503,22 @@ def test_canvases_in_flight_do_not_mix() -> None:
 )
 def test_a_title_says_as_much_of_a_layer_as_there_is_room_for(shown: str, width: int) -> None:
     assert layer_facts_within(LAYERS[0], width, 14) == shown
+
+
+@pytest.mark.parametrize("size", [(700, 1000), (1080, 1920)])
+def test_outlines_and_names_of_panes_come_and_leave_no_trace(size: tuple[int, int]) -> None:
+    plain = scene_for(size, range_smoothed=False)
+    expected = pixels(Compositor(CPU), plain)
+    compositor = Compositor(CPU)
+    shown = pixels(compositor, scene_for(size, range_smoothed=False, panes_shown=True))
+    assert compositor.layout is not None
+    for name, rect in compositor.layout.panes.items():
+        changed_HW = (shown != expected).reshape(*size, -1).any(axis=2)[rect.rows, rect.columns]
+        assert changed_HW.any(), name
+        middle_HW = changed_HW[rect.height // 2 - 2 : rect.height // 2 + 2, 4:-4]
+        assert middle_HW.any(), f"{name}: its name is in the middle"
+    made = compositor._overlays._made
+    grid = compositor.layout.panes["grid"]
+    words = "".join(run.text for run in made["pane grid"][0][0])
+    assert words == f"grid  {grid.height}×{grid.width} at {grid.top}, {grid.left}"
+    assert np.array_equal(pixels(compositor, plain), expected)

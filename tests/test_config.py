@@ -264,3 +264,12 @@ def test_help_needs_neither_torch_nor_numpy() -> None:
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def test_the_scale_of_the_screen_and_the_outlines_of_panes_are_flags() -> None:
+    argv = ["--ui-scale", "1.5", "--show-panes"]
+    config = parse_config(Config, argv, prog="rtvis", description="")
+    assert (config.output.ui_scale, config.output.show_panes) == (1.5, True)
+    for wrong in ("0.5", "4", "nan", "large"):
+        with pytest.raises(ConfigError, match=r"--ui-scale: .* give a number from 0.75 to 3"):
+            parse_config(Config, ["--ui-scale", wrong], prog="rtvis", description="")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -24,7 +25,7 @@ from rtvis.runtime.bindings import (
 from rtvis.runtime.commands.colours import cycle_cam
 from rtvis.runtime.commands.looking import cycle_zoom
 from rtvis.runtime.controller import Controller, Drawn
-from rtvis.session import Session, View
+from rtvis.session import PageName, Session, View
 from tests.nets_fake import LAYERS, make_layer
 
 METHODS = ("grad-cam", "layer-cam")
@@ -577,3 +578,22 @@ def test_a_click_beside_the_lines_closes_the_help_and_does_nothing_else() -> Non
     tile = layout.panes["grid"]
     desk.controller.handle(PointerEvent(kind="down", x=2, y=tile.top, button="left"))
     assert desk.view == before
+
+
+def test_on_a_narrow_canvas_the_key_of_pages_opens_them_goes_through_and_folds_them_away() -> None:
+    desk = Desk(canvas_size=(700, 1000))
+    pages = get_args(PageName)
+    seen = [desk.press("9") for _ in range(len(pages) + 1)]
+    assert [view.column_shown for view in seen] == [*[True] * len(pages), False]
+    assert [view.page for view in seen] == [*pages, pages[0]]
+    wide = Desk(canvas_size=(800, 1280))
+    assert wide.press("9").page == pages[1], "where the pane is in sight already"
+    for key, page in (("-", "histogram"), ("8", pages[0])):
+        desk = Desk(canvas_size=(700, 1000))
+        assert desk.press(key).page == page
+        assert desk.view.column_shown
+        assert desk.view.classes_shown
+    desk = Desk(canvas_size=(700, 1000))
+    button = desk.draw().button("page")
+    assert button is not None
+    assert desk.click(button.rect).column_shown

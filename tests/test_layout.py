@@ -90,7 +90,7 @@ ON_PAGE = {
 def buttons_of(plan: Layout, page: str) -> set[str]:
     """The buttons that there should be; "labels" is for dense outputs only."""
     if "details" not in plan.panes:
-        return set(BUTTONS) - {"page", "labels", *ON_PAGE}
+        return set(BUTTONS) - {"labels", *ON_PAGE}
     return {name for name in BUTTONS if ON_PAGE.get(name, page) == page} - {"labels"}
 
 
@@ -294,3 +294,73 @@ def test_a_group_s_heading_tells_map_size_and_receptive_fields() -> None:
     assert group_title([conv(0, "a", 8, 56, 11), conv(1, "b", 8, 56, 19)]) == "56×56  rf 11–19"
     assert group_title([conv(0, "a", 8, 56, 11)]) == "56×56  rf 11"
     assert group_title([dense(0, "fc", 10)]) == "dense"
+
+
+SCALES = [0.75, 1.0, 1.25, 2.0, 3.0]
+
+
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("column", [False, True])
+def test_at_any_scale_nothing_overlaps_and_all_lies_inside(
+    size: tuple[int, int], scale: float, column: bool
+) -> None:
+    plan = laid(size, ui_scale=scale, column_shown=column, compared="difference", page="changes")
+    for one, other in itertools.combinations(plan.panes.values(), 2):
+        apart_y = one.bottom <= other.top or other.bottom <= one.top
+        assert apart_y or one.right <= other.left or other.right <= one.left, (one, other)
+    for name in ("input", "unit", "backprop"):
+        image, pane = plan.images[name], plan.panes[name]
+        assert pane.contains(image.left, image.top)
+        assert pane.contains(image.right - 1, image.bottom - 1)
+        assert min(image.height, image.width) >= 60 * plan.metrics.scale
+    for one, other in itertools.combinations(plan.buttons, 2):
+        apart_y = one.rect.bottom <= other.rect.top or other.rect.bottom <= one.rect.top
+        apart_x = one.rect.right <= other.rect.left or other.rect.right <= one.rect.left
+        assert apart_y or apart_x, (one, other)
+    for button in plan.buttons:
+        pane = plan.panes[button.pane]
+        assert pane.contains(button.rect.left, button.rect.top), button
+        assert pane.contains(button.rect.right - 1, button.rect.bottom - 1), button
+        if button.pane == "grid":
+            assert button.rect.left >= pane.left + 110 * plan.metrics.scale
+
+
+@pytest.mark.parametrize(
+    ("size", "asked", "expected"),
+    [
+        ((800, 1280), None, 1.0),
+        ((2160, 3840), None, 2.0),
+        ((800, 1280), 0.75, 0.75),
+        ((2160, 3840), 1.0, 1.0),
+        ((2160, 3840), 3.0, 3.0),
+        ((1440, 2040), 3.0, 2.0),  # 720x1020 at scale 1 are left
+        ((700, 1000), 3.0, 1.0),
+        ((480, 640), 0.75, 0.75),
+        ((480, 640), 2.0, 1.0),
+    ],
+)
+def test_the_scale_is_the_users_as_far_as_there_is_room(
+    size: tuple[int, int], asked: float | None, expected: float
+) -> None:
+    assert canvas_scale(size, asked) == expected
+    assert laid(size, ui_scale=asked).metrics.line == round(2 * expected)
+    assert laid(size, ui_scale=asked).metrics.text == pytest.approx(
+        14 * expected, abs=1.1 * max(expected, 1)
+    )
+
+
+def test_a_narrow_canvas_has_the_right_column_when_it_is_wanted() -> None:
+    folded, shown = laid((700, 1000)), laid((700, 1000), column_shown=True)
+    assert not {"classes", "details"} & {*folded.panes}
+    assert folded.button("page") is not None
+    assert folded.button("page").pane == "header"
+    assert shown.button("page").pane == "details"
+    assert {"classes", "details"} <= {*shown.panes}
+    assert shown.panes["details"].right <= 1000
+    assert shown.panes["details"].width >= 224, "the width for which pages are made"
+    for name in ("input", "unit", "backprop"):
+        assert shown.panes[name] == folded.panes[name], "nothing else jumps"
+    assert shown.panes["grid"].width >= 480
+    wide = laid((800, 1280))
+    assert wide.panes == laid((800, 1280), column_shown=True).panes

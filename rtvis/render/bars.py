@@ -166,7 +166,7 @@ class Bars(Region):
                 if b.pane == pane and bar.top + metrics.title > b.rect.top
             ]
             right = min([*lefts, bar.right - metrics.pad // 2]) - metrics.pad // 2
-            if pane == "grid" and layout.grid is not None:
+            if pane == "grid" and self._scale_shown:
                 right -= self._scale_width + metrics.pad
             self._bar(
                 pane,

@@ -25,6 +25,9 @@ but kind="rule" for the rule."""
 
 COMPARED_NAMES: Final[dict[Compared, str]] = {"first": "A", "second": "B", "difference": "A − B"}
 
+_LEAST_TITLE: Final = 110
+"""Pixels that the grid's buttons leave its title at least."""
+
 _WORDS: Final[dict[str, tuple[str, ...]]] = {
     "pause": ("pause", "resume"),
     "record": ("record", "stop"),
@@ -111,6 +114,8 @@ def lay_buttons(
         ),
         "details": (("page", view.page),),
     }
+    if "details" not in panes and panes["header"].width >= 900 * metrics.scale:
+        rows["header"] = (*rows["header"][:-1], ("page", "details"), rows["header"][-1])
     if is_dense:  # beside the legend, if there is one
         pane = "classes" if "classes" in panes else "input"
         word = "labels on" if labels_shown else "labels off"
@@ -131,8 +136,11 @@ def lay_buttons(
         bar_height = metrics.title
         right = bar.right - metrics.gap
         for name, text in reversed(words):
-            widest = max(measure(word, metrics.text) for word in _WORDS.get(name, (text,)))
+            said = (text,) if pane == "header" and name == "page" else _WORDS.get(name, (text,))
+            widest = max(measure(word, metrics.text) for word in said)
             width = widest + 2 * (metrics.pad * 3 // 4)
+            if pane == "grid" and right - width < bar.left + _LEAST_TITLE * metrics.scale:
+                break  # its key does the same
             right -= width
             top = bar.top + (bar_height - height) // 2 + (gap_above if pane == "header" else 0)
             rect = Rect(top, right, height, width)

@@ -301,6 +301,8 @@ class Compositor:
             chip_HW = self._overlays.chip("hover", runs, metrics, max_width=width)
             size = (chip_HW.shape[0], chip_HW.shape[1])
             self._surface.float(beside(anchor, size, plan.size, metrics.gap // 2), chip_HW)
+        if view.panes_shown:
+            self._name_panes(plan)
         times = self._times.of(scene)
         if times:
             self._corner("times", times, plan)
@@ -309,6 +311,19 @@ class Compositor:
             self._bottom_line(plan, "notice", (Run(view.notice, colour),))
         elif view.hint_shown and scene.result is not None:
             self._bottom_line(plan, "hint", (Run(HINT, lut.TEXT),))
+
+    def _name_panes(self, plan: Layout) -> None:
+        """Outline each pane, and say its name, place and size (DVT-47)."""
+        line = max(plan.metrics.line // 2, 1)
+        for name, rect in plan.panes.items():
+            self._surface.outline(rect.inset(line), lut.CHANGED, line)
+            place = f"  {rect.height}×{rect.width} at {rect.top}, {rect.left}"
+            runs = (Run(name, lut.CHANGED), Run(place, lut.TEXT))
+            chip_HW = self._overlays.chip(f"pane {name}", runs, plan.metrics, max_width=rect.width)
+            height, width = min(chip_HW.shape[0], rect.height), min(chip_HW.shape[1], rect.width)
+            top = rect.top + (rect.height - height) // 2
+            left = rect.left + (rect.width - width) // 2
+            self._surface.float(Rect(top, left, height, width), chip_HW[:height, :width])
 
     def _corner(self, name: str, rows: Table, plan: Layout) -> None:
         """A table in the lower right corner of the large pane, above the line for notices."""

@@ -70,7 +70,7 @@ class Figures(Region):
         if readout.seq < 0:
             return
         ramp = self._ramp(signed=readout.range_low < 0)
-        if layout.grid is not None:
+        if self._scale_shown:
             bar = layout.panes["grid"]
             first = min(b.rect.left for b in layout.buttons if b.pane == "grid")
             rect = Rect(

@@ -68,7 +68,7 @@ def layout(
         crop: What the network sees of the source picture; None is all of it.
     """
     size = (max(view.canvas_size[0], MIN_SIZE[0]), max(view.canvas_size[1], MIN_SIZE[1]))
-    metrics = metrics_for(size)
+    metrics = metrics_for(size, view.ui_scale)
     layer = layer if layer is not None else shown_layer(view, layers)
     unit = unit if unit is not None else view.selection.unit or 0
     panes, contents = _panes(view, size, metrics)
@@ -135,13 +135,15 @@ def layout(
 
 
 def has_details(view: View) -> bool:
-    """Whether there is a details pane: the right column folds away on a narrow canvas."""
+    """Whether there is a details pane: the right column folds away on a narrow canvas, until the
+    user wants it."""
+    return view.column_shown or is_wide(view)
+
+
+def is_wide(view: View) -> bool:
+    """Whether the canvas has room for the right column."""
     size = (max(view.canvas_size[0], MIN_SIZE[0]), max(view.canvas_size[1], MIN_SIZE[1]))
-    return _has_right_column(size[1], metrics_for(size))
-
-
-def _has_right_column(width: int, metrics: Metrics) -> bool:
-    return width >= 1100 * metrics.scale
+    return size[1] >= 1100 * metrics_for(size, view.ui_scale).scale
 
 
 def _panes(
@@ -164,7 +166,7 @@ def _panes(
         panes[name] = Rect(top, body.left, bottom - top, left_width)
 
     right_width = 0
-    if _has_right_column(width, metrics):
+    if has_details(view):
         right_width = round(min(max(0.175 * width, 224 * scale), 340 * scale))
         left = body.right - right_width
         below = body.top

@@ -1,6 +1,7 @@
 """How large text, rows and gaps are on a canvas."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from rtvis.render.text import measure
 
@@ -26,9 +27,17 @@ class Metrics:
     """Of a colour scale with its numbers, beside an enlarged map."""
 
 
-def canvas_scale(size: tuple[int, int]) -> float:
-    """1, 1.5 or 2: how large text and gaps are on a canvas of (height, width)."""
+ROOM: Final = (720, 1020)
+"""(height, width) at scale 1 for which the layout is made; a larger one that a user asks for ends
+where less would be left."""
+
+
+def canvas_scale(size: tuple[int, int], asked: float | None = None) -> float:
+    """How large text and gaps are on a canvas of (height, width): what was asked for, as far as
+    there is room (DVT-97); else 1, 1.5 or 2."""
     height, width = size
+    if asked is not None:
+        return min(asked, max(height / ROOM[0], 1.0), max(width / ROOM[1], 1.0))
     if height >= 1900 and width >= 3200:
         return 2.0
     if height >= 1300 and width >= 2240:
@@ -36,9 +45,10 @@ def canvas_scale(size: tuple[int, int]) -> float:
     return 1.0
 
 
-def metrics_for(size: tuple[int, int]) -> Metrics:
-    """Sizes for a canvas of (height, width): text of 13 pixels, of 15 from 1080 rows on."""
-    scale = canvas_scale(size)
+def metrics_for(size: tuple[int, int], asked: float | None = None) -> Metrics:
+    """Sizes for a canvas of (height, width): text of 13 pixels, of 15 from 1080 rows on, times
+    the scale (`canvas_scale`)."""
+    scale = canvas_scale(size, asked)
     height, width = size
     room = min(height / scale - 700, (width / scale - 1000) * 0.5) / 300
     text = 13.0 + 2.0 * min(max(room, 0.0), 1.0)

@@ -38,6 +38,13 @@ class Region:
         return round(184 * self.layout.metrics.scale)
 
     @property
+    def _scale_shown(self) -> bool:
+        """Whether the grid's title has room for its colour scale."""
+        lefts = [button.rect.left for button in self.layout.buttons if button.pane == "grid"]
+        room = min(lefts, default=0) - self.layout.panes["grid"].left
+        return self.layout.grid is not None and room >= 3 * self._scale_width // 2
+
+    @property
     def unit_name(self) -> str:
         """Of the class that the selected unit is; empty for others."""
         layer = self.layout.layer

@@ -198,7 +198,7 @@ BINDINGS: Final = (
     KeyBinding(
         keys=("9",),
         action=looking.next_page,
-        text="next page of details",
+        text="details: show, next page",
         group=_VIEW,
         button="page",
     ),

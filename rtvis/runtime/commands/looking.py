@@ -4,6 +4,7 @@ from dataclasses import replace
 from typing import Final, get_args
 
 from rtvis.data import Fit, Rule, Seed, Selection
+from rtvis.render.layout import has_details
 from rtvis.runtime.commands.changing import remember
 from rtvis.runtime.commands.context import Context, after, select
 from rtvis.session import BackpropDisplay, PageName, Timing, View
@@ -101,9 +102,13 @@ def cycle_cam_method(view: View, context: Context) -> View:
 
 
 def next_page(view: View, context: Context) -> View:
-    """The next page of the details pane."""
+    """The next page of the details pane; on a narrow canvas the pane opens before the first one,
+    and folds away behind the last."""
     pages: tuple[PageName, ...] = get_args(PageName)
+    if not has_details(view):
+        return replace(view, column_shown=True)
     page = after(view.page, pages)
+    view = replace(view, column_shown=view.column_shown and page != pages[0])
     flat = [each.name for each in context.layers if each.map_size == (1, 1)]
     return replace(select(view, beside=flat[-1] if flat and page == "dense" else None), page=page)
 
@@ -117,7 +122,7 @@ def next_dense_layer(view: View, context: Context) -> View:
         return replace(view, notice=f"{flat[0]} is the only dense layer", notice_is_warning=False)
     backwards = flat[::-1]
     chosen = after(view.selection.beside, backwards) if view.page == "dense" else backwards[0]
-    return replace(select(view, beside=chosen), page="dense")
+    return replace(select(view, beside=chosen), page="dense", column_shown=True)
 
 
 def next_compared(view: View, context: Context) -> View:
@@ -137,7 +142,7 @@ def toggle_log_counts(view: View, context: Context) -> View:
     """Counts of histograms as they are, or their logarithm; brings the page into sight."""
     del context
     if view.page != "histogram":
-        return replace(view, page="histogram")
+        return replace(view, page="histogram", column_shown=True)
     return replace(view, log_counts=not view.log_counts)
 
 
@@ -157,6 +162,8 @@ def toggle_help(view: View, context: Context) -> View:
 def toggle_classes(view: View, context: Context) -> View:
     """The pane of the top classes; without it the one below has its place (DVT-42)."""
     del context
+    if not has_details(view):
+        return replace(view, column_shown=True, classes_shown=True)
     return replace(view, classes_shown=not view.classes_shown)
 
 
@@ -177,6 +184,8 @@ def reset(view: View, context: Context) -> View:
         ),
         num_top=view.num_top,
         canvas_size=view.canvas_size,
+        ui_scale=view.ui_scale,
+        panes_shown=view.panes_shown,
         side=view.side,
         paused=view.paused,
         recording=view.recording,
