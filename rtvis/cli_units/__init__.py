@@ -13,6 +13,7 @@ COMMAND: Final = "units"
 
 WORDS: Final[dict[str, tuple[str, str]]] = {
     "ls": ("ls", "which stores there are, and what is in them"),
+    "scan": ("scan", "the items of a data set at which every unit is strongest, and statistics"),
     "verify": ("verify", "whether every file of a store is as it was written"),
     "rm": ("rm", "remove a store, some of its layers, or units of them"),
 }

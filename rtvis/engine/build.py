@@ -47,7 +47,7 @@ def build_pieces(
     scores = output.args[0]
     assert isinstance(scores, fx.Node)
     mode = FakeTensorMode()
-    _propagate(flat.module, mode)
+    propagate(flat.module, mode)
     live = depends_on(graph, [x])
     live.discard(output)
     order = [node for node in graph.nodes if node in live]
@@ -127,7 +127,7 @@ def build_reach(flat: FlatModel, sites: tuple[Site, ...], site: Site) -> tuple[P
     """
     graph = flat.module.graph
     x, mode = input_of(graph), FakeTensorMode()
-    _propagate(flat.module, mode)
+    propagate(flat.module, mode)
     live = depends_on(graph, [x])
     order = [node for node in graph.nodes if node in live]
     batch = int(x.meta["val"].shape[0])
@@ -175,7 +175,7 @@ def _output_size(dense: fx.Node | None) -> tuple[int, int] | None:
     return int(height), int(width)
 
 
-def _propagate(module: fx.GraphModule, mode: FakeTensorMode) -> None:
+def propagate(module: fx.GraphModule, mode: FakeTensorMode) -> None:
     """Give every node a fake value with the strides that it has under channels_last."""
     values: Env = {}
     with mode, torch.no_grad():

@@ -88,6 +88,11 @@ class Compiler:
         return self._num_ready == len(self._pieces)
 
     @property
+    def is_finished(self) -> bool:
+        """True once it does nothing more, whether or not every piece is compiled."""
+        return self._finished.is_set()
+
+    @property
     def note(self) -> str:
         """Where it stands, in words for the screen."""
         if self.is_complete:

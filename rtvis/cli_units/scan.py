@@ -1,0 +1,360 @@
+"""`rtvis units scan`: the best items of every unit, in one pass over a data set."""
+
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+from rtvis.command import Command
+from rtvis.config import NetworkConfig
+from rtvis.errors import ConfigError, SourceError, StoreError
+from rtvis.flags import parse_config
+from rtvis.leaving import DONE, leaving_at_once
+from rtvis.options import option, seconds, text, whole
+from rtvis.paths import path_of
+
+if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
+    from rich.console import Console
+
+    from rtvis.engine.models import Network
+    from rtvis.engine.reduced_step import ReducedStep
+    from rtvis.units.items import Files
+    from rtvis.units.scan import Progress, ScanSettings, ScanState
+    from rtvis.units.scan_store import How
+    from rtvis.units.store import Store
+    from rtvis.units.writer import StoreWriter
+
+WORTH_COMPILING: Final = 500
+"""Files; with fewer, compiling takes longer than it saves."""
+
+_DESCRIPTION = (
+    "Show every picture of a data set to a network, once, and keep of every unit of the chosen "
+    "layers the pictures and places where it is strongest, with statistics. What was stopped goes "
+    "on with the same command, and new data are added to what is there."
+)
+_EPILOG = "example: rtvis units scan --network resnet50 --data pictures/ --layers 'layer4.*'"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScanOptions:
+    """What to scan, and for what."""
+
+    data: str | None = option(
+        "a folder with all below it, a list (.txt, .csv: picture, class), a glob, a film, or demo",
+        metavar="DATA",
+        parse=text,
+        expects="a folder, a list, a glob or a film",
+    )
+    top: int = option(
+        "the N strongest items of each unit",
+        default=9,
+        metavar="N",
+        parse=whole(1, 1000),
+        expects="a whole number from 1 to 1000",
+    )
+    classes: str | None = option(
+        "a CSV file with picture and class; or none; default: of the list, or names of folders",
+        metavar="FILE",
+        parse=text,
+        expects="a CSV file, or none",
+    )
+    statistics: bool = option("mean, quantiles, firing and dead units", default=True)
+    min_distance: float = option(
+        "in films: between two of a unit's strongest moments",
+        default=1.0,
+        metavar="SECONDS",
+        parse=seconds,
+        expects="a time in seconds from 0",
+    )
+    every: float = option(
+        "in films: look at no frame nearer than this to the one before",
+        default=0.0,
+        metavar="SECONDS",
+        parse=seconds,
+        expects="a time in seconds from 0",
+    )
+    store: str | None = option(
+        "where stores are kept; default: the user's data folder",
+        metavar="FOLDER",
+        parse=text,
+        expects="a folder",
+    )
+    restart: bool = option("forget what earlier scans have left in the store", default=False)
+    save_every: float = option(
+        "store the state of the scan so often",
+        default=60.0,
+        metavar="SECONDS",
+        parse=seconds,
+        expects="a time in seconds from 0",
+    )
+    batch: int | None = option(
+        "pictures at once; default: 8 on a CPU, 128 on a GPU",
+        metavar="N",
+        parse=whole(1),
+        expects="a whole number from 1",
+    )
+    workers: int | None = option(
+        "threads that decode; default: one for each core",
+        metavar="N",
+        parse=whole(1),
+        expects="a whole number from 1",
+    )
+    device: str = option(
+        "auto, cpu, cuda or cuda:N",
+        default="auto",
+        metavar="DEVICE",
+        parse=text,
+        expects="auto, cpu, cuda or cuda:0",
+    )
+    dtype: Literal["float32", "float16", "bfloat16", "float64"] = option(
+        "number format of the network", default="float32"
+    )
+    compile_: Literal["auto", "off"] = option(
+        "auto: wait for the compiled form where there is enough to do", default="auto"
+    )
+    debug: bool = option("tracebacks and a log on standard error", default=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ScanConfig:
+    """All of it."""
+
+    scan: ScanOptions = field(default_factory=ScanOptions)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+
+
+def parse(words: Sequence[str], *, prog: str) -> Command:
+    """What a command line without its first words asks for.
+
+    Raises:
+        ConfigError: An unknown flag, or a value that cannot be used.
+    """
+    config = parse_config(ScanConfig, words, prog=prog, description=_DESCRIPTION, epilog=_EPILOG)
+    if config.scan.data is None:
+        raise ConfigError("--data is missing; give a folder of pictures, a list, a film, or demo")
+    return Command(run=lambda: _run(config), debug=config.scan.debug)
+
+
+def _run(config: ScanConfig) -> int:
+    """Scan; returns the exit code.
+
+    Raises:
+        RtvisError: The network, the data or the store cannot be had.
+    """
+    from rich.console import Console
+
+    messages = Console(stderr=True, highlight=False)
+    with leaving_at_once():
+        import torch  # noqa: F401
+    from rtvis.engine.identity import identity_of
+    from rtvis.units.data_set import find_files
+    from rtvis.units.store import open_store
+
+    options = config.scan
+    assert options.data is not None
+    # Before the network, for it is quick to find out that a folder is missing.
+    with messages.status(f"looking at {options.data}"):
+        found = find_files(options.data, labels=options.classes)
+    with messages.status(f"loading {config.network.network}"):
+        network = _load(config.network)
+    root = None if options.store is None else path_of(options.store)
+    store = open_store(root, identity_of(network))
+    with store.writing("rtvis units scan") as writer:
+        if options.restart:
+            from rtvis.units.scan_store import forget
+
+            forget(store, writer)
+        return _scan(config, network, found, store, writer, messages)
+
+
+def _load(wanted: NetworkConfig) -> "Network":
+    from rtvis.engine.layer_rules import layer_rules
+    from rtvis.engine.models import load_network
+
+    # Which layers are scanned is chosen later: their numbers are those among all.
+    return load_network(
+        wanted.network,
+        weights=wanted.weights,
+        labels=wanted.labels,
+        size=wanted.size,
+        mean=wanted.mean,
+        std=wanted.std,
+        repeat_channels=wanted.repeat_channels,
+        output=wanted.output,
+        trust_pickle=wanted.trust_pickle,
+        model_config=wanted.model_config,
+        layers=replace(layer_rules(wanted), include=(), exclude=()),
+    )
+
+
+def _scan(
+    config: ScanConfig,
+    network: "Network",
+    found: "Files",
+    store: "Store",
+    writer: "StoreWriter",
+    messages: "Console",
+) -> int:
+    from rtvis.units.scan_store import ordered_files, read_state, write_results, write_state
+
+    options = config.scan
+    files = ordered_files(store, found)
+    step, settings, name, how = _prepared(config, network, files, store, messages)
+    state = read_state(store, name, files, step, settings)
+    if state.ledger.num_items:
+        done = f"{state.ledger.num_files} of {len(files)} files are done"
+        messages.print(f"goes on in {store.folder}: {done}", markup=False, soft_wrap=True)
+    num_workers = options.workers or os.cpu_count() or 1
+    try:
+        _passed(step, state, network, num_workers, messages, writer, name, how, options.save_every)
+    except (KeyboardInterrupt, StoreError):
+        _keep(writer, name, state, how, messages)
+        raise
+    finally:
+        step.close()
+    if state.ledger.num_files and len(state.ledger.errors) == state.ledger.num_files:
+        write_state(writer, name, state, how)
+        last = list(state.ledger.errors.values())[-1]
+        raise SourceError(f"none of {state.ledger.num_files} files can be read; the last: {last}")
+    write_state(writer, name, state, how)
+    write_results(writer, step.layers, state)
+    for line in _summary(state, step, store.folder):
+        messages.print(line, markup=False, soft_wrap=True)
+    return DONE
+
+
+def _prepared(
+    config: ScanConfig,
+    network: "Network",
+    files: "Files",
+    store: "Store",
+    messages: "Console",
+) -> tuple["ReducedStep", "ScanSettings", str, "How"]:
+    """The pass, what it looks for, the name of its state, and how it computes."""
+    from rtvis.engine.device import resolve_device, resolve_dtype
+    from rtvis.engine.reduced_step import reduced_step
+    from rtvis.units.scan import ScanSettings
+    from rtvis.units.scan_store import How, classes_are_summed, read_how, state_name
+
+    options = config.scan
+    device, dtype = resolve_device(options.device), resolve_dtype(options.dtype)
+    settings = ScanSettings(
+        num_top=options.top,
+        min_distance_s=options.min_distance,
+        every_s=options.every,
+        with_statistics=options.statistics,
+    )
+
+    def step_of(*, batch: int | None, compiled: bool) -> "ReducedStep":
+        with messages.status("preparing the network" + (", compiling" if compiled else "")):
+            return reduced_step(
+                network,
+                layers=tuple(config.network.layers or ("*",)),
+                device=device,
+                dtype=dtype,
+                batch=batch,
+                compiled=compiled,
+            )
+
+    pays = len(files) >= WORTH_COMPILING or bool(files.is_film_F.any())
+    step = step_of(batch=options.batch, compiled=options.compile_ == "auto" and pays)
+    with_classes = classes_are_summed(files, step, settings)
+    name = state_name(step.layers, settings, with_classes=with_classes)
+    before = read_how(store, name)
+    if before is not None and (before.form, before.batch) != (step.form, step.batch):
+        step.close()
+        step = step_of(batch=before.batch, compiled=before.form == "compiled")
+    how = How(form=step.form, batch=step.batch, dtype=options.dtype, device=device.type)
+    if before is not None and before != how:
+        raise StoreError(
+            f"{store.folder}: the scan was begun {before.form} in {before.dtype} on "
+            f"{before.device}, and now it would be {how.form} in {how.dtype} on {how.device}; go "
+            "on with what it was, or --restart"
+        )
+    if step.note:
+        messages.print(step.note, markup=False, soft_wrap=True)
+    return step, settings, name, how
+
+
+def _passed(
+    step: "ReducedStep",
+    state: "ScanState",
+    network: "Network",
+    num_workers: int,
+    messages: "Console",
+    writer: "StoreWriter",
+    name: str,
+    how: "How",
+    save_every_s: float,
+) -> None:
+    """Run the scan to its end, with a bar, storing its state now and then."""
+    from rtvis.units.scan import scan
+    from rtvis.units.scan_store import write_state
+
+    saved_s = time.monotonic()
+    passing = scan(step, state, network.preprocessing, num_workers=num_workers)
+    try:
+        for _ in _shown(passing, messages):
+            if time.monotonic() - saved_s >= save_every_s:
+                write_state(writer, name, state, how)
+                saved_s = time.monotonic()
+    finally:
+        passing.close()  # type: ignore[attr-defined]
+
+
+def _keep(
+    writer: "StoreWriter", name: str, state: "ScanState", how: "How", messages: "Console"
+) -> None:
+    from rtvis.units.scan_store import write_state
+
+    try:
+        write_state(writer, name, state, how)
+    except StoreError:
+        return  # the one that is raised already says it
+    messages.print(
+        f"stopped after {state.ledger.num_files} files; the same command goes on from here",
+        soft_wrap=True,
+    )
+
+
+def _shown(passing: Iterator["Progress"], messages: "Console") -> Iterator["Progress"]:
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+
+    columns = (
+        TextColumn("scanning"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[errors]}"),
+    )
+    with Bar(*columns, console=messages, transient=True) as bar:
+        task = bar.add_task("", total=None, rate="", errors="")
+        for progress in passing:
+            if progress.last_error:
+                messages.print(f"rtvis: {progress.last_error}", markup=False, soft_wrap=True)
+            failed = progress.num_errors
+            bar.update(
+                task,
+                total=progress.total_files,
+                completed=progress.num_files,
+                rate=f"{progress.num_items:,} items, {progress.items_per_s:.1f}/s",
+                errors=f"{failed} unreadable" if failed else "",
+            )
+            yield progress
+
+
+def _summary(state: "ScanState", step: "ReducedStep", folder: Path) -> Iterator[str]:
+    ledger, num_units = state.ledger, sum(layer.num_units for layer in step.layers)
+    failed = len(ledger.errors)
+    unreadable = f", {failed} of them unreadable (see items.json)" if failed else ""
+    yield f"{ledger.num_files} files, {ledger.num_items} items{unreadable}"
+    dead = ""
+    if state.findings.statistics is not None:
+        found = state.findings.statistics.of_layers(step.layers).values()
+        dead = f", {sum(int(each.is_dead_C.sum()) for each in found)} of them dead"
+    yield f"{len(step.layers)} layers, {num_units} units{dead}; {step.form}, batch {step.batch}"
+    yield f"in {folder}"

@@ -1,0 +1,252 @@
+"""The forward pass of `rtvis.engine.reduced` of one network, in the best form that there is."""
+
+import fnmatch
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final, Literal, Protocol, TypeAlias
+
+import torch
+from torch import Tensor
+
+from rtvis.data import Layer
+from rtvis.engine.artifacts import default_cache_dir
+from rtvis.engine.called import CalledModel, CalledSite, find_called_layers
+from rtvis.engine.compile import Compiler
+from rtvis.engine.layer_rules import LayerRules, SiteT, apply_rules
+from rtvis.engine.layers import find_layers
+from rtvis.engine.memory import keep_freed_memory
+from rtvis.engine.models import Network
+from rtvis.engine.pieces import Piece, Runner
+from rtvis.engine.placed import place_constants
+from rtvis.engine.reduced import Reduced, can_be_reduced, reduce_maps, reduced_piece
+from rtvis.engine.trace import UntraceableError, flatten
+from rtvis.errors import NetworkError, SelectionError, did_you_mean
+
+log = logging.getLogger(__name__)
+
+ReducedForm: TypeAlias = Literal["compiled", "eager", "untraced"]
+
+CPU_BATCH: Final = 8
+GPU_BATCH: Final = 128
+
+
+class ReducedStep(Protocol):
+    """(pictures) -> `Reduced`, for a fixed number of pictures."""
+
+    layers: tuple[Layer, ...]
+    """Those that it tells of, in order; their units lie end to end."""
+    device: torch.device
+    batch: int
+    form: ReducedForm
+    note: str
+    """What people should know of it; often empty."""
+
+    def run(self, x_BCHW: Tensor) -> Reduced:
+        """What is left of the maps of B preprocessed pictures, on the device."""
+
+    def close(self) -> None:
+        """Stop what runs beside it. Safe to call twice."""
+
+
+def reduced_step(
+    network: Network,
+    *,
+    layers: Sequence[str] = ("*",),
+    device: torch.device,
+    dtype: torch.dtype = torch.float32,
+    batch: int | None = None,
+    compiled: bool = True,
+    cache_dir: Path | None = None,
+    on_wait: Callable[[], None] = lambda: None,
+) -> ReducedStep:
+    """The pass for some layers of a network.
+
+    Args:
+        network: Is read, never changed.
+        layers: Patterns with `*` and `?`, as for `LayerRules`; with a `!` before it: not those.
+        device: Where to run.
+        dtype: Of the network.
+        batch: Pictures at once; default: what suits the device.
+        compiled: Wait until the compiled form is there, if it can be had.
+        cache_dir: Of compiled code; default: the user's.
+        on_wait: Called again and again while waiting.
+
+    Raises:
+        NetworkError: The network fails.
+        SelectionError: No layer fits.
+    """
+    if device.type == "cpu":
+        keep_freed_memory()
+    batch = network.only_batch or batch or (CPU_BATCH if device.type == "cpu" else GPU_BATCH)
+    prep, name = network.preprocessing, f"network '{network.name}'"
+    example = torch.empty(batch, prep.num_channels, *prep.size, dtype=dtype)
+    try:
+        flat = flatten(network.model, example, name=name)
+    except UntraceableError as fault:
+        log.info("%s", fault)
+        return UntracedReducedStep(network, layers, device, dtype, name, fault.reason)
+    found = _without_choice(find_layers(flat, batch), network)
+    sites = chosen_sites(found, layers, name=name)
+    piece = reduced_piece(flat, sites, batch)
+    return TracedReducedStep(
+        piece,
+        tuple(site.layer for site in sites),
+        device=device,
+        batch=batch,
+        compiled=compiled,
+        folder=(cache_dir or default_cache_dir()) / "compiled",
+        on_wait=on_wait,
+    )
+
+
+def chosen_sites(sites: Sequence[SiteT], patterns: Sequence[str], *, name: str) -> list[SiteT]:
+    """Those of a network's layers that a scan is asked for.
+
+    Raises:
+        SelectionError: A pattern fits no layer, with the nearest name, or none is left.
+    """
+    able = [site for site in sites if can_be_reduced(site)]
+    known = [site.layer.name for site in able]
+    for pattern in patterns:
+        bare = pattern.removeprefix("!")
+        if not any(_fits(bare, layer) for layer in known):
+            near = did_you_mean(bare.strip("*?."), known)
+            raise SelectionError(
+                f"--layers: no layer of {name} fits '{bare}'{near}; it has {len(known)}, such as "
+                f"{', '.join(known[:3])}; `--list layers` shows all"
+            )
+    wanted = [each for each in patterns if not each.startswith("!")] or ["*"]
+    hidden = [each.removeprefix("!") for each in patterns if each.startswith("!")]
+    chosen = [
+        site
+        for site in able
+        if any(_fits(each, site.layer.name) for each in wanted)
+        and not any(_fits(each, site.layer.name) for each in hidden)
+    ]
+    if not chosen:
+        raise SelectionError(f"--layers: hides all {len(able)} layers of {name}; exclude fewer")
+    return chosen
+
+
+def _fits(pattern: str, name: str) -> bool:
+    # A bracket is part of a name, never a set of characters.
+    return fnmatch.fnmatchcase(name, pattern.replace("[", "[[]"))
+
+
+def _without_choice(sites: Sequence[SiteT], network: Network) -> tuple[SiteT, ...]:
+    """All layers with the names that they are given: a layer's number must not depend on which
+    are chosen."""
+    rules: LayerRules = replace(network.layer_rules, include=(), exclude=())
+    return apply_rules(sites, rules, name=network.name)
+
+
+class TracedReducedStep:
+    """For a network that can be traced."""
+
+    def __init__(
+        self,
+        piece: Piece,
+        layers: tuple[Layer, ...],
+        *,
+        device: torch.device,
+        batch: int,
+        compiled: bool,
+        folder: Path,
+        on_wait: Callable[[], None],
+    ) -> None:
+        self.layers, self.device, self.batch = layers, device, batch
+        self.form: ReducedForm = "eager"
+        self.note = ""
+        self._dtype = piece.examples[0].dtype
+        self._run: Runner = piece.run_eager
+        if device.type == "cuda":
+            place_constants([piece.module], device)
+        if not compiled:
+            return
+
+        def take(_piece: Piece, runner: Runner) -> None:
+            self._run, self.form = runner, "compiled"
+
+        compiler = Compiler([piece], device, folder, take, num_plain=1)
+        compiler.start()
+        try:
+            while not compiler.wait(0.1) and not compiler.is_finished:
+                on_wait()
+            self.note = compiler.note
+        finally:
+            compiler.close()
+
+    def run(self, x_BCHW: Tensor) -> Reduced:
+        """See `ReducedStep`."""
+        x_BCHW = x_BCHW.to(self._dtype).contiguous(memory_format=torch.channels_last)
+        with torch.inference_mode():
+            return Reduced(*self._run([x_BCHW]))
+
+    def close(self) -> None:
+        """Nothing runs any more."""
+
+
+class UntracedReducedStep:
+    """For a network that cannot be traced: one picture after the other, with hooks for a moment.
+
+    A layer that the network does not call for a picture has no value there: NaN.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        layers: Sequence[str],
+        device: torch.device,
+        dtype: torch.dtype,
+        name: str,
+        reason: str,
+    ) -> None:
+        prep = network.preprocessing
+        example = torch.zeros(1, prep.num_channels, *prep.size, dtype=dtype, device=device)
+        self._model = CalledModel(network.model, device, dtype, name=name)
+        with torch.no_grad():
+            found = _without_choice(find_called_layers(self._model, example), network)
+        self._sites: list[CalledSite] = chosen_sites(found, layers, name=name)
+        self._dtype = dtype
+        self.layers = tuple(site.layer for site in self._sites)
+        self.device, self.batch = device, 1
+        self.form: ReducedForm = "untraced"
+        self.note = f"not traceable, one picture at a time: {reason}"
+
+    def run(self, x_BCHW: Tensor) -> Reduced:
+        """See `ReducedStep`."""
+        assert len(x_BCHW) == 1, "the network may decide by what else is in the batch"
+        owner = {site.call: site for site in self._sites}
+        found: dict[str, Reduced] = {}
+
+        def on_call(call: str, output: Tensor) -> None:
+            if call in owner:
+                found[call] = self._reduced(owner[call], output)
+
+        modules = {call.partition("#")[0] for call in owner}
+        with torch.no_grad():
+            self._model.run(x_BCHW.to(self._dtype), modules, on_call)
+        parts = [found.get(site.call) or self._nothing(site) for site in self._sites]
+        return Reduced(*(torch.cat(column, dim=1) for column in zip(*parts, strict=True)))
+
+    def _reduced(self, site: CalledSite, output: Tensor) -> Reduced:
+        maps_BCHW = site.as_maps(output, 1)
+        if maps_BCHW.shape[1:] != (site.layer.num_units, *site.layer.map_size):
+            raise NetworkError(
+                f"layer '{site.layer.name}' returns {tuple(output.shape)} for this picture, which "
+                "makes no maps of the size it had before: maps must keep their size"
+            )
+        num_places = site.layer.map_size[0] * site.layer.map_size[1]
+        places_S = torch.arange(num_places, dtype=torch.int32, device=self.device)
+        return reduce_maps(maps_BCHW.flatten(2), places_S=places_S, width=site.layer.map_size[1])
+
+    def _nothing(self, site: CalledSite) -> Reduced:
+        size = 1, site.layer.num_units
+        nan = torch.full(size, torch.nan, device=self.device)
+        zero = torch.zeros(size, dtype=torch.int32, device=self.device)
+        return Reduced(nan, zero, nan, nan, zero)
+
+    def close(self) -> None:
+        """Nothing runs."""
