@@ -444,6 +444,7 @@ class Target:
         "change",
         "start",
         "pixel",
+        "top",
         "class",
         "rule",
         "pane",
@@ -455,6 +456,8 @@ class Target:
     """With "layer", "unit", "position", "pair", "change" and "start"."""
     unit: int | None = None
     """With "unit", "position", "pair", "change" and "start"."""
+    place: int | None = None
+    """With "top": which of the best inputs of the unit that the page is about."""
     other_unit: int | None = None
     """With "pair"."""
     position: tuple[int, int] | None = None

@@ -20,8 +20,15 @@ Timing: TypeAlias = Literal["off", "stages", "all"]
 """What is shown of times: nothing, those of the stages of a turn, or also what they and the
 process take of the processor and of memory (DVT-16)."""
 
-PageName: TypeAlias = Literal["unit", "dense", "changes", "histogram", "correlation"]
+PageName: TypeAlias = Literal["unit", "learned", "dense", "changes", "histogram", "correlation"]
 """What the details pane shows; each is a module of `rtvis.render.pages`."""
+
+Pattern: TypeAlias = Literal["maps", "optimized", "top"]
+"""What the tiles of the grid show of the units: what they do with this picture, or what they have
+learned: the picture made to excite them, or the crop that excites them most (DVT-34)."""
+
+Beginning: TypeAlias = Literal["noise", "frame"]
+"""Where the picture that is to excite a unit begins: at noise, or at what is shown (DV-21)."""
 
 Compared: TypeAlias = Literal["off", "first", "second", "difference"]
 """What of two compared networks or inputs the large panes show."""
@@ -56,6 +63,12 @@ class View:
     """Size of text and gaps, 0.75 to 3; None: by the canvas (DVT-97)."""
     panes_shown: bool = False
     """Outlines, names, places and sizes of all panes (DVT-47)."""
+    pattern: Pattern = "maps"
+    """What the grid's tiles show."""
+    growing: bool = True
+    """While what the selected unit has learned is in sight, the picture that excites it grows."""
+    beginning: Beginning = "noise"
+    """Where it begins."""
     log_counts: bool = False
     """Histograms show the logarithm of their counts."""
     palette: MapPalette = "colour"

@@ -108,7 +108,8 @@ def test_a_film_that_the_network_cannot_follow_keeps_nine_tenths_of_its_rate(ste
     _, beside = film(clock, jobs, period_s=0.040, turn_s=0.050, seconds=60)
     assert beside >= 0.9 * alone
     share = work.num_done * step_s / 60
-    assert 0.06 <= share <= 0.08 + step_s / 60
+    # A step comes between two turns, not in the middle of one: 62.5 ms round up to 105.
+    assert 0.045 <= share <= 0.08 + step_s / 60
 
 
 def test_a_network_that_keeps_up_with_its_source_loses_no_frame_to_a_job() -> None:

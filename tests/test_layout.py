@@ -83,6 +83,8 @@ ON_PAGE = {
     "counts": "histogram",
     "beside": "dense",
     **dict.fromkeys(("weaken", "strengthen", "undo", "clear"), "changes"),
+    **dict.fromkeys(("grow", "beginning", "as-input", "generate-layer", "generate-all"), "learned"),
+    **dict.fromkeys(("pause-jobs", "cancel-jobs"), "learned"),
 }
 """Buttons that only one page of the details pane has."""
 

@@ -171,7 +171,7 @@ class Bars(Region):
             self._bar(
                 pane,
                 Rect(bar.top, bar.left, metrics.title, bar.width),
-                readout.seq >= 0,
+                (readout.seq >= 0, scene.pattern is None),
                 ground=lut.PANEL,
             )
             left = bar.left + metrics.pad
@@ -181,7 +181,9 @@ class Bars(Region):
                 shown = (*shown, wording.dim("    "))
                 room = rect.width - line_width(shown, metrics.text)
                 facts = wording.layer_facts_within(layout.layer, room, metrics.text)
-                shown = (*shown, wording.dim(wording.gradients_from(scene) or facts))
+                pattern = wording.pattern_facts(scene, layout.layer.num_units)
+                facts = pattern or wording.gradients_from(scene) or facts
+                shown = (*shown, wording.dim(facts))
             self.chrome.text(f"title {pane}", rect, shown, metrics.text)
             self._buttons(pane, lut.PANEL)
         self._buttons("backprop", lut.PANEL)

@@ -5,9 +5,18 @@ from typing import Final, get_args
 
 from rtvis.data import Fit, Intervention, Rule, Tap
 from rtvis.render.grid import Rect
+from rtvis.render.learned_plan import LearnedPlan
 from rtvis.render.metrics import Metrics
 from rtvis.render.text import measure
-from rtvis.session import BackpropDisplay, Compared, MapPalette, PageName, View
+from rtvis.session import (
+    BackpropDisplay,
+    Beginning,
+    Compared,
+    MapPalette,
+    PageName,
+    Pattern,
+    View,
+)
 
 BUTTONS: Final = (
     "previous", "next", "source", "fit", "pause", "record", "save", "help",  # header
@@ -16,12 +25,21 @@ BUTTONS: Final = (
     "labels",                           # classes; where they are folded away, input
     "rule", "display", "backward",      # backward picture
     "freeze", "tap", "gradients", "colours", "zoom",  # grid
+    "pattern",                          # grid
     "compared",                         # grid, while two are compared
     "counts", "beside", "page",         # details
     "weaken", "strengthen", "undo", "clear",  # details, page of changes
+    "grow", "beginning", "as-input",    # details, page of what was learned
+    "generate-layer", "generate-all", "pause-jobs", "cancel-jobs",  # likewise
 )  # fmt: skip
 """Names of the things that do what a key does; `hit` gives Target(kind="pane", pane="button:NAME"),
 but kind="rule" for the rule."""
+
+PATTERN_NAMES: Final[dict[Pattern, str]] = {
+    "maps": "live",
+    "optimized": "optimised",
+    "top": "top inputs",
+}
 
 COMPARED_NAMES: Final[dict[Compared, str]] = {"first": "A", "second": "B", "difference": "A − B"}
 
@@ -45,6 +63,9 @@ _WORDS: Final[dict[str, tuple[str, ...]]] = {
     "display": get_args(BackpropDisplay),
     "colours": get_args(MapPalette),
     "zoom": ("grid", "unit", "backward"),
+    "pattern": tuple(PATTERN_NAMES.values()),
+    "grow": ("grow", "hold"),
+    "beginning": tuple(f"from {name}" for name in get_args(Beginning)),
     "compared": tuple(COMPARED_NAMES.values()),
     "counts": ("linear", "log"),
     "beside": ("next",),
@@ -110,6 +131,7 @@ def lay_buttons(
             ("tap", view.selection.tap),
             ("gradients", "gradients" if view.selection.gradients else "maps"),
             ("colours", view.palette),
+            ("pattern", PATTERN_NAMES[view.pattern]),
             ("zoom", zoomed),
         ),
         "details": (("page", view.page),),
@@ -170,6 +192,44 @@ def lay_change_buttons(row: Rect, metrics: Metrics) -> tuple[Button, ...]:
         right -= width
         buttons.append(Button(name, "details", Rect(row.top, right, height, width), text))
         right -= metrics.gap // 2
+    return tuple(buttons)
+
+
+def lay_learned_buttons(view: View, plan: LearnedPlan, metrics: Metrics) -> tuple[Button, ...]:
+    """Two rows on the page of what was learned: for the unit, and for more than one."""
+    rows = (
+        (
+            plan.buttons,
+            (
+                ("grow", "hold" if view.growing else "grow"),
+                ("beginning", f"from {view.beginning}"),
+                ("as-input", "as input"),
+            ),
+        ),
+        (
+            plan.job_buttons,
+            (
+                ("generate-layer", "layer"),
+                ("generate-all", "all"),
+                ("pause-jobs", "pause"),
+                ("cancel-jobs", "cancel"),
+            ),
+        ),
+    )
+    buttons = []
+    gap = metrics.gap // 2
+    for row, words in rows:
+        left, height = row.left, metrics.row - gap
+        widths = [
+            max(measure(word, metrics.text) for word in _WORDS.get(name, (text,)))
+            for name, text in words
+        ]
+        room = row.width - sum(widths) - gap * (len(words) - 1)
+        pad = min(room // len(words), 2 * (metrics.pad * 3 // 4))
+        for (name, text), width in zip(words, widths, strict=True):
+            rect = Rect(row.top + (metrics.row - height) // 2, left, height, width + pad)
+            buttons.append(Button(name, "details", rect, text))
+            left = rect.right + gap
     return tuple(buttons)
 
 

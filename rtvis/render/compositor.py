@@ -9,7 +9,7 @@ from rtvis.data import Layer, Result, Target, units_of
 from rtvis.render import display, lut, panes
 from rtvis.render.chrome import Chrome
 from rtvis.render.download import Downloader, Pending
-from rtvis.render.grid import Rect
+from rtvis.render.grid import Grid, Rect
 from rtvis.render.help_table import help_line, lay_help
 from rtvis.render.label_picture import background_classes, heat
 from rtvis.render.layout import Layout, has_details, layout, shown_layer
@@ -17,10 +17,11 @@ from rtvis.render.map_panes import draw_grid, draw_unit, shown_maps
 from rtvis.render.overlays import HINT, Overlays, beside
 from rtvis.render.pages import PAGES
 from rtvis.render.pages.page import Gauge, RememberingGauge
+from rtvis.render.pattern import PatternPainter, draw_picture
 from rtvis.render.readout import Ranked, Readout, pack_readout, rank, subject_of, unpack_readout
 from rtvis.render.region import corner_size, target_rect
 from rtvis.render.regions import draw_regions
-from rtvis.render.scene import Half, Memory, Scene
+from rtvis.render.scene import Half, Memory, PatternShown, Scene
 from rtvis.render.surface import Surface
 from rtvis.render.text import Run
 from rtvis.render.times import HeldTimes, Table
@@ -56,6 +57,7 @@ class Compositor:
         self._times = HeldTimes()
         self._packed_N: Tensor | None = None
         self._subject: Readout | None = None
+        self._pattern = PatternPainter(device)
         self._gauges: dict[PageName, Gauge] = {}
 
     def compose(self, scene: Scene) -> Tensor:
@@ -218,7 +220,10 @@ class Compositor:
         if result is None or ranges is None or plan.layer is None or scene.maps_note:
             return
         if plan.grid is not None and not grid_message(scene, readout):
-            draw_grid(self._surface, scene, plan, ranges)
+            if scene.pattern is None:
+                draw_grid(self._surface, scene, plan, ranges)
+            else:
+                self._draw_pattern(scene, scene.pattern, plan, plan.grid)
             self._draw_captions(scene, plan)
         if plan.layer.map_size != (1, 1):
             draw_unit(self._surface, scene, plan)
@@ -229,6 +234,16 @@ class Compositor:
             self._fade_if_stale(scene, rect)
         if "details" in plan.panes:
             PAGES[view.page].paint(self._surface, scene, plan)
+
+    def _draw_pattern(self, scene: Scene, pattern: PatternShown, plan: Layout, grid: Grid) -> None:
+        """What the units have learned; the picture that is growing now in its own tile."""
+        canvas_HW, learned = self._surface.words_HW, scene.learned
+        self._pattern.draw(canvas_HW, pattern, grid, plan.metrics.line)
+        if scene.view.pattern != "optimized" or learned is None or learned.layer != pattern.layer:
+            return
+        tile = grid.tile(learned.unit)
+        if learned.optimized_HW3 is not None and tile is not None:
+            draw_picture(canvas_HW, tile, learned.optimized_HW3)
 
     def _draw_captions(self, scene: Scene, plan: Layout) -> None:
         """Names of the classes under their cells."""

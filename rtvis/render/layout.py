@@ -4,9 +4,16 @@ from collections.abc import Sequence
 from typing import Final
 
 from rtvis.data import Crop, Layer
-from rtvis.render.buttons import BUTTONS, Button, lay_buttons, lay_change_buttons
+from rtvis.render.buttons import (
+    BUTTONS,
+    Button,
+    lay_buttons,
+    lay_change_buttons,
+    lay_learned_buttons,
+)
 from rtvis.render.changes_plan import lay_changes
 from rtvis.render.grid import Grid, Rect, fit_grid
+from rtvis.render.learned_plan import lay_learned
 from rtvis.render.metrics import Metrics, canvas_scale, metrics_for
 from rtvis.render.pixels import lay_pixels
 from rtvis.render.plan import Layout
@@ -107,13 +114,17 @@ def layout(
         class_rows = tuple(
             Rect(area.top + i * height, area.left, height, area.width) for i in range(view.num_top)
         )
-    changes, details = None, contents.get("details")
+    changes, learned, details = None, None, contents.get("details")
     if details is not None and view.page == "changes":
         changes = lay_changes(details, view.selection.interventions, metrics)
+    if details is not None and view.page == "learned":
+        learned = lay_learned(details, metrics)
     change = view.selection.change_of(layer.name, unit) if layer is not None else None
     buttons = lay_buttons(view, panes, metrics, change=change, is_dense=pixels is not None)
     if changes is not None:
         buttons += lay_change_buttons(changes.buttons, metrics)
+    if learned is not None:
+        buttons += lay_learned_buttons(view, learned, metrics)
     return Layout(
         size=size,
         metrics=metrics,
@@ -130,6 +141,7 @@ def layout(
         buttons=buttons,
         page=view.page,
         changes=changes,
+        learned=learned,
         pixels=pixels,
     )
 

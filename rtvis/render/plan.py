@@ -8,6 +8,7 @@ from rtvis.data import Layer, Target
 from rtvis.render.buttons import Button
 from rtvis.render.changes_plan import ChangesPlan
 from rtvis.render.grid import Grid, Rect
+from rtvis.render.learned_plan import LearnedPlan
 from rtvis.render.metrics import Metrics
 from rtvis.render.pixels import Pixels
 from rtvis.render.strip import Strip
@@ -48,6 +49,8 @@ class Layout:
     """What the details pane shows."""
     changes: ChangesPlan | None = None
     """The page of changes, while it is in sight."""
+    learned: LearnedPlan | None = None
+    """The page of what the unit has learned, while it is in sight."""
     pixels: Pixels | None = None
     """Of a dense output, over the input; None for a network without one."""
 

@@ -39,7 +39,9 @@ class Region:
 
     @property
     def _scale_shown(self) -> bool:
-        """Whether the grid's title has room for its colour scale."""
+        """Whether the grid's title has room for its colour scale, and the grid colours."""
+        if self.scene.pattern is not None:
+            return False
         lefts = [button.rect.left for button in self.layout.buttons if button.pane == "grid"]
         room = min(lefts, default=0) - self.layout.panes["grid"].left
         return self.layout.grid is not None and room >= 3 * self._scale_width // 2

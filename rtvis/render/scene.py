@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol, TypeAlias
 
 from torch import Tensor
 
-from rtvis.data import Form, Frame, Layer, Rates, Result, SourceStatus
+from rtvis.data import Form, Frame, ImageU8, Layer, Rates, Result, SourceStatus
 from rtvis.session import View
 
 
@@ -84,6 +84,62 @@ class JobShown:
     is_paused: bool = False
 
 
+Known: TypeAlias = Literal["missing", "loading", "growing", "held", "done"]
+"""Of a picture that shows what a unit has learned: there is none; it is being looked for; it is
+being made; that was stopped halfway; it is all there."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class TopShown:
+    """One of the inputs that excite a unit most."""
+
+    crop_HW3: Tensor
+    """uint8 RGB on the compositor's device: what the neuron saw of it."""
+    back_HW3: Tensor | None = None
+    """Likewise the backward picture from there."""
+    value: float | None = None
+    """Of the unit there."""
+    name: str = ""
+    """Of the input."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Learned:
+    """What one unit has learned, as far as anybody knows."""
+
+    layer: str
+    unit: int
+    optimized_HW3: Tensor | None = None
+    """uint8 RGB on the compositor's device: the input made to excite it."""
+    optimized: Known = "missing"
+    share: float = 0.0
+    """How much of that is done, 0..1."""
+    value: float | None = None
+    """What the unit says to it."""
+    tops: tuple[TopShown, ...] = ()
+    """Best first."""
+    top: Known = "missing"
+    back_rule: str = ""
+    """Of the backward pictures."""
+    note: str = ""
+    """What would make the pictures that are missing."""
+    follows: bool = False
+    """It is of the unit under the pointer and not of the selected one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class PatternShown:
+    """What the units of a layer have learned, for the tiles of the grid."""
+
+    layer: str
+    tiles: Mapping[int, ImageU8]
+    """Unit -> uint8 RGB [H, W, 3] in host memory, of those that are there."""
+    is_loading: bool = False
+    """More may come."""
+    note: str = ""
+    """What would make those that are missing."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Scene:
     """Everything that the compositor needs for one canvas. Made anew each turn."""
@@ -125,6 +181,12 @@ class Scene:
     """Such as "guided is defined for ReLU; SiLU's gradients are clamped"."""
     error_note: str = ""
     """Why there is no result for this selection; shown in the grid pane."""
+    learned: Learned | None = None
+    """While it is in sight."""
+    pattern: PatternShown | None = None
+    """What stands in the place of the grid's maps; None where these do."""
+    jobs: tuple[JobShown, ...] = ()
+    """Long work beside the turns; without what only the selected unit needs."""
     now_ns: int = 0
     """time.monotonic_ns(): the origin of every age shown."""
     stale_since_ns: int = 0

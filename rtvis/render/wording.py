@@ -46,6 +46,15 @@ def age(now_ns: int, since_ns: int) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds // 60:.0f} min"
 
 
+def time_left(seconds: float | None) -> str:
+    """How long something still takes: "12 s left", "3 min left"; empty where nobody knows."""
+    if seconds is None:
+        return ""
+    if seconds < 100:
+        return f"{seconds:.0f} s left"
+    return f"{seconds / 60:.0f} min left" if seconds < 6000 else f"{seconds / 3600:.0f} h left"
+
+
 def class_name(labels: tuple[str, ...] | None, index: int) -> str:
     """The first of a class's names, or its number where there are no names."""
     if labels is not None and 0 <= index < len(labels):
@@ -163,7 +172,8 @@ def network_message(scene: Scene) -> str:
 def grid_message(scene: Scene, readout: Readout) -> str:
     """Why there are no maps, or no gradients at the layer."""
     result = scene.result
-    if result is None or result.grads_BCHW is None or not readout.health & Health.GRADS_ZERO:
+    gradients = result is not None and result.grads_BCHW is not None and scene.pattern is None
+    if result is None or not gradients or not readout.health & Health.GRADS_ZERO:
         return network_message(scene)
     text = Health.TEXTS[Health.GRADS_ZERO]
     order = [layer.name for layer in scene.layers]
@@ -174,6 +184,17 @@ def grid_message(scene: Scene, readout: Readout) -> str:
     if readout.health & Health.ORIGIN_ZERO:
         return f"{text}: {Health.TEXTS[Health.ORIGIN_ZERO]}"
     return text
+
+
+def pattern_facts(scene: Scene, num_units: int) -> str:
+    """How many of a layer's pictures there are; empty while the grid shows maps."""
+    pattern = scene.pattern
+    if pattern is None:
+        return ""
+    what = "optimised" if scene.view.pattern == "optimized" else "with top inputs"
+    coming = ", looking for more" if pattern.is_loading else ""
+    missing = f"; {pattern.note}" if pattern.note and len(pattern.tiles) < num_units else ""
+    return f"{len(pattern.tiles)} of {num_units} {what}{coming}{missing}"
 
 
 def gradients_from(scene: Scene) -> str:

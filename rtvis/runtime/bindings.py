@@ -7,11 +7,14 @@ from typing import Final, Literal, TypeAlias
 from rtvis.render.scene import Binding
 from rtvis.runtime.commands import changing, colours, looking, moving, tracing
 from rtvis.runtime.commands.context import ViewCommand
+from rtvis.runtime.learning import Generate
 
-Steer: TypeAlias = Literal["next picture", "previous picture", "switch source"]
+Steer: TypeAlias = Literal[
+    "next picture", "previous picture", "switch source", "optimised picture as input"
+]
 """What changes what is looked at."""
 
-Effect: TypeAlias = Literal["leave", "save", "record"] | Steer
+Effect: TypeAlias = Literal["leave", "save", "record"] | Steer | Generate
 """What reaches beyond the View; the runtime carries it out."""
 
 
@@ -38,6 +41,7 @@ class KeyBinding:
 _MOVE = "Move"
 _BACKWARD = "Backward picture"
 _CHANGE = "Hands on the network"
+_LEARNED = "What units have learned"
 _VIEW = "View"
 _PROGRAM = "Picture and program"
 
@@ -142,6 +146,62 @@ BINDINGS: Final = (
         text="undo all changes",
         group=_CHANGE,
         button="clear",
+    ),
+    KeyBinding(
+        keys=("s",),
+        action=looking.next_pattern,
+        text="tiles: live, optimised, top inputs",
+        group=_LEARNED,
+        button="pattern",
+    ),
+    KeyBinding(
+        keys=("enter",),
+        action=looking.toggle_growing,
+        text="grow the unit's picture, or hold",
+        group=_LEARNED,
+        button="grow",
+    ),
+    KeyBinding(
+        keys=("f5",),
+        action=looking.next_beginning,
+        text="it begins at noise, at this frame",
+        group=_LEARNED,
+        button="beginning",
+    ),
+    KeyBinding(
+        keys=("\\",),
+        action="optimised picture as input",
+        text="optimised picture as the input",
+        group=_LEARNED,
+        button="as-input",
+    ),
+    KeyBinding(
+        keys=("f2",),
+        action="generate layer",
+        text="optimise the whole layer",
+        group=_LEARNED,
+        button="generate-layer",
+    ),
+    KeyBinding(
+        keys=("f3",),
+        action="generate all",
+        text="optimise every layer",
+        group=_LEARNED,
+        button="generate-all",
+    ),
+    KeyBinding(
+        keys=("f4",),
+        action="pause jobs",
+        text="pause that, or go on",
+        group=_LEARNED,
+        button="pause-jobs",
+    ),
+    KeyBinding(
+        keys=("delete",),
+        action="cancel jobs",
+        text="cancel that",
+        group=_LEARNED,
+        button="cancel-jobs",
     ),
     KeyBinding(
         keys=("z",),

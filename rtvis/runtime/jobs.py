@@ -174,6 +174,11 @@ class Jobs:
         if job is not None:
             self._end(job, "cancelled")
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a job waits for the device to finish its last step."""
+        return bool(self._jobs) and self._timer.is_busy
+
     def close(self) -> None:
         """Cancel everything. Safe to call twice."""
         while self._jobs:

@@ -10,6 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, Self, TypeAlias, assert_never
 
+from torch import Tensor
+
 from rtvis.data import ClosedEvent, Event, Frame, Rates, ShownEvent, SourceStatus
 from rtvis.errors import SinkError, SourceError
 from rtvis.plain import Plain
@@ -18,9 +20,12 @@ from rtvis.runtime.bindings import BINDINGS, Effect, KeyBinding, Steer, help_lin
 from rtvis.runtime.compare import Rival
 from rtvis.runtime.composed import Composed
 from rtvis.runtime.controller import Controller
+from rtvis.runtime.jobs import Jobs, step_timer
+from rtvis.runtime.learning import Generate, Grower, Learning
 from rtvis.runtime.recording import Kept, Recordings
 from rtvis.runtime.replay import Replay
 from rtvis.runtime.save import Saver, Snapshot, take_snapshot, write_snapshot
+from rtvis.runtime.shelf import Shelf
 from rtvis.runtime.turn import CompositorLike, EngineLike, Turn
 from rtvis.session import Session, View
 from rtvis.sinks.base import Sink
@@ -34,6 +39,8 @@ Reason: TypeAlias = Literal["ended", "frames", "left", "closed", "interrupted", 
 
 _IDLE_S = 0.01
 """How long a turn waits for a frame: also how late it sees a change of the session."""
+_BUSY_S = 0.0005
+"""The same while the device is busy with a step of long work."""
 _EVENTS_S = 0.05
 """How long the main thread waits for events; the engine thread wakes it for pictures."""
 _NOTICE_S = 5.0
@@ -92,6 +99,9 @@ class Pipeline:
         keeping: Kept | None = None,
         replay: Replay | None = None,
         rival: Rival | None = None,
+        grower: Grower | None = None,
+        shelf: Shelf | None = None,
+        no_shelf_note: str = "",
     ) -> None:
         """Put the parts together; nothing starts before `run`.
 
@@ -112,6 +122,9 @@ class Pipeline:
             keeping: How frames of cameras are kept beside each film; None keeps none.
             replay: A recorded run, which decides what is shown; the user can only leave.
             rival: What network and source are compared with; the caller closes it.
+            grower: Makes pictures that excite units; without one there are none but the shelf's.
+            shelf: Where what units have learned is kept.
+            no_shelf_note: Why there is none.
         """
         self.session = session if session is not None else Session()
         self._engine = engine
@@ -138,6 +151,7 @@ class Pipeline:
         self._stop = threading.Event()
         self._save_wanted = threading.Event()
         self._steering: queue.SimpleQueue[Steer] = queue.SimpleQueue()
+        self._generating: queue.SimpleQueue[Generate] = queue.SimpleQueue()
         self._reason: Reason | None = None
         self._message = ""
         self._fault: BaseException | None = None
@@ -171,6 +185,21 @@ class Pipeline:
             recording_note=self.recordings.note,
             rival=rival,
         )
+        self._jobs = Jobs(step_timer(engine.device))
+        self._learning: Learning | None = None
+        if replay is None:  # which shows what was seen, and nothing else
+            self._learning = Learning(
+                layers=layers,
+                device=engine.device,
+                jobs=self._jobs,
+                grower=grower,
+                shelf=shelf,
+                no_shelf_note=no_shelf_note,
+                say=self._say,
+                start=self._network_input,
+                now_s=time.monotonic,
+            )
+            self._turn.learning = self._learning
         compared = self.session.read()[0].compared
         if (compared == "off") == (rival is not None):
             self.session.update(compared="first" if rival is not None else "off")
@@ -256,6 +285,8 @@ class Pipeline:
         self._pictures.close()
         self.recordings.close()
         self._saver.close()
+        if self._learning is not None:
+            self._learning.close()
 
     # Main thread
 
@@ -297,9 +328,13 @@ class Pipeline:
                 self._save_wanted.set()
             case "record":
                 self.session.update(recording=self.recordings.toggle())
-            case "next picture" | "previous picture" | "switch source":
+            case (
+                "next picture" | "previous picture" | "switch source" | "optimised picture as input"
+            ):
                 # For the engine's thread: it must not take a frame of the source that is left.
                 self._steering.put(effect)
+            case "generate layer" | "generate all" | "pause jobs" | "cancel jobs":
+                self._generating.put(effect)
             case _:
                 assert_never(effect)
 
@@ -335,6 +370,9 @@ class Pipeline:
     def _steer(self, what: Steer) -> None:
         """Go to another picture or source."""
         view, _ = self.session.read()
+        if what == "optimised picture as input" or self._turn.stand_in is not None:
+            self._stand_in()
+            return
         held = self._turn.frame if view.paused else None
         move: Move = "switched"
         if what == "switch source":
@@ -356,6 +394,32 @@ class Pipeline:
             self.session.update(side=self._source.shown)
         self._turn.want_frame()
 
+    def _stand_in(self) -> None:
+        """Look at the optimised picture; any other step goes back to the source."""
+        if self._turn.stand_in is not None:
+            self._turn.show_instead(None)
+            self._say("the source again", False)
+            return
+        selection, learning = self._turn.selection, self._learning
+        image = learning.image(selection) if learning is not None and selection else None
+        if image is None or selection is None:
+            self._say("there is no optimised picture of this unit to look at yet", False)
+            return
+        self._turn.show_instead(
+            Frame(
+                image_HW3=image.cpu().numpy().copy(),  # waits for a GPU, once for a key
+                seq=self._turn.frame.seq if self._turn.frame is not None else 0,
+                captured_ns=time.monotonic_ns(),
+                name=f"optimised {selection.layer}:{selection.unit}",
+            )
+        )
+
+    def _network_input(self) -> Tensor | None:
+        image_HW3 = self._turn.picture
+        if image_HW3 is None:
+            return None
+        return self._engine.preprocess(image_HW3, fit=self.session.read()[0].selection.fit)
+
     def _one_turn(self) -> None:
         if self._replay is not None:
             self._replay_turn(self._replay)
@@ -366,8 +430,9 @@ class Pipeline:
         status = self._source.status()
         is_over = status.state in {"ended", "failed"}
         self._tell(status)
-        composed = self._turn.run(wait_s=_IDLE_S)
+        composed = self._turn.run(wait_s=self._work())
         self._deliver(composed)
+        self._follow()
         if self._save_wanted.is_set():
             self._save_wanted.clear()
             self._save()
@@ -378,6 +443,20 @@ class Pipeline:
             status = self._source.status()
             failed = status.state == "failed"
             self._end("failed" if failed else "ended", status.message if failed else "")
+
+    def _work(self) -> float:
+        """Make a step of long work if nobody waits; returns how long to wait for a frame then."""
+        if self._jobs.run(self._turn.traffic()):
+            return 0.0
+        return _BUSY_S if self._jobs.is_busy else _IDLE_S
+
+    def _follow(self) -> None:
+        if self._learning is None:
+            return
+        view, _ = self.session.read()
+        self._learning.follow(view, self._turn.selection)
+        while not self._generating.empty():
+            self._learning.do(self._generating.get(), self._turn.selection)
 
     def _replay_turn(self, replay: Replay) -> None:
         if self._replay_is_over:

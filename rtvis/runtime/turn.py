@@ -8,16 +8,26 @@ from typing import Final, Protocol
 import torch
 from torch import Tensor
 
-from rtvis.data import Form, Frame, ImageU8, Picture, Rates, Result, Selection
+from rtvis.data import Fit, Form, Frame, ImageU8, Picture, Rates, Result, Selection
 from rtvis.errors import RtvisError
 from rtvis.render.layout import Layout
 from rtvis.render.readout import Readout
-from rtvis.render.scene import Binding, Half, Memory, Pair, Scene
+from rtvis.render.scene import (
+    Binding,
+    Half,
+    JobShown,
+    Learned,
+    Memory,
+    Pair,
+    PatternShown,
+    Scene,
+)
 from rtvis.runtime.compare import Asked, ComparedEngine, Rival
 from rtvis.runtime.composed import Composed
 from rtvis.runtime.controller import Drawn
 from rtvis.runtime.difference import Arranger
 from rtvis.runtime.faults import Faults
+from rtvis.runtime.jobs import Traffic
 from rtvis.runtime.upload import upload
 from rtvis.session import Session, View
 from rtvis.slot import LatestSlot
@@ -40,6 +50,7 @@ class EngineLike(ComparedEngine, Protocol):
     def form(self) -> Form: ...
     @property
     def cam_methods(self) -> tuple[str, ...]: ...
+    def preprocess(self, image: Tensor, *, fit: Fit = "crop") -> Tensor: ...
 
 
 class Travelling(Protocol):
@@ -61,6 +72,17 @@ class CompositorLike(Protocol):
     def compose(self, scene: Scene) -> Tensor: ...
     def download(self) -> Travelling: ...
     def receive(self, readout: Readout | None) -> None: ...
+
+
+class LearningLike(Protocol):
+    """What the loop needs of `rtvis.runtime.learning.Learning`."""
+
+    @property
+    def state(self) -> tuple[object, ...]: ...
+    @property
+    def jobs(self) -> tuple[JobShown, ...]: ...
+    def shown(self, view: View, selection: Selection | None) -> Learned | None: ...
+    def pattern(self, view: View, selection: Selection | None) -> PatternShown | None: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -102,6 +124,11 @@ class Turn:
         rival: Rival | None = None,
     ) -> None:
         self._rival = rival
+        self.learning: LearningLike | None = None
+        """Set by who owns it, before the first turn."""
+        self._stand_in: Frame | None = None
+        self._before: Frame | None = None
+        """What was looked at when the stand-in came."""
         self._second: Half | None = None
         """What the rival showed last."""
         self._arranger = Arranger()
@@ -145,6 +172,49 @@ class Turn:
         """What is looked at."""
         return self._frame
 
+    @property
+    def selection(self) -> Selection | None:
+        """What was computed last, with its defaults filled in."""
+        return self._result.selection if self._result is not None else None
+
+    @property
+    def picture(self) -> Tensor | None:
+        """The frame that is looked at, on the device, uint8 [H, W, 3]."""
+        return self._image_HW3
+
+    @property
+    def stand_in(self) -> Frame | None:
+        """What is looked at in the place of the source's frames; None while these are."""
+        return self._stand_in
+
+    def show_instead(self, frame: Frame | None) -> None:
+        """Look at this picture, all of which becomes the network's input, until None is given."""
+        if frame is not None and self._stand_in is None:
+            self._before = self._frame
+        self._stand_in = frame
+
+    def traffic(self) -> Traffic:
+        """What waits to be done."""
+        view, revision = self._session.read()
+        new_choice = revision != self._drawn_revision or _asks(view) != self._asked
+        if self._stand_in is not None or self._before is not None:
+            return Traffic(choice_waits=new_choice or self._frame is not self._stand_in)
+        if view.paused and self._frame is not None:
+            return Traffic(
+                choice_waits=new_choice, frame_waits=self._wants_frame and self._frames.is_full
+            )
+        fps, frame = self._source.status().captured_fps, self._frame
+        if frame is None or not fps:
+            return Traffic(choice_waits=new_choice, frame_waits=self._frames.is_full)
+        next_frame_s = 1 / fps - (self._now_ns() - frame.captured_ns) / 1e9
+        return Traffic(
+            choice_waits=new_choice,
+            frame_waits=self._frames.is_full,
+            # One that does not come is not waited for.
+            next_frame_s=next_frame_s if next_frame_s > -2 / fps else None,
+            period_s=1 / fps,
+        )
+
     def want_frame(self) -> None:
         """Take the next frame even while paused: the user stepped to another picture."""
         self._wants_frame = True
@@ -154,6 +224,7 @@ class Turn:
         self._frame = self._image_HW3 = self._input_HW3 = None
         self._result = self._asked = self._submitted = self._second = None
         self._stale_since_ns = 0
+        self._stand_in = self._before = None
         self.faults.clear()
 
     def run(self, *, wait_s: float = 0.0) -> Composed | None:
@@ -231,6 +302,8 @@ class Turn:
         return (self._now_ns() - self._frame.captured_ns) / 1e9 if self._frame is not None else 0.0
 
     def _take_frame(self, view: View, wait_s: float) -> bool:
+        if self._stand_in is not None or self._before is not None:
+            return self._take_stand_in(wait_s)
         if view.paused and self._frame is not None and not self._wants_frame:
             if self._dropped_at_pause is None:
                 self._dropped_at_pause = self._frames.num_dropped
@@ -244,6 +317,18 @@ class Turn:
         if frame is None:
             return False
         self._wants_frame = False
+        self._frame = frame
+        return True
+
+    def _take_stand_in(self, wait_s: float) -> bool:
+        """The frame that stands in, or after it the one that was there before: a still picture is
+        given only once."""
+        frame = self._stand_in
+        if frame is None:
+            frame, self._before = self._before, None
+        if self._frame is frame:
+            time.sleep(wait_s)
+            return False
         self._frame = frame
         return True
 
@@ -290,6 +375,8 @@ class Turn:
                 is_fresh=fresh,
             )
             return self._rival.run(self._engine, asked)
+        if frame is self._stand_in:  # made for the network's input: all of it, and nothing else
+            selection = replace(selection, fit="stretch")
         result = self._engine.run(
             input_HW3,
             selection,
@@ -354,7 +441,7 @@ class Turn:
             bindings=self._bindings,
             recording_note=self._recording_note(),
         )
-        scene = self._arranged(scene)
+        scene = self._arranged(self._with_learned(scene))
         self._drawn_revision = revision
         self._drawn_state = self._state()
         self._drawn_ns = self._now_ns()
@@ -375,6 +462,18 @@ class Turn:
             result=self._result,
             second=self._second,
             memory=self._compositor.memory,
+        )
+
+    def _with_learned(self, scene: Scene) -> Scene:
+        """What is known of the unit that this picture is about."""
+        if self.learning is None:
+            return scene
+        view, selection = scene.view, self.selection
+        return replace(
+            scene,
+            learned=self.learning.shown(view, selection),
+            pattern=self.learning.pattern(view, selection),
+            jobs=self.learning.jobs,
         )
 
     def _weights(self, view: View) -> Tensor | None:
@@ -425,6 +524,7 @@ class Turn:
             self.faults.note,
             self._recording_note(),
             self._rival.state if self._rival is not None else (),
+            self.learning.state if self.learning is not None else (),
         )
 
     def _has_changed(self, view: View) -> bool:

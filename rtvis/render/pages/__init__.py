@@ -2,12 +2,13 @@
 
 from typing import Final
 
-from rtvis.render.pages import changes, correlation, dense, histogram, unit
+from rtvis.render.pages import changes, correlation, dense, histogram, learned, unit
 from rtvis.render.pages.page import Page
 from rtvis.session import PageName
 
 PAGES: Final[dict[PageName, Page]] = {
     "unit": unit.PAGE,
+    "learned": learned.PAGE,
     "dense": dense.PAGE,
     "changes": changes.PAGE,
     "histogram": histogram.PAGE,

@@ -7,7 +7,7 @@ from rtvis.data import Fit, Rule, Seed, Selection
 from rtvis.render.layout import has_details
 from rtvis.runtime.commands.changing import remember
 from rtvis.runtime.commands.context import Context, after, select
-from rtvis.session import BackpropDisplay, PageName, Timing, View
+from rtvis.session import BackpropDisplay, Beginning, PageName, Pattern, Timing, View
 
 
 def cycle_zoom(view: View, context: Context) -> View:
@@ -111,6 +111,30 @@ def next_page(view: View, context: Context) -> View:
     view = replace(view, column_shown=view.column_shown and page != pages[0])
     flat = [each.name for each in context.layers if each.map_size == (1, 1)]
     return replace(select(view, beside=flat[-1] if flat and page == "dense" else None), page=page)
+
+
+def next_pattern(view: View, context: Context) -> View:
+    """The grid's tiles: maps, optimised pictures, top inputs (DVT-34)."""
+    del context
+    if view.zoom != "grid":
+        return replace(view, zoom="grid", pattern="optimized")
+    patterns: tuple[Pattern, ...] = get_args(Pattern)
+    return replace(view, pattern=after(view.pattern, patterns))
+
+
+def toggle_growing(view: View, context: Context) -> View:
+    """Let the picture that excites the unit grow, or hold it; brings its page into sight."""
+    del context
+    if view.page != "learned" and view.pattern != "optimized":
+        return replace(view, page="learned", growing=True)
+    return replace(view, growing=not view.growing)
+
+
+def next_beginning(view: View, context: Context) -> View:
+    """Where that picture begins: at noise, or at what is shown now (DV-21)."""
+    del context
+    beginnings: tuple[Beginning, ...] = get_args(Beginning)
+    return replace(view, page="learned", beginning=after(view.beginning, beginnings))
 
 
 def next_dense_layer(view: View, context: Context) -> View:
