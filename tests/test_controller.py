@@ -415,6 +415,8 @@ def test_a_click_means_what_was_on_screen_although_the_selection_has_moved_on() 
 def test_each_button_does_what_its_key_does() -> None:
     shown_on = {"counts": "histogram", "beside": "dense"}
     shown_on |= dict.fromkeys(("weaken", "strengthen", "undo", "clear"), "changes")
+    shown_on |= dict.fromkeys(("grow", "beginning", "as-input", "generate-layer"), "learned")
+    shown_on |= dict.fromkeys(("generate-all", "pause-jobs", "cancel-jobs"), "learned")
     for name, binding in by_button().items():
         page = shown_on.get(name, "unit")
         clicked, pressed = (Desk(page=page, side="files", compared="first") for _ in range(2))
@@ -545,7 +547,7 @@ def test_a_asks_for_gradients_and_turns_the_backward_pass_on() -> None:
 
 
 def test_the_dense_page_asks_for_the_last_dense_layer_and_the_apostrophe_takes_the_next() -> None:
-    desk = Desk()
+    desk = Desk(page="learned")
     view = desk.press("9")
     assert (view.page, view.selection.beside) == ("dense", "classifier")
     assert desk.press("9").selection.beside is None

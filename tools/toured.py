@@ -34,7 +34,8 @@ _X_NAMES: Final = {
     "page-down": "Next", "home": "Home", "end": "End", "tab": "Tab", "backspace": "BackSpace",
     "escape": "Escape", "f1": "F1", "?": "question", ",": "comma", ".": "period",
     ";": "semicolon", "/": "slash", "-": "minus", "'": "apostrophe", "[": "bracketleft",
-    "]": "bracketright",
+    "]": "bracketright", "insert": "Insert", "\\": "backslash", "f7": "F7", "f8": "F8",
+    "f9": "F9", "f10": "F10", "delete": "Delete",
 }  # fmt: skip
 """xdotool's names of the keys that it calls otherwise."""
 
@@ -50,7 +51,8 @@ _SHOWN_IN: Final = {
     "next dense layer": "details", "toggle classes": "details", "cycle fit": "input",
     "toggle pause": "header", "switch source": "header", "record": "header",
     "next picture": "input", "previous picture": "input", "toggle help": "input",
-    "reset": "layers",
+    "reset": "layers", "next pattern": "grid", "toggle growing": "details",
+    "next beginning": "details",
 }  # fmt: skip
 """The pane in which a command must be seen; others somewhere."""
 
@@ -254,7 +256,7 @@ def clicks(user: User) -> None:
     """Every button on every page, and every pane."""
     start = user.view
     table = by_button()
-    for page in ("unit", "dense", "changes", "histogram", "correlation"):
+    for page in ("unit", "learned", "dense", "changes", "histogram", "correlation"):
         user.set_out(start)
         user.page(page)
         user.done["pages"].append(page)

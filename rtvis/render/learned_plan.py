@@ -9,9 +9,6 @@ from rtvis.render.metrics import Metrics
 NUM_TOPS: Final = 9
 """Of a unit's best inputs, as many as there is room for (DVT-81)."""
 
-NUM_JOBS: Final = 2
-"""Rows for long work."""
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LearnedPlan:
@@ -25,11 +22,11 @@ class LearnedPlan:
     buttons: Rect
     """The row that buttons for the unit may stand in."""
     headings: tuple[Rect, Rect]
-    """Above each of the two grids."""
+    """Above each of the two grids, which stand side by side."""
     grids: tuple[Grid, Grid] | None
     """Of the best inputs, and of their backward pictures; None where there is no room."""
-    jobs: tuple[Rect, ...]
-    """Rows for long work."""
+    job: Rect
+    """The row that tells of long work."""
     job_buttons: Rect
     """The row of the buttons that begin and end it."""
 
@@ -41,41 +38,33 @@ class LearnedPlan:
 
 def lay_learned(area: Rect, metrics: Metrics) -> LearnedPlan:
     """Divide the content of the details pane."""
-    row, pad, gap = metrics.row, metrics.pad, metrics.gap
+    row, gap = metrics.row, metrics.gap
     bar = round(4 * metrics.scale)
     job_buttons = Rect(area.bottom - row, area.left, row, area.width)
-    first_job = job_buttons.top - gap // 2 - NUM_JOBS * row
-    jobs = tuple(
-        Rect(first_job + index * row, area.left, row, area.width) for index in range(NUM_JOBS)
-    )
-    # Caption, its bar, buttons and two headings; what is left goes to the pictures.
-    fixed = 2 * row + bar + 2 * gap + 2 * row
-    spare = max(first_job - gap - area.top - fixed, 0)
-    side = min(area.width, max(spare * 11 // 20, min(spare, round(96 * metrics.scale))))
+    job = Rect(job_buttons.top - row, area.left, row, area.width)
+    half = (area.width - gap) // 2
+    # Below the picture: caption, its bar, buttons, a heading, and the squares of the two grids.
+    below = row + bar + gap // 2 + row
+    with_grids = below + gap + row + half
+    spare = job.top - gap // 2 - area.top
+    least = round(72 * metrics.scale)
+    has_grids = spare - with_grids >= least
+    side = max(min(area.width, spare - (with_grids if has_grids else below)), 1)
     optimized = Rect(area.top, area.left + (area.width - side) // 2, side, side)
     caption = Rect(optimized.bottom, area.left, row, area.width)
     progress = Rect(caption.bottom, area.left, bar, area.width)
     buttons = Rect(progress.bottom + gap // 2, area.left, row, area.width)
-    height = (first_job - gap - buttons.bottom - gap - 2 * row) // 2
-    first = Rect(buttons.bottom + gap, area.left, row, area.width)
-    second = Rect(first.bottom + max(height, 0), area.left, row, area.width)
-    grids = None
-    if height >= 20 * metrics.scale:
-        grids = (
-            _grid(Rect(first.bottom, area.left, height - pad // 2, area.width), metrics),
-            _grid(Rect(second.bottom, area.left, height - pad // 2, area.width), metrics),
-        )
+    lefts = (area.left, area.left + half + gap)
+    tops = [Rect(buttons.bottom + gap + row, left, half, half) for left in lefts]
+    headings = [Rect(top.top - row, top.left, row, half) for top in tops]
+    grids = [fit_grid(NUM_TOPS, (1, 1), top, min_tile=8, gap=metrics.line) for top in tops]
     return LearnedPlan(
         optimized=optimized,
         caption=caption,
         progress=progress,
         buttons=buttons,
-        headings=(first, second),
-        grids=grids,
-        jobs=jobs,
+        headings=(headings[0], headings[1]),
+        grids=(grids[0], grids[1]) if has_grids else None,
+        job=job,
         job_buttons=job_buttons,
     )
-
-
-def _grid(area: Rect, metrics: Metrics) -> Grid:
-    return fit_grid(NUM_TOPS, (1, 1), area, min_tile=8, gap=metrics.line)

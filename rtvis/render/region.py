@@ -94,14 +94,23 @@ def target_rect(layout: Layout, target: Target) -> Rect | None:
         height, width = layout.layer.map_size
         if target.position[0] < height and target.position[1] < width:
             return layout.neuron(target.position)
-    if target.kind == "pair" and layout.page == "correlation" and "details" in layout.contents:
-        assert target.unit is not None
-        assert target.other_unit is not None
-        return lay_pairs(layout).cell(target.unit, target.other_unit)
+    if target.kind in {"pair", "top"}:
+        return _on_page(layout, target)
     if target.kind == "pixel" and target.position is not None and layout.pixels is not None:
         return layout.pixels.rect((*target.position, 1, 1))
     if target.kind == "layer":
         for chip in layout.strip.chips:
             if chip.layer == target.layer:
                 return layout.strip.rect(chip)
+    return None
+
+
+def _on_page(layout: Layout, target: Target) -> Rect | None:
+    """The same of the details pane."""
+    if target.kind == "pair" and layout.page == "correlation" and "details" in layout.contents:
+        assert target.unit is not None
+        assert target.other_unit is not None
+        return lay_pairs(layout).cell(target.unit, target.other_unit)
+    if target.kind == "top" and layout.learned is not None and target.place is not None:
+        return layout.learned.grids[0].tile(target.place) if layout.learned.grids else None
     return None

@@ -427,12 +427,24 @@ def _pixel_text(scene: Scene, readout: Readout, target: Target) -> tuple[Run, ..
 
 def hover_text(scene: Scene, readout: Readout, target: Target) -> tuple[Run, ...]:
     """Name and value of what lies under the pointer; empty where there is nothing to say."""
+    if target.kind == "top":
+        return _top_text(scene, target)
     if target.kind == "layer":
         layer = next((layer for layer in scene.layers if layer.name == target.layer), None)
         return (bright(layer.name), dim(f"   {layer_facts(layer)}")) if layer is not None else ()
     if target.kind == "pixel":
         return _pixel_text(scene, readout, target)
     return _neuron_text(scene, readout, target)
+
+
+def _top_text(scene: Scene, target: Target) -> tuple[Run, ...]:
+    """Value and name of one of the best inputs."""
+    tops = scene.learned.tops if scene.learned is not None else ()
+    if target.place is None or target.place >= len(tops):
+        return ()
+    top = tops[target.place]
+    value = "" if top.value is None else f"{number(top.value)}   "
+    return (bright(value), dim(top.name))
 
 
 def _neuron_text(scene: Scene, readout: Readout, target: Target) -> tuple[Run, ...]:

@@ -238,12 +238,12 @@ class Learning:
         """What would make the picture of a unit."""
         if self._grower is None:
             return "this network cannot be asked for gradients"
-        return "" if view.growing else "press grow"
+        return "" if view.growing else "\\ lets it grow"
 
     def _pattern_note(self, view: View) -> str:
         if view.pattern == "top":
-            return "rtvis units scan makes them"
-        return "f2 makes the layer's"
+            return "`rtvis units scan` makes them"
+        return "F7 makes them"
 
     # What goes on
 

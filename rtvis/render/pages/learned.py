@@ -10,7 +10,7 @@ from rtvis.render.pages.page import Page
 from rtvis.render.pattern import draw_picture, missing_tile
 from rtvis.render.readout import Readout
 from rtvis.render.region import Region
-from rtvis.render.scene import JobShown, Known, Learned, Scene
+from rtvis.render.scene import Known, Learned, Scene
 from rtvis.render.surface import Surface
 from rtvis.render.text import SEMIBOLD, Run, measure
 
@@ -99,18 +99,9 @@ def _write_tops(region: Region, plan: LearnedPlan, learned: Learned | None) -> N
     tops = learned.tops if learned is not None else ()
     state: Known = learned.top if learned is not None else "missing"
     rule = learned.back_rule if learned is not None else ""
-    hover = region.scene.view.hover
-    place = hover.place if hover.kind == "top" else None
-    best: tuple[Run, ...] = ()
-    if place is not None and place < len(tops):
-        top = tops[place]
-        value = "" if top.value is None else wording.number(top.value)
-        best = (wording.bright(f"{value}  "), wording.dim(top.name))
-    heading = "top inputs" if state != "loading" else "looking for top inputs"
-    texts = ((wording.dim(heading),), (wording.dim(rule or "backward from there"),))
-    for index, (rect, words) in enumerate(zip(plan.headings, texts, strict=True)):
-        runs = best if best and index == 0 else words
-        chrome.text(f"learned heading {index}", rect, runs, metrics.text)
+    texts = ("top inputs", rule or "backward") if plan.grids is not None else ()
+    for index, (rect, text) in enumerate(zip(plan.headings, texts, strict=False)):
+        chrome.text(f"learned heading {index}", rect, (wording.dim(text),), metrics.text)
     for index, grid in enumerate(plan.grids or ()):
         have = tuple(
             top.crop_HW3 is not None if index == 0 else top.back_HW3 is not None for top in tops
@@ -127,26 +118,26 @@ def _write_tops(region: Region, plan: LearnedPlan, learned: Learned | None) -> N
 
 def _write_jobs(region: Region, plan: LearnedPlan) -> None:
     """Name, share and time left of what goes on beside the film."""
-    jobs = region.scene.jobs[: len(plan.jobs)]
-    for index, rect in enumerate(plan.jobs):
-        _write_job(region, index, rect, jobs[index] if index < len(jobs) else None)
-
-
-def _write_job(region: Region, index: int, rect: Rect, job: JobShown | None) -> None:
-    chrome, metrics = region.chrome, region.layout.metrics
+    chrome, metrics, jobs, rect = (
+        region.chrome,
+        region.layout.metrics,
+        region.scene.jobs,
+        plan.job,
+    )
     name: tuple[Run, ...] = ()
     left: tuple[Run, ...] = ()
-    share, held = 0.0, False
-    if job is not None:
-        share, held = job.share, job.is_paused
-        name = (wording.bright(job.name),)
-        text = "paused" if held else wording.time_left(job.left_s)
-        left = (Run(text, lut.WARNING if held else lut.DIM), wording.dim(f" {share:4.0%}"))
-    room = measure("00 min left 100 %", metrics.text)
+    if jobs:
+        job = jobs[0]
+        more = f" +{len(jobs) - 1}" if len(jobs) > 1 else ""
+        name = (wording.bright(f"{job.name}{more}"),)
+        text = "paused" if job.is_paused else wording.time_left(job.left_s)
+        colour = lut.WARNING if job.is_paused else lut.DIM
+        left = (Run(text, colour), wording.dim(f" {job.share:4.0%}"))
+    room = measure("00 min left  100%", metrics.text)
     words = Rect(rect.top, rect.left, rect.height, rect.width - room - metrics.pad // 2)
     right = Rect(rect.top, rect.right - room, rect.height, room)
-    chrome.text(f"learned job {index}", words, name, metrics.text)
-    chrome.text(f"learned left {index}", right, left, metrics.text, align=1.0)
+    chrome.text("learned job", words, name, metrics.text)
+    chrome.text("learned left", right, left, metrics.text, align=1.0)
 
 
 def _paint(surface: Surface, scene: Scene, layout: Layout) -> None:
