@@ -34,8 +34,8 @@ _X_NAMES: Final = {
     "page-down": "Next", "home": "Home", "end": "End", "tab": "Tab", "backspace": "BackSpace",
     "escape": "Escape", "f1": "F1", "?": "question", ",": "comma", ".": "period",
     ";": "semicolon", "/": "slash", "-": "minus", "'": "apostrophe", "[": "bracketleft",
-    "]": "bracketright", "insert": "Insert", "\\": "backslash", "f7": "F7", "f8": "F8",
-    "f9": "F9", "f10": "F10", "delete": "Delete",
+    "]": "bracketright", "insert": "Insert", "\\": "backslash", "f3": "F3", "f4": "F4",
+    "f12": "F12", "f11": "F11", "delete": "Delete",
 }  # fmt: skip
 """xdotool's names of the keys that it calls otherwise."""
 

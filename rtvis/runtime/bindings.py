@@ -162,7 +162,7 @@ BINDINGS: Final = (
         button="grow",
     ),
     KeyBinding(
-        keys=("f10",),
+        keys=("f11",),
         action=looking.next_beginning,
         text="it begins at noise, at this frame",
         group=_LEARNED,
@@ -176,21 +176,21 @@ BINDINGS: Final = (
         button="as-input",
     ),
     KeyBinding(
-        keys=("f7",),
+        keys=("f3",),
         action="generate layer",
         text="optimise the whole layer",
         group=_LEARNED,
         button="generate-layer",
     ),
     KeyBinding(
-        keys=("f8",),
+        keys=("f4",),
         action="generate all",
         text="optimise every layer",
         group=_LEARNED,
         button="generate-all",
     ),
     KeyBinding(
-        keys=("f9",),
+        keys=("f12",),
         action="pause jobs",
         text="pause that, or go on",
         group=_LEARNED,

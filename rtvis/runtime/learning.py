@@ -243,7 +243,7 @@ class Learning:
     def _pattern_note(self, view: View) -> str:
         if view.pattern == "top":
             return "`rtvis units scan` makes them"
-        return "F7 makes them"
+        return "F3 makes them"
 
     # What goes on
 
