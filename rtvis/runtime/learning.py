@@ -51,8 +51,9 @@ Growth: TypeAlias = tuple[Name, Beginning]
 class Grown:
     """A picture on its way."""
 
-    image_HW3: Tensor
-    """uint8 RGB on the engine's device; not written to again."""
+    draw: Callable[[], Tensor]
+    """Gives the newest picture, uint8 RGB [H, W, 3] on the engine's device; asked only when it is
+    to be seen."""
     share: float
     """How much is done, 0..1."""
     value: float | None = None
@@ -80,6 +81,8 @@ class _Entry:
     """What is known of one unit."""
 
     image_HW3: Tensor | None = None
+    draw: Callable[[], Tensor] | None = None
+    """Gives a newer picture; None where that is the newest."""
     share: float = 0.0
     value: float | None = None
     is_done: bool = False
@@ -87,6 +90,17 @@ class _Entry:
     fault: str = ""
     """Why it does not grow."""
     tops: tuple[TopShown, ...] = ()
+
+    @property
+    def has_picture(self) -> bool:
+        """Whether there is anything to see of the optimised picture."""
+        return self.image_HW3 is not None or self.draw is not None
+
+    def picture(self) -> Tensor | None:
+        """The newest picture, uint8 RGB [H, W, 3]."""
+        if self.draw is not None:
+            self.image_HW3, self.draw = self.draw(), None
+        return self.image_HW3
 
     @property
     def num_bytes(self) -> int:
@@ -184,7 +198,7 @@ class Learning:
         hovered = _hovered(view, selection)
         if hovered is not None:
             entry = self._known.get(hovered)
-            if entry is not None and (entry.image_HW3 is not None or entry.tops):
+            if entry is not None and (entry.has_picture or entry.tops):
                 return self._learned(hovered, entry, view, follows=True)
         return self._learned(name, self._known.get(name) or _Entry(), view)
 
@@ -205,7 +219,7 @@ class Learning:
     def image(self, selection: Selection) -> Tensor | None:
         """The optimised picture of the selected unit, as far as there is one."""
         entry = self._known.get(_name_of(selection))
-        return entry.image_HW3 if entry is not None else None
+        return entry.picture() if entry is not None else None
 
     def _learned(self, name: Name, entry: _Entry, view: View, *, follows: bool = False) -> Learned:
         looks = self._loader is not None and not entry.is_looked_up
@@ -215,7 +229,7 @@ class Learning:
             state = "done"
         elif grows:
             state = "growing"
-        elif entry.image_HW3 is not None:
+        elif entry.has_picture:
             state = "held"
         elif looks:
             state = "loading"
@@ -223,7 +237,7 @@ class Learning:
         return Learned(
             layer=name[0],
             unit=name[1],
-            optimized_HW3=entry.image_HW3,
+            optimized_HW3=entry.picture(),
             optimized=state,
             share=entry.share,
             value=entry.value,
@@ -288,8 +302,8 @@ class Learning:
         self._stop_growing()
         self._forget_growth(name)
         entry = self._entry(name)
-        entry.image_HW3, entry.share, entry.value, entry.is_done = None, 0.0, None, False
-        entry.fault = ""
+        entry.image_HW3, entry.draw, entry.share, entry.value = None, None, 0.0, None
+        entry.is_done, entry.fault = False, ""
         self._touch()
 
     def close(self) -> None:
@@ -321,7 +335,7 @@ class Learning:
         entry.tops = tuple(self._top_shown(top) for top in news.tops)
         kept = news.optimized
         if kept is not None and not entry.is_done:
-            entry.image_HW3 = self._on_device(kept.image_HW3)
+            entry.image_HW3, entry.draw = self._on_device(kept.image_HW3), None
             entry.value, entry.share, entry.is_done = kept.value, 1.0, True
             self._forget_growth(name)
         self._touch(at_once=True)
@@ -373,8 +387,9 @@ class Learning:
         self._pattern = _Pattern(key, is_loading=self._loader is not None)
         if view.pattern == "optimized":
             for (known, unit), entry in self._known.items():
-                if known == layer and entry.is_done and entry.image_HW3 is not None:
-                    self._add_tile(known, unit, entry.image_HW3)
+                image_HW3 = entry.picture() if known == layer and entry.is_done else None
+                if image_HW3 is not None:
+                    self._add_tile(known, unit, image_HW3)
         if self._loader is not None:
             self._loader.want_sheet(layer, view.pattern)
         self._touch(at_once=True)
@@ -421,8 +436,8 @@ class Learning:
             yield grown.share
 
     def _take(self, entry: _Entry, grown: Grown) -> None:
-        first = entry.image_HW3 is None
-        entry.image_HW3, entry.share, entry.value = grown.image_HW3, grown.share, grown.value
+        first = not entry.has_picture
+        entry.draw, entry.share, entry.value = grown.draw, grown.share, grown.value
         self.num_grown += 1
         self._touch(at_once=first)
 
@@ -431,8 +446,9 @@ class Learning:
         self._known[name] = entry
         if self._loader is not None:
             self._loader.keep(*name, result)
-        assert entry.image_HW3 is not None, "the last step gives a picture"
-        self._add_tile(*name, entry.image_HW3)
+        image_HW3 = entry.picture()
+        assert image_HW3 is not None, "the last step gives a picture"
+        self._add_tile(*name, image_HW3)
         self._touch(at_once=True)
         self._trim()
 
@@ -448,6 +464,7 @@ class Learning:
     def _stop_growing(self) -> None:
         """Leave the picture as it is; it goes on from there the next time."""
         if self._grows is not None:
+            self._entry(self._grows[0]).picture()  # as it is left
             self._grows = None
             self._jobs.cancel(_UNIT)
 
@@ -496,7 +513,7 @@ class Learning:
 
     def _is_made(self, name: Name) -> bool:
         entry = self._known.get(name)
-        if entry is not None and entry.is_done and entry.image_HW3 is not None:
+        if entry is not None and entry.is_done:
             return True
         return self._shelf is not None and self._shelf.has(*name)
 
