@@ -377,6 +377,35 @@ class OutputConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LearnedConfig:
+    """What units have learned."""
+
+    store: str | None = option(
+        "folder of what units have learned, or none: keep it for the session alone; default: "
+        "rtvis/units in the user's data folder",
+        metavar="FOLDER",
+        parse=text,
+        expects="a folder, or none",
+        is_path=True,
+        saved=False,  # of this machine
+    )
+    preset: str = option(
+        "how inputs are optimised: default, or one of the presets of `rtvis units optimize`",
+        default="default",
+        metavar="NAME",
+        parse=text,
+        expects="a preset's name",
+        of="network",
+    )
+    grow: bool = option(
+        "while the page 'learned' is in sight, the input that excites the selected unit grows; the "
+        "key \\ holds it",
+        default=True,
+        field_name="growing",
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SectionsConfig:
     """What has a place in files only, such as the state that `x` saves and `--state` reads."""
 
@@ -411,6 +440,7 @@ class Config:
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
+    learned: LearnedConfig = field(default_factory=LearnedConfig)
     sections: SectionsConfig = field(default_factory=SectionsConfig)
     program: ProgramConfig = field(default_factory=ProgramConfig)
 
@@ -421,6 +451,7 @@ PARTS: Final[Mapping[str, type]] = {
     "compute": ComputeConfig,
     "selection": SelectionConfig,
     "output": OutputConfig,
+    "learned": LearnedConfig,
     "program": ProgramConfig,
 }
 """The parts of `Config` that have flags, by name."""

@@ -128,7 +128,6 @@ class Learning:
         jobs: Steps what grows.
         grower: Makes pictures; None where the network cannot be asked for gradients.
         shelf: Keeps them beyond the session; None: memory alone.
-        no_shelf_note: Why there is none.
         say: Tells the user something; the second argument: whether it is a warning.
         start: The network's input that is shown now, to begin with; None before the first frame.
         now_s: The clock.
@@ -146,7 +145,6 @@ class Learning:
         say: Callable[[str, bool], None],
         start: Callable[[], Tensor | None],
         now_s: Callable[[], float],
-        no_shelf_note: str = "",
         max_bytes: int = MEMORY_BYTES,
     ) -> None:
         self._layers = {layer.name: layer for layer in layers}
@@ -155,7 +153,6 @@ class Learning:
         self._grower = grower
         self._shelf = shelf
         self._loader = Loader(shelf, num_tops=NUM_TOPS) if shelf is not None else None
-        self._no_shelf_note = no_shelf_note
         self._say = say
         self._start = start
         self._now_s = now_s

@@ -101,7 +101,6 @@ class Pipeline:
         rival: Rival | None = None,
         grower: Grower | None = None,
         shelf: Shelf | None = None,
-        no_shelf_note: str = "",
     ) -> None:
         """Put the parts together; nothing starts before `run`.
 
@@ -124,7 +123,6 @@ class Pipeline:
             rival: What network and source are compared with; the caller closes it.
             grower: Makes pictures that excite units; without one there are none but the shelf's.
             shelf: Where what units have learned is kept.
-            no_shelf_note: Why there is none.
         """
         self.session = session if session is not None else Session()
         self._engine = engine
@@ -194,7 +192,6 @@ class Pipeline:
                 jobs=self._jobs,
                 grower=grower,
                 shelf=shelf,
-                no_shelf_note=no_shelf_note,
                 say=self._say,
                 start=self._network_input,
                 now_s=time.monotonic,

