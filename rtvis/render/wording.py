@@ -191,10 +191,10 @@ def pattern_facts(scene: Scene, num_units: int) -> str:
     pattern = scene.pattern
     if pattern is None:
         return ""
-    what = "optimised" if scene.view.pattern == "optimized" else "with top inputs"
-    coming = ", looking for more" if pattern.is_loading else ""
-    missing = f"; {pattern.note}" if pattern.note and len(pattern.tiles) < num_units else ""
-    return f"{len(pattern.tiles)} of {num_units} {what}{coming}{missing}"
+    counts = f"{len(pattern.tiles)} of {num_units}"
+    if pattern.is_loading:
+        return f"{counts}, looking for more"
+    return f"{counts}; {pattern.note}" if len(pattern.tiles) < num_units else counts
 
 
 def gradients_from(scene: Scene) -> str:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from rtvis.data import ImageU8, Layer, Selection
+from rtvis.render.focus import focus_of
 from rtvis.render.layout import has_details
 from rtvis.render.learned_plan import NUM_TOPS
 from rtvis.render.scene import JobShown, Known, Learned, PatternShown, TopShown
@@ -234,7 +235,7 @@ class Learning:
         return Learned(
             layer=name[0],
             unit=name[1],
-            optimized_HW3=entry.picture(),
+            optimized_HW3=self._focused(name[0], entry.picture()),
             optimized=state,
             share=entry.share,
             value=entry.value,
@@ -245,6 +246,13 @@ class Learning:
             follows=follows,
         )
 
+    def _focused(self, layer: str, image_HW3: Tensor | None) -> Tensor | None:
+        """What the unit can see of its picture."""
+        if image_HW3 is None:
+            return None
+        height, width = image_HW3.shape[:2]
+        return image_HW3[focus_of(self._layers[layer], (height, width))]
+
     def _note(self, view: View) -> str:
         """What would make the picture of a unit."""
         if self._grower is None:
@@ -253,7 +261,7 @@ class Learning:
 
     def _pattern_note(self, view: View) -> str:
         if view.pattern == "top":
-            return "`rtvis units scan` makes them"
+            return "rtvis units scan makes them"
         return "F3 makes them"
 
     # What goes on
@@ -395,7 +403,9 @@ class Learning:
         """A picture of this session; from a GPU it comes when the layer is looked at again."""
         own = self._pattern
         if own.key == (layer, "optimized") and image_HW3.device.type == "cpu":
-            own.tiles[unit] = image_HW3.numpy()
+            focused_HW3 = self._focused(layer, image_HW3)
+            assert focused_HW3 is not None, "of a picture"
+            own.tiles[unit] = focused_HW3.numpy()
 
     # What grows
 

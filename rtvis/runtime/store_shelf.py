@@ -10,6 +10,7 @@ import numpy as np
 
 from rtvis.data import ImageU8, Layer
 from rtvis.engine.identity import Identity
+from rtvis.render.focus import focus_of
 from rtvis.runtime.shelf import KeptPicture, KeptTop, SheetKind
 from rtvis.units import names
 from rtvis.units.optimized import Optimized, files_of
@@ -101,6 +102,9 @@ class StoreShelf:
         name = self._name(".png") if kind == "optimized" else names.ranked("crop", 0)
         for unit in range(self._layers[layer].num_units):
             image_HW3 = store.read_picture(layer, unit, name)
+            if image_HW3 is not None and kind == "optimized":
+                height, width = image_HW3.shape[:2]
+                image_HW3 = image_HW3[focus_of(self._layers[layer], (height, width))]
             yield unit, None if image_HW3 is None else _small(image_HW3, TILE_SIDE)
 
     def keep(self, layer: str, unit: int, result: object) -> None:

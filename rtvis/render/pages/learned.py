@@ -11,6 +11,7 @@ from rtvis.render.pattern import draw_picture, missing_tile
 from rtvis.render.readout import Readout
 from rtvis.render.region import Region
 from rtvis.render.scene import Known, Learned, Scene
+from rtvis.render.strip import short_names
 from rtvis.render.surface import Surface
 from rtvis.render.text import SEMIBOLD, Run, measure
 
@@ -129,7 +130,9 @@ def _write_jobs(region: Region, plan: LearnedPlan) -> None:
     if jobs:
         job = jobs[0]
         more = f" +{len(jobs) - 1}" if len(jobs) > 1 else ""
-        name = (wording.bright(f"{job.name}{more}"),)
+        names = short_names(tuple(layer.name for layer in region.scene.layers))
+        short = {layer.name: names[layer.index] for layer in region.scene.layers}
+        name = (wording.bright(f"{short.get(job.name, job.name)}{more}"),)
         text = "paused" if job.is_paused else wording.time_left(job.left_s)
         colour = lut.WARNING if job.is_paused else lut.DIM
         left = (Run(text, colour), wording.dim(f" {job.share:4.0%}"))

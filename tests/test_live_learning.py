@@ -1,0 +1,206 @@
+"""The optimiser and the store beside the film: real pictures of a tiny network, grown and kept."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rtvis.data import Selection
+from rtvis.errors import ConfigError, StoreError
+from rtvis.render.compositor import Compositor
+from rtvis.render.focus import focus_of
+from rtvis.runtime.grower import EngineGrower
+from rtvis.runtime.learning import Grown
+from rtvis.runtime.pipeline import Pipeline
+from rtvis.runtime.store_shelf import StoreShelf
+from rtvis.session import Session, View
+from rtvis.sinks.memory import MemorySink
+from rtvis.units import names
+from rtvis.units.store import open_store
+from tests.nets import SmallNet, engine_of, seeded
+from tests.nets_fake import FakeSource
+
+
+@pytest.fixture(scope="module")
+def engine():
+    with engine_of(seeded(SmallNet), 32) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="module")
+def grown(engine) -> list[Grown]:
+    return list(EngineGrower(engine).grow(engine.layers[1].name, 2, start_13HW=None))
+
+
+def shelf_of(engine, root: Path, preset: str = "default") -> StoreShelf:
+    return StoreShelf(root, lambda: engine.identity, engine.layers, preset_name=preset)
+
+
+def test_a_picture_grows_to_excite_its_unit_and_the_last_step_brings_the_result(grown) -> None:
+    assert [step.share for step in grown] == pytest.approx(
+        [(index + 1) / len(grown) for index in range(len(grown))]
+    )
+    assert all(step.result is None for step in grown[:-1])
+    assert grown[-1].result is not None
+    values = [step.value for step in grown]
+    assert values[-1] > values[0] + 1.0, values[:: len(values) // 8]
+    image_HW3 = grown[-1].draw()
+    assert (image_HW3.dtype, tuple(image_HW3.shape)) == (torch.uint8, (32, 32, 3))
+
+
+def test_another_unit_grows_another_picture_and_a_start_is_begun_at(engine, grown) -> None:
+    grower, layer = EngineGrower(engine), engine.layers[1].name
+    other = next(grower.grow(layer, 3, start_13HW=None)).draw()
+    assert not torch.equal(other, grown[0].draw())
+    at_black = next(grower.grow(layer, 2, start_13HW=torch.full((1, 3, 32, 32), -1.0)))
+    at_white = next(grower.grow(layer, 2, start_13HW=torch.full((1, 3, 32, 32), 1.0)))
+    assert at_white.draw().float().mean() > at_black.draw().float().mean() + 50
+
+
+def test_growing_compiles_and_traces_nothing(engine, grown) -> None:
+    del grown  # any unit before
+    before = engine._reaches
+    next(EngineGrower(engine).grow(engine.layers[2].name, 1, start_13HW=None))
+    assert engine._reaches is before
+
+
+def test_an_unknown_preset_is_told_at_the_start(engine) -> None:
+    with pytest.raises(ConfigError, match="there is no preset 'defalt'.*default"):
+        EngineGrower(engine, preset_name="defalt")
+
+
+def test_what_is_kept_is_found_again_by_another_session(engine, grown, tmp_path: Path) -> None:
+    layer = engine.layers[1].name
+    shelf = shelf_of(engine, tmp_path)
+    assert shelf.optimized(layer, 2) is None
+    assert not shelf.has(layer, 2)
+    shelf.keep(layer, 2, grown[-1].result)
+    again = shelf_of(engine, tmp_path)
+    found = again.optimized(layer, 2)
+    assert found is not None
+    assert again.has(layer, 2)
+    assert not again.has(layer, 3)
+    assert np.array_equal(found.image_HW3, grown[-1].result.image_HW3), "PNG loses nothing"
+    assert found.value == pytest.approx(grown[-1].value, rel=1e-6)
+    assert shelf_of(engine, tmp_path, "dvt-a").optimized(layer, 2) is None, "another way to make it"
+    store = open_store(tmp_path, engine.identity)
+    assert [each.name for each in store.layers()] == [layer]
+    assert store.unit_files(layer, 2) == tuple(
+        f"optimized_default_0{suffix}" for suffix in (".json", ".npz", ".png")
+    )
+
+
+def test_crops_of_a_scan_are_shown_small_with_their_backward_pictures(engine, tmp_path) -> None:
+    layer = engine.layers[1]
+    store = open_store(tmp_path, engine.identity)
+    with store.writing("a scan") as writer:
+        writer.write_layer(layer)
+        crops = {
+            names.ranked("crop", rank): np.full((300, 150, 3), 20 * rank, np.uint8)
+            for rank in range(3)
+        }
+        backs = {
+            names.ranked("guided", rank): np.full((10, 10, 3), 200, np.uint8) for rank in range(3)
+        }
+        writer.write_pictures(layer.name, 4, crops | backs)
+    shelf = shelf_of(engine, tmp_path)
+    tops = shelf.tops(layer.name, 4, 9)
+    assert shelf.back_rule == "guided"
+    assert [top.crop_HW3.shape for top in tops] == [(128, 64, 3)] * 3
+    assert [abs(int(top.crop_HW3[60, 30, 0]) - 20 * rank) <= 2 for rank, top in enumerate(tops)]
+    assert tops[0].back_HW3 is not None
+    assert shelf.tops(layer.name, 5, 9) == ()
+    tiles = dict(shelf.sheet(layer.name, "top"))
+    assert [unit for unit, image in tiles.items() if image is not None] == [4]
+    assert len(tiles) == layer.num_units
+
+
+def test_a_store_that_somebody_else_writes_to_says_so(engine, grown, tmp_path: Path) -> None:
+    layer = engine.layers[1].name
+    store = open_store(tmp_path, engine.identity)
+    with store.writing("rtvis units scan"), pytest.raises(StoreError, match="rtvis units scan"):
+        shelf_of(engine, tmp_path).keep(layer, 2, grown[-1].result)
+
+
+def test_the_focus_is_the_field_of_the_middle_neuron_and_a_margin(engine) -> None:
+    deep = next(layer for layer in engine.layers if layer.map_size == (1, 1))
+    assert focus_of(deep, (32, 32)) == (slice(0, 32), slice(0, 32)), "it sees everything"
+    first = engine.layers[0]
+    rows, columns = focus_of(first, (32, 32))
+    field = first.field_at((first.map_size[0] // 2, first.map_size[1] // 2), (32, 32))
+    # A quarter of a field of 3 is less than the least margin of 4.
+    assert first.receptive_field == (3, 3)
+    assert (rows.start, rows.stop) == (int(field.top - 4), int(field.top + 3 + 4))
+    assert (columns.start, columns.stop) == (int(field.left - 4), int(field.left + 3 + 4))
+
+
+def test_beside_a_film_the_clicked_unit_s_picture_grows_is_kept_and_comes_back(
+    engine, tmp_path: Path
+) -> None:
+    layer = engine.layers[1].name
+    view = View(
+        canvas_size=(800, 1280), page="learned", selection=Selection(layer=layer, unit=1)
+    )
+    source, sink = FakeSource(), MemorySink(max_pictures=2)
+    shelf = shelf_of(engine, tmp_path)
+    session = Session(view)
+    with Pipeline(
+        engine=engine,
+        source=source,
+        compositor=Compositor(engine.device),
+        session=session,
+        window=sink,
+        grower=EngineGrower(engine),
+        shelf=shelf,
+    ) as pipeline:
+        user = _User(source, session, layer)
+        import threading
+
+        thread = threading.Thread(target=user.play, args=(pipeline, sink, shelf))
+        thread.start()
+        summary = pipeline.run()
+        thread.join(10)
+    assert user.fault is None
+    assert summary.num_faults == 0
+    assert shelf_of(engine, tmp_path).has(layer, 1)
+
+
+class _User:
+    """Waits for the picture of a unit, clicks another one, and comes back."""
+
+    def __init__(self, source: FakeSource, session: Session, layer: str) -> None:
+        self._source, self._session, self._layer = source, session, layer
+        self.fault: BaseException | None = None
+
+    def play(self, pipeline: Pipeline, sink: MemorySink, shelf: StoreShelf) -> None:
+        from rtvis.data import ClosedEvent
+
+        try:
+            assert self._source.started.wait(10)
+            self._source.put()
+            self._wait(lambda: self._state(pipeline) == (1, "done"))
+            self._wait(lambda: shelf.has(self._layer, 1))
+            self._session.update(selection=Selection(layer=self._layer, unit=2))
+            self._wait(lambda: self._state(pipeline) == (2, "growing"))
+            self._session.update(selection=Selection(layer=self._layer, unit=1))
+            self._wait(lambda: self._state(pipeline) == (1, "done"))
+        except BaseException as fault:  # noqa: BLE001 - told to the test's thread
+            self.fault = fault
+        finally:
+            sink.send(ClosedEvent())
+
+    def _state(self, pipeline: Pipeline) -> tuple[int, str] | None:
+        learning = pipeline._learning
+        assert learning is not None
+        shown = learning.shown(self._session.read()[0], pipeline._turn.selection)
+        return None if shown is None else (shown.unit, shown.optimized)
+
+    def _wait(self, is_so) -> None:
+        until_s = time.monotonic() + 60
+        while not is_so():
+            assert time.monotonic() < until_s, "it never came"
+            time.sleep(0.005)
