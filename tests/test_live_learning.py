@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from rtvis.data import Selection
 from rtvis.errors import ConfigError, StoreError
@@ -21,8 +22,23 @@ from rtvis.session import Session, View
 from rtvis.sinks.memory import MemorySink
 from rtvis.units import names
 from rtvis.units.store import open_store
-from tests.nets import SmallNet, engine_of, seeded
+from tests.nets import engine_of, seeded
 from tests.nets_fake import FakeSource
+
+
+class SmallNet(nn.Module):
+    """Three convolutions and a dense layer, for pictures of 32x32."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(3, 8, 3, stride=2, padding=1)
+        self.second = nn.Conv2d(8, 12, 3, stride=2, padding=1)
+        self.third = nn.Conv2d(12, 16, 3, stride=2, padding=1)
+        self.fc = nn.Linear(16, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.third(self.second(self.first(x).relu()).relu()).relu()
+        return self.fc(x.mean((2, 3)))
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +85,7 @@ def test_growing_compiles_and_traces_nothing(engine, grown) -> None:
 
 
 def test_an_unknown_preset_is_told_at_the_start(engine) -> None:
-    with pytest.raises(ConfigError, match="there is no preset 'defalt'.*default"):
+    with pytest.raises(ConfigError, match=r"there is no preset 'defalt'.*default"):
         EngineGrower(engine, preset_name="defalt")
 
 
@@ -142,9 +158,7 @@ def test_beside_a_film_the_clicked_unit_s_picture_grows_is_kept_and_comes_back(
     engine, tmp_path: Path
 ) -> None:
     layer = engine.layers[1].name
-    view = View(
-        canvas_size=(800, 1280), page="learned", selection=Selection(layer=layer, unit=1)
-    )
+    view = View(canvas_size=(800, 1280), page="learned", selection=Selection(layer=layer, unit=1))
     source, sink = FakeSource(), MemorySink(max_pictures=2)
     shelf = shelf_of(engine, tmp_path)
     session = Session(view)
