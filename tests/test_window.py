@@ -33,6 +33,7 @@ from rtvis.render.grid import Rect
 from rtvis.render.layout import layout
 from rtvis.runtime.pipeline import Pipeline, Summary
 from rtvis.session import Session, View
+from rtvis.sinks import x_keys
 from rtvis.sinks.keys import key_name
 from rtvis.sinks.window import WindowSink, why_no_window
 from rtvis.sinks.window_child import Placement
@@ -231,10 +232,42 @@ def test_keys_arrive_by_name(screen: Screen) -> None:
         keys = "b Left Down Prior Tab space Escape F1 question Return Home shift+g"
         names = "b left down page-up tab space escape f1 ? enter home g"
         for key, name in zip(keys.split(), names.split(), strict=True):
-            # One at a time: of two keys within one turn of Qt's loop OpenCV keeps the later.
             screen.do("key", key)
             events = events_until(sink, has(KeyEvent))
             assert [event.key for event in events if isinstance(event, KeyEvent)] == [name]
+
+
+@pytest.mark.window
+@pytest.mark.parametrize("delay_ms", [0, 20])
+def test_every_key_of_a_burst_arrives_in_order_though_the_window_is_busy(
+    screen: Screen, delay_ms: int
+) -> None:
+    # Of the keys within one pass of Qt's event loop OpenCV keeps the last alone.
+    typed = "abcdefghijklmnopqrstuvwxyz,.;aabb"
+    with WindowSink(size=(1080, 1920)) as sink:
+        show(sink, quarters((1080, 1920)))
+        screen.do("mousemove", 600, 300)
+        typing = threading.Thread(target=screen.do, args=("type", "--delay", delay_ms, typed))
+        typing.start()
+        pressed, seq = "", 0
+        until_s = time.monotonic() + 15
+        while len(pressed) < len(typed) and time.monotonic() < until_s:
+            seq += 1
+            sink.show(quarters((1080, 1920), seq))  # each takes the child a while
+            pressed += "".join(e.key for e in sink.poll(0.005) if isinstance(e, KeyEvent))
+        typing.join()
+        pressed += "".join(e.key for e in sink.poll(0.1) if isinstance(e, KeyEvent))
+        assert pressed == typed
+
+
+def test_x_s_keys_have_opencv_s_codes() -> None:
+    for name, code in ((0xFF0D, 13), (0xFF1B, 27), (0xFFB5, 53), (ord("G"), 103), (63, 63)):
+        assert x_keys._code(name) == code
+    assert key_name(x_keys._code(0xFF51)) == "left"
+    assert key_name(x_keys._code(0xFFBE)) == "f1"
+    assert key_name(x_keys._code(0xFFE1)) is None, "Shift alone"
+    assert key_name(x_keys._code(0xFF9F)) == "delete"
+    assert key_name(x_keys._code(0xFFAD)) == "-"
 
 
 @pytest.mark.window

@@ -9,6 +9,7 @@ Messages are tuples over one socket; pictures travel in shared memory, two buffe
 """
 
 import ctypes
+import importlib.util
 import mmap
 import os
 import re
@@ -54,6 +55,20 @@ def let_qt_own_the_events() -> bool:
     except OSError:
         return False
     return True
+
+
+def all_keys() -> Any:
+    """The reader of X's keys (`x_keys.XKeys`, loaded by its file as this program is); None where
+    there is no X."""
+    spec = importlib.util.spec_from_file_location("x_keys", Path(__file__).with_name("x_keys.py"))
+    assert spec is not None, "it lies beside this file"
+    assert spec.loader is not None, "and is a module"
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    try:
+        return module.XKeys()
+    except (OSError, AttributeError):
+        return None
 
 
 class _Point(ctypes.Structure):
@@ -185,6 +200,8 @@ class Window:
         self._unzoom = WheelUnzoom()
         self._is_doubled = False
         self._looked_s = 0.0
+        self._keys = all_keys()
+        self._has_all_keys = False
         let_qt_own_the_events()
         flags = cv2.WINDOW_NORMAL | cv2.WINDOW_FREERATIO | cv2.WINDOW_GUI_NORMAL
         cv2.namedWindow(_NAME, flags)
@@ -216,10 +233,15 @@ class Window:
                 self._link.send(("free", *shown, time.monotonic_ns()))
 
     def _listen(self, wait_ms: int) -> None:
-        """Let the window paint and take its events; keys come as a return value, once."""
-        code = cv2.waitKeyEx(wait_ms)
-        if code != -1:
-            self._link.send(("key", code))
+        """Let the window paint and take its events."""
+        if self._keys is not None and not self._has_all_keys:
+            self._has_all_keys = bool(self._keys.watch())
+        code = cv2.waitKeyEx(wait_ms)  # the last one of the keys of a pass of Qt's loop
+        codes = [] if code == -1 else [code]
+        if self._keys is not None and self._has_all_keys:
+            codes = self._keys.read()
+        for each in codes:
+            self._link.send(("key", each))
 
     def _take(self, message: tuple[Any, ...]) -> None:
         _, buffer, _, _, height, width = message
