@@ -288,6 +288,8 @@ class Result:
     """int64: the best class of each pixel of the dense output; None where K = 1."""
     crop: Crop | None = None
     """Part of the picture that the network saw; None for preprocessed input."""
+    input_BCHW: Tensor | None = None
+    """float32, preprocessed: what the network saw. See `Engine.input_pictures`."""
     revision: int = 0
     """Of the session's selection; older than the session's own means stale."""
     seq: int = 0
@@ -446,6 +448,7 @@ class Target:
         "pixel",
         "top",
         "class",
+        "moment",
         "rule",
         "pane",
         "none",
@@ -457,7 +460,7 @@ class Target:
     unit: int | None = None
     """With "unit", "position", "pair", "change" and "start"."""
     place: int | None = None
-    """With "top": which of the best inputs of the unit that the page is about."""
+    """With "top" and "moment": which of those of the unit that the page is about, 0 the best."""
     other_unit: int | None = None
     """With "pair"."""
     position: tuple[int, int] | None = None

@@ -20,7 +20,9 @@ Timing: TypeAlias = Literal["off", "stages", "all"]
 """What is shown of times: nothing, those of the stages of a turn, or also what they and the
 process take of the processor and of memory (DVT-16)."""
 
-PageName: TypeAlias = Literal["unit", "learned", "dense", "changes", "histogram", "correlation"]
+PageName: TypeAlias = Literal[
+    "unit", "learned", "moments", "dense", "changes", "histogram", "correlation"
+]
 """What the details pane shows; each is a module of `rtvis.render.pages`."""
 
 Pattern: TypeAlias = Literal["maps", "optimized", "top"]

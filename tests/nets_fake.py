@@ -59,6 +59,7 @@ class FakeEngine:
         self.form: Form = "eager"
         self.compile_note = ""
         self.cam_methods = ("grad-cam", "layercam")
+        self.input_size = (6, 6)
         self.delay_s = delay_s
         self.error: BaseException | None = None
         self.asked: list[tuple[int, Selection, int]] = []
@@ -74,6 +75,9 @@ class FakeEngine:
     def crop_of(self, image: Tensor, fit: str) -> Crop:
         del fit
         return Crop(top=0, left=0, height=image.shape[0], width=image.shape[1])
+
+    def input_pictures(self, input_BCHW: Tensor) -> Tensor:
+        return input_BCHW.permute(0, 2, 3, 1).to(torch.uint8)
 
     def weights(self, layer: str) -> Tensor | None:
         del layer
@@ -106,6 +110,7 @@ class FakeEngine:
             health_B=torch.zeros(1, dtype=torch.int64),
             selection=resolved,
             form="eager",
+            input_BCHW=torch.ones(1, 3, 6, 6),
             seq=seq,
             revision=revision,
             captured_ns=captured_ns,

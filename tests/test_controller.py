@@ -547,7 +547,7 @@ def test_a_asks_for_gradients_and_turns_the_backward_pass_on() -> None:
 
 
 def test_the_dense_page_asks_for_the_last_dense_layer_and_the_apostrophe_takes_the_next() -> None:
-    desk = Desk(page="learned")
+    desk = Desk(page="moments")
     view = desk.press("9")
     assert (view.page, view.selection.beside) == ("dense", "classifier")
     assert desk.press("9").selection.beside is None

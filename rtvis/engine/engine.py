@@ -215,6 +215,18 @@ class Engine:
         prep = self._network.preprocessing
         return prep.apply(as_picture(image, prep, self.device, name=self.network), fit)
 
+    def input_pictures(self, input_BCHW: Tensor) -> Tensor:
+        """What the network saw, as pictures; the inverse of `preprocess` at the input's size.
+
+        Shown to the network again with fit "stretch", a picture that came from one with eight bits
+        gives the same input to the bit, but for what letterboxing left free.
+
+        Returns:
+            uint8 RGB [B, H, W, 3] on the input's device; of other channels than one or three the
+            first three.
+        """
+        return self._network.preprocessing.to_pictures(input_BCHW)
+
     def crop_of(self, image: Image, fit: Fit = "crop") -> Crop:
         """The part of a picture that the network sees."""
         return self._network.preprocessing.crop_of(image.shape[0], image.shape[1], fit)
@@ -242,8 +254,8 @@ class Engine:
             RtvisError: The picture is not of one of the forms above.
         """
         selection = self.resolve(selection)
-        x_BCHW, crop = self._input(image, selection.fit)
-        x_BCHW = x_BCHW.to(self.dtype).contiguous(memory_format=torch.channels_last)
+        input_BCHW, crop = self._input(image, selection.fit)
+        x_BCHW = input_BCHW.to(self.dtype).contiguous(memory_format=torch.channels_last)
         step = self._step_for(x_BCHW.shape[0])
         route, click = self._split(selection)
         changes = self._changes(step, selection.interventions)
@@ -267,6 +279,7 @@ class Engine:
             dense_BKHW=outcome.dense_BKHW,
             labels_BHW=outcome.labels_BHW,
             crop=crop,
+            input_BCHW=input_BCHW,
             revision=revision,
             seq=seq,
             captured_ns=captured_ns,

@@ -132,6 +132,13 @@ class Preprocessing:
         scale_C, shift_C = _scale_and_shift(self.mean, self.std, input_BCHW.device)
         return ((input_BCHW.float() - shift_C) / (scale_C * 255.0)).clamp(0.0, 1.0)
 
+    def to_pictures(self, input_BCHW: Tensor) -> Tensor:
+        """The same as uint8 RGB [B, H, W, 3]; of more than three channels the first ones."""
+        image_BCHW = (self.to_unit_range(input_BCHW) * 255.0).round().to(torch.uint8)
+        if image_BCHW.shape[1] < 3:
+            image_BCHW = image_BCHW[:, :1].expand(-1, 3, -1, -1)
+        return image_BCHW[:, :3].permute(0, 2, 3, 1).contiguous()
+
     def _plan(self, height: int, width: int, fit: Fit) -> tuple[tuple[int, int], tuple[int, int]]:
         """((rows, columns) after the resize, (top, left) of the input in it)."""
         match fit:

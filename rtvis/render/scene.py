@@ -1,7 +1,8 @@
 """What one canvas shows: numbers on the device, and words for the screen."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol, TypeAlias
 
 from torch import Tensor
@@ -140,6 +141,47 @@ class PatternShown:
     """What would make those that are missing."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Clip:
+    """What moments lie in: a film, a camera, or a picture in a file."""
+
+    kind: Literal["film", "camera", "picture"]
+    name: str
+    path: Path | None = None
+    """None for cameras and streams."""
+    begun_ns: int = 0
+    """Of a camera: time.monotonic_ns() of its first frame, where its time begins."""
+    begun_wall_s: float = 0.0
+    """The same on the wall: seconds since 1970."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class MomentsShown:
+    """The best moments of the selected unit so far."""
+
+    apart_s: float
+    """Two of them are never less than this from each other."""
+    clips: Sequence[Clip]
+    num_frames: int = 0
+    """That the layer has seen."""
+    since_s: float = 0.0
+    """Wall clock of the first of them."""
+    moments_NF: Tensor | None = None
+    """float64 on the compositor's device, best first: value (-inf where there is none yet), index
+    of the clip, seconds in it, row and column in the unit's map, number of the frame (-1 where
+    there is none), and whether its picture is there. None before the first frame."""
+    slot_N: Tensor | None = None
+    """int64, on the device: which of the pictures."""
+    picture_PHW3: Tensor | None = None
+    """uint8 RGB, on the device: what the network saw, at its input's size."""
+    pool_2: Tensor | None = None
+    """int64, on the device: pictures that are kept, and how many were given up for want of room."""
+    chosen: int = -1
+    """Number of the frame that is looked at in the place of the source; -1 for none."""
+    note: str = ""
+    """Why nothing is counted now, or of what these are."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Scene:
     """Everything that the compositor needs for one canvas. Made anew each turn."""
@@ -162,6 +204,8 @@ class Scene:
     """Why the backward picture alone cannot be shown."""
     weights: Tensor | None = None
     """The selected layer's own weights, in host memory; None where a page does not need them."""
+    moments: MomentsShown | None = None
+    """While their page is in sight."""
     measured: Measured | None = None
     """Made by the compositor for the page in sight."""
     labels: tuple[str, ...] | None = None

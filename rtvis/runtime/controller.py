@@ -199,7 +199,7 @@ class Controller:
                 binding = self._buttons.get(target.pane.removeprefix("button:"))
                 if target.pane.startswith("button:") and binding is not None:
                     self._run(binding)
-            case "none" | "top":
+            case "none" | "top" | "moment":
                 pass
             case _:
                 assert_never(target.kind)

@@ -22,6 +22,7 @@ from rtvis.runtime.composed import Composed
 from rtvis.runtime.controller import Controller
 from rtvis.runtime.jobs import Jobs, step_timer
 from rtvis.runtime.learning import Generate, Grower, Learning
+from rtvis.runtime.moments import LiveMoments
 from rtvis.runtime.recording import Kept, Recordings
 from rtvis.runtime.replay import Replay
 from rtvis.runtime.save import Saver, Snapshot, take_snapshot, write_snapshot
@@ -197,6 +198,14 @@ class Pipeline:
                 now_s=time.monotonic,
             )
             self._turn.learning = self._learning
+        self._moments: LiveMoments | None = None
+        if replay is None:  # which shows what was seen, and nothing else
+            self._moments = self._turn.moments = LiveMoments(
+                layers=layers,
+                input_size=engine.input_size,
+                device=engine.device,
+                pictures=engine.input_pictures,
+            )
         compared = self.session.read()[0].compared
         if (compared == "off") == (rival is not None):
             self.session.update(compared="first" if rival is not None else "off")

@@ -18,6 +18,7 @@ from rtvis.render.scene import (
     JobShown,
     Learned,
     Memory,
+    MomentsShown,
     Pair,
     PatternShown,
     Scene,
@@ -51,6 +52,9 @@ class EngineLike(ComparedEngine, Protocol):
     @property
     def cam_methods(self) -> tuple[str, ...]: ...
     def preprocess(self, image: Tensor, *, fit: Fit = "crop") -> Tensor: ...
+    @property
+    def input_size(self) -> tuple[int, int]: ...
+    def input_pictures(self, input_BCHW: Tensor) -> Tensor: ...
 
 
 class Travelling(Protocol):
@@ -83,6 +87,15 @@ class LearningLike(Protocol):
     def jobs(self) -> tuple[JobShown, ...]: ...
     def shown(self, view: View, selection: Selection | None) -> Learned | None: ...
     def pattern(self, view: View, selection: Selection | None) -> PatternShown | None: ...
+
+
+class MomentsLike(Protocol):
+    """What the loop needs of `rtvis.runtime.moments.LiveMoments`."""
+
+    @property
+    def state(self) -> int: ...
+    def take(self, frame: Frame, source: str, result: Result) -> None: ...
+    def shown(self, view: View, selection: Selection | None) -> MomentsShown | None: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -129,6 +142,8 @@ class Turn:
         self._stand_in: Frame | None = None
         self._before: Frame | None = None
         """What was looked at when the stand-in came."""
+        self.moments: MomentsLike | None = None
+        """Set by who owns them, before the first turn."""
         self._second: Half | None = None
         """What the rival showed last."""
         self._arranger = Arranger()
@@ -347,6 +362,9 @@ class Turn:
                     self._image_HW3, self._input_HW3 = uploaded.image_HW3, uploaded.input_HW3
             with self.clock.stage("network"):
                 self._result, self._second = self._run(frame, selection, revision, fresh=fresh)
+            if self.moments is not None and frame is not self._stand_in:
+                with self.clock.stage("moments"):
+                    self.moments.take(frame, self._source.name, self._result)
         except IN_LOOP as error:
             self.faults.add(error)
             self._stale_since_ns = self._stale_since_ns or self._now_ns()
@@ -466,9 +484,11 @@ class Turn:
 
     def _with_learned(self, scene: Scene) -> Scene:
         """What is known of the unit that this picture is about."""
+        view, selection = scene.view, self.selection
+        if self.moments is not None:
+            scene = replace(scene, moments=self.moments.shown(view, selection))
         if self.learning is None:
             return scene
-        view, selection = scene.view, self.selection
         return replace(
             scene,
             learned=self.learning.shown(view, selection),
@@ -525,6 +545,7 @@ class Turn:
             self._recording_note(),
             self._rival.state if self._rival is not None else (),
             self.learning.state if self.learning is not None else (),
+            self.moments.state if self.moments is not None else 0,
         )
 
     def _has_changed(self, view: View) -> bool:

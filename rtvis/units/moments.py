@@ -71,9 +71,9 @@ class Ranks:
             slot_NU=full(-1, torch.int64),
         )
 
-    def of(self, unit_M: Tensor) -> "Ranks":
-        """Of some units, as copies."""
-        return Ranks(**{one.name: getattr(self, one.name)[:, unit_M] for one in fields(self)})
+    def of_units(self, start: int, stop: int) -> "Ranks":
+        """Of some of the units, as views."""
+        return Ranks(**{one.name: getattr(self, one.name)[:, start:stop] for one in fields(self)})
 
     def sorted(self) -> "Ranks":
         """Best first, of equals the earlier first."""

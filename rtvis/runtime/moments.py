@@ -1,0 +1,282 @@
+"""The best moments of every unit of the layers that were looked at, for as long as the session.
+
+The engine thread shows each computed frame to `take`; nothing there waits for a device. What
+counts as a moment is said in `rtvis.units.moments`; here is said what is shown to it:
+
+- each computed frame of the source once, with the maps of the selected layer: those before or
+  behind the activation, as they are selected, and at attention those of the chosen query, each
+  gathered by itself;
+- of two that are compared the first;
+- not while units are changed by hand: these values would not be the network's own;
+- not the pictures that stand in for the source, such as an optimised one.
+
+Time is the film's own, or a camera's clock; pictures in files have none, and each of them is a
+moment of its own. Frames of different films are never one event.
+"""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from rtvis.data import Frame, Intervention, Layer, Result, Selection
+from rtvis.render.layout import has_details
+from rtvis.render.scene import Clip, MomentsShown
+from rtvis.session import View
+from rtvis.threads import cpu_threads
+from rtvis.units.frame_pool import FramePool
+from rtvis.units.moments import MomentTracker, Ranks
+
+APART_S: Final = 1.0
+"""Frames less than this from each other are one event."""
+
+POOL_BYTES: Final = 256 * 2**20
+"""Of pictures: 1,783 of 224x224."""
+
+MAX_LAYERS: Final = 64
+"""Of which moments are kept; of more those looked at longest ago are forgotten."""
+
+MAX_CLIPS: Final = 2**16
+"""Films, cameras and pictures whose frames are counted; frames of more are not."""
+
+_SPAN: Final = 2**44
+"""Microseconds (200 days) between the beginnings of two clips on the axis of times."""
+
+Key = tuple[str, str, tuple[int, int] | None]
+"""Layer, tap, and at attention the query."""
+
+
+@dataclass(slots=True)
+class Gathered:
+    """What is known of one layer."""
+
+    tracker: MomentTracker
+    since_s: float
+    """Wall clock of the first frame."""
+
+
+class LiveMoments:
+    """Knows the moments, and says what the screen shows of them. Owned by the engine thread."""
+
+    def __init__(
+        self,
+        *,
+        layers: Sequence[Layer],
+        input_size: tuple[int, int],
+        device: torch.device,
+        pictures: Callable[[Tensor], Tensor],
+        apart_s: float = APART_S,
+        max_bytes: int = POOL_BYTES,
+        wall_s: Callable[[], float] = time.time,
+        now_ns: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """Start with nothing; memory is taken with the first frame.
+
+        Args:
+            layers: Of the network.
+            input_size: (height, width) of its input.
+            device: Of results.
+            pictures: `Engine.input_pictures`.
+            apart_s: Frames less than this from each other are one event.
+            max_bytes: Of all pictures.
+            wall_s: The clock on the wall.
+            now_ns: That of captures.
+        """
+        self._layers = {layer.name: layer for layer in layers}
+        self._input_size = input_size
+        self._device = device
+        self._pictures = pictures
+        self.apart_s = apart_s
+        self._max_bytes = max_bytes
+        self._wall_s = wall_s
+        self._now_ns = now_ns
+        self.gathered: OrderedDict[Key, Gathered] = OrderedDict()
+        self.clips: list[Clip] = []
+        """In the order in which they were first seen."""
+        self._clip_of: dict[str, int] = {}
+        self.pool: FramePool | None = None
+        self._num_frames = 0
+        self._last: tuple[Frame, object] | None = None
+        """What was taken last, to be taken once."""
+        self._key: Key | None = None
+        self._others_P: Tensor | None = None
+        """Who refers to the pictures from layers that are not selected."""
+        self._version = 0
+
+    @property
+    def state(self) -> int:
+        """Changes when there is something new to draw that no frame brought."""
+        return self._version
+
+    def take(self, frame: Frame, source: str, result: Result) -> None:
+        """Look at a frame that was computed.
+
+        Args:
+            frame: What the source gave.
+            source: The source's name.
+            result: Of this frame, of one picture.
+        """
+        selection = result.selection
+        layer = self._layers.get(selection.layer or "")
+        if layer is None or selection.interventions or result.input_BCHW is None:
+            return
+        key = key_of(selection, layer)
+        once = (key, selection.fit)
+        if self._last is not None and self._last[0] is frame and self._last[1] == once:
+            return
+        when = self._when(frame, source)
+        if when is None:
+            return
+        self._last = frame, once
+        with cpu_threads(1):
+            self._update(key, layer, result.maps_BCHW[0], result.input_BCHW[:1], when)
+
+    def _update(
+        self, key: Key, layer: Layer, maps_CHW: Tensor, input_1CHW: Tensor, when: int
+    ) -> None:
+        pool = self._the_pool()
+        gathered = self._of_layer(key, layer, pool)
+        number, self._num_frames = self._num_frames, self._num_frames + 1
+        taken = gathered.tracker.update(maps_CHW, when=when, frame=number)
+        if taken is None:
+            return
+        others_P = self._others_P
+        assert others_P is not None, "counted when the layer was selected"
+        slot = pool.admit(
+            number,
+            self._pictures(input_1CHW)[0],
+            num_new=taken.num,
+            count_refs=lambda: pool.count_refs(gathered.tracker.ranks) + others_P,
+        )
+        gathered.tracker.file(taken, slot)
+        # Who referred to what was there before does so no more.
+        slot_1 = slot[None]
+        is_new_1 = pool.frame_P.index_select(0, slot_1) == number
+        before_1 = others_P.index_select(0, slot_1)
+        others_P.index_copy_(0, slot_1, before_1.masked_fill(is_new_1, 0))
+
+    def _the_pool(self) -> FramePool:
+        if self.pool is None:
+            self.pool = FramePool(self._input_size, max_bytes=self._max_bytes, device=self._device)
+        return self.pool
+
+    def _of_layer(self, key: Key, layer: Layer, pool: FramePool) -> Gathered:
+        """What is known of a layer, which is the selected one from now on."""
+        gathered = self.gathered.get(key)
+        if gathered is None:
+            apart = round(self.apart_s * 1e6)
+            tracker = MomentTracker(layer.num_units, apart=apart, device=self._device)
+            gathered = self.gathered[key] = Gathered(tracker=tracker, since_s=self._wall_s())
+        if key == self._key:
+            return gathered
+        self._key = key
+        self.gathered.move_to_end(key)
+        while len(self.gathered) > MAX_LAYERS:
+            self.gathered.popitem(last=False)
+        others_P = torch.zeros_like(pool.frame_P)
+        for other, each in self.gathered.items():
+            if other != key:
+                each.tracker.rest()
+                others_P += pool.count_refs(each.tracker.ranks)
+        self._others_P = others_P
+        return gathered
+
+    def _when(self, frame: Frame, source: str) -> int | None:
+        """A frame's place on the axis of times; None where it cannot be counted."""
+        name = str(frame.path) if frame.path is not None else source
+        index = self._clip_of.get(name)
+        if index is None:
+            if len(self.clips) >= MAX_CLIPS:
+                return None
+            index = self._clip_of[name] = len(self.clips)
+            self.clips.append(self._new_clip(frame, source))
+        if frame.path is None:
+            at = max(frame.captured_ns - self.clips[index].begun_ns, 0) // 1000
+        else:
+            at = round((frame.pts_seconds or 0.0) * 1e6)
+        return index * _SPAN + min(at, _SPAN - 1)
+
+    def _new_clip(self, frame: Frame, source: str) -> Clip:
+        if frame.path is None:
+            ago_s = (self._now_ns() - frame.captured_ns) / 1e9
+            return Clip(
+                kind="camera",
+                name=source,
+                begun_ns=frame.captured_ns,
+                begun_wall_s=self._wall_s() - ago_s,
+            )
+        return Clip(
+            kind="picture" if frame.pts_seconds is None else "film",
+            name=frame.name or frame.path.name,
+            path=frame.path,
+        )
+
+    def clear(self) -> None:
+        """Forget all moments of all layers, and count anew."""
+        self.gathered.clear()
+        self._key = self._others_P = self._last = None
+        if self.pool is not None:
+            self.pool.clear()
+        self._version += 1
+
+    def of(self, selection: Selection | None) -> Gathered | None:
+        """What is known of the selected layer; None before its first frame."""
+        layer = self._layers.get(selection.layer or "") if selection is not None else None
+        if selection is None or layer is None:
+            return None
+        return self.gathered.get(key_of(selection, layer))
+
+    def shown(self, view: View, selection: Selection | None) -> MomentsShown | None:
+        """Of the selected unit, while the page is in sight."""
+        if view.page != "moments" or not has_details(view) or selection is None:
+            return None
+        gathered = self.of(selection)
+        note = note_of(view.compared, selection.interventions)
+        if gathered is None or self.pool is None:
+            return MomentsShown(apart_s=self.apart_s, note=note, clips=self.clips)
+        unit = min(selection.unit or 0, gathered.tracker.ranks.value_NU.shape[1] - 1)
+        ranks = gathered.tracker.ranks.of_units(unit, unit + 1).sorted()
+        return MomentsShown(
+            apart_s=self.apart_s,
+            note=note,
+            clips=self.clips,
+            num_frames=gathered.tracker.num_frames,
+            since_s=gathered.since_s,
+            moments_NF=self._numbers(ranks, self.pool),
+            slot_N=ranks.slot_NU[:, 0].clamp(min=0),
+            picture_PHW3=self.pool.picture_PHW3,
+            pool_2=torch.stack(((self.pool.frame_P >= 0).sum(), self.pool.num_given_up)),
+        )
+
+    def _numbers(self, ranks: Ranks, pool: FramePool) -> Tensor:
+        """float64 [N, 7]: see `MomentsShown.moments_NF`."""
+        is_there_N = ranks.frame_NU[:, 0] >= 0
+        when_N = ranks.when_NU[:, 0]
+        columns = (
+            ranks.value_NU[:, 0],
+            torch.where(is_there_N, when_N // _SPAN, -1),
+            when_N % _SPAN / 1e6,
+            ranks.row_NU[:, 0],
+            ranks.column_NU[:, 0],
+            ranks.frame_NU[:, 0],
+            pool.holds(ranks)[:, 0],
+        )
+        return torch.stack([column.double() for column in columns], dim=1)
+
+
+def key_of(selection: Selection, layer: Layer) -> Key:
+    """What is gathered by itself."""
+    # Without an activation both taps are the same.
+    tap = selection.tap if layer.activation else "pre"
+    return layer.name, tap, selection.position if layer.kind == "attention" else None
+
+
+def note_of(compared: str, interventions: tuple[Intervention, ...]) -> str:
+    """Why what is shown does not count, or is not what the other panes show."""
+    if interventions:
+        return "not counted while units are changed"
+    return "these are of A" if compared in {"second", "difference"} else ""
