@@ -12,6 +12,7 @@ COMMAND: Final = "units"
 """The word that begins its command lines."""
 
 WORDS: Final[dict[str, tuple[str, str]]] = {
+    "optimize": ("optimize", "make the inputs that drive units, classes or a layer furthest"),
     "ls": ("ls", "which stores there are, and what is in them"),
     "scan": ("scan", "the items of a data set at which every unit is strongest, and statistics"),
     "verify": ("verify", "whether every file of a store is as it was written"),

@@ -68,7 +68,9 @@ class Ascent:
         self.preprocessing = prep
         self._pixels = Pixels(prep, in_bytes=recipe.space == "bytes", device=device)
         is_pixels = recipe.parametrisation == "pixels"
-        self._parameters: Parameters = self._pixels if is_pixels else Fourier(prep, device=device)
+        self._parameters: Parameters = self._pixels
+        if not is_pixels:
+            self._parameters = Fourier(prep, device=device, steepness=recipe.steepness)
         batch = len(targets.units)
         self._unit_B = torch.tensor(targets.units, device=device)
         self._position_B2 = torch.tensor([self.position] * batch, device=device)

@@ -3,8 +3,11 @@
 Fourier, with z the parameters, f the frequency of each (cycles per pixel), h x w the size::
 
     z = real and imaginary parts of the spectrum of c
-    c = irfft2(z / max(f, 1 / max(h, w))) / 4    (orthonormal; 4 keeps the sigmoid in its middle)
+    f' = max(f, 1 / max(h, w))
+    c = irfft2(z (m / f')^steepness / m) / 4     (orthonormal; 4 keeps the sigmoid in its middle)
     p = sigmoid(M c)                             (0..1, at each pixel)
+
+m is the middle of the frequencies, on a scale of octaves: with steepness 1 it has no effect.
 
 M is the square root of the covariance of the colours of photographs: its columns are their
 principal directions (light, orange against blue, green against magenta), each as long as colours
@@ -13,6 +16,7 @@ that changes a picture as pictures differ, and not a fine pattern in some odd co
 2017, "Feature Visualization").
 """
 
+import math
 from typing import Final, Protocol
 
 import torch
@@ -93,14 +97,20 @@ class Fourier:
     Args:
         preprocessing: Of the network; with other than three channels these stay as they are.
         device: Where.
+        steepness: How fast amplitudes fall with frequency.
     """
 
-    def __init__(self, preprocessing: Preprocessing, *, device: torch.device) -> None:
+    def __init__(
+        self, preprocessing: Preprocessing, *, device: torch.device, steepness: float = 1.0
+    ) -> None:
         self._size = height, width = preprocessing.size
         rows_H1 = torch.fft.fftfreq(height)[:, None]
         columns_W = torch.fft.rfftfreq(width)
         frequency_HW = (rows_H1**2 + columns_W**2).sqrt()
-        scale_HW = 1 / frequency_HW.clamp(min=1 / max(height, width))
+        slowest = 1 / max(height, width)
+        # As large as with steepness 1 in the middle of what there is, on a scale of octaves.
+        middle = math.sqrt(slowest / 2)
+        scale_HW = (middle / frequency_HW.clamp(min=slowest)) ** steepness / middle
         self._scale_HW = scale_HW.to(device)
         self._colours_CC = torch.eye(preprocessing.num_channels, device=device)
         if preprocessing.num_channels == 3:

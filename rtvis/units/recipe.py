@@ -32,6 +32,8 @@ class Recipe:
     white, which a picture without limits needs."""
 
     parametrisation: Parametrisation = "fourier"
+    steepness: float = 1.0
+    """Fourier: how fast amplitudes fall with frequency; 1 as those of photographs do."""
     space: Space = "bytes"
     start: StartKind = "noise"
     start_sd: float = 0.01

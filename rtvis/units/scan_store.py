@@ -20,7 +20,7 @@ from rtvis.units.scan import ScanSettings, ScanState, num_classes_of
 from rtvis.units.store import Store
 from rtvis.units.writer import StoreWriter
 
-ITEMS_ARRAYS = f"{names.ITEMS}.npz"
+ITEMS_ARRAYS = names.ITEMS_ARRAYS
 ITEMS_TEXT = f"{names.ITEMS}.json"
 _MOST_ERRORS = 1000
 """That are written out in words."""

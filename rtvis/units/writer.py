@@ -65,7 +65,7 @@ class StoreWriter:
 
     def write_json(self, layer: str | None, name: str, plain: Any) -> None:
         """A JSON file of a layer, or with None of the whole store."""
-        self.write_files(layer, {name: _json_bytes(plain)})
+        self.write_files(layer, {name: json_bytes(plain)})
 
     def write_arrays(
         self, layer: str | None, name: str, arrays: Mapping[str, npt.NDArray[Any]]
@@ -183,7 +183,8 @@ def _described(layer: str) -> str:
     return f"{names.folder_of(layer)}/{names.LAYER}"
 
 
-def _json_bytes(plain: Any) -> bytes:
+def json_bytes(plain: Any) -> bytes:
+    """A JSON file."""
     return (json.dumps(plain, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 

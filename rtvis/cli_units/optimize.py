@@ -1,0 +1,463 @@
+"""`rtvis units optimize`: inputs that drive units as far as they go, into a store or a folder."""
+
+import random
+import re
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from rtvis.cli_units.chosen import root_of
+from rtvis.command import Command
+from rtvis.config import ComputeConfig, NetworkConfig
+from rtvis.errors import ConfigError, SourceError, StoreError
+from rtvis.flags import parse_config
+from rtvis.leaving import DONE, INTERRUPTED, leaving_at_once
+from rtvis.options import option, pair, patterns, text, whole
+
+if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
+    from rich.console import Console
+
+    from rtvis.engine.engine import Engine
+    from rtvis.units.ascent import Start
+    from rtvis.units.outputs import Output
+    from rtvis.units.recipe import Recipe
+    from rtvis.units.targets import Targets
+
+_STARTS: Final = ("noise", "uniform", "mean")
+_WORTH_COMPILING: Final = 2000
+"""Runs of one picture below which compiling takes longer than it saves on a CPU."""
+
+
+def _assignments(value: Any) -> tuple[tuple[str, str], ...]:
+    """`lr=0.1,policy=l2`, or with several values each `lr=0.1,0.2 policy=l2,rms`."""
+    if isinstance(value, dict | list | tuple):  # of a config file, or parsed before
+        pairs = value.items() if isinstance(value, dict) else value
+        return tuple((text(name), str(given)) for name, given in pairs)
+    found = []
+    for part in re.split(r"\s+|,(?=\s*\w+=)", text(value).strip()):
+        name, equals, given = part.partition("=")
+        if not (equals and name.strip() and given.strip()):
+            raise ValueError("no name=value")
+        found.append((name.strip(), given.strip()))
+    return tuple(found)
+
+
+def _units(value: Any) -> str:
+    units = text(value).replace(" ", "")
+    if not re.fullmatch(r"all|random:[1-9]\d*|\d+(-\d+)?(,\d+(-\d+)?)*", units):
+        raise ValueError("no units")
+    return units
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OptimizeOptions:
+    """What to make."""
+
+    layer: tuple[str, ...] | None = option(
+        "layers by name, or patterns such as 'blocks.3*,!*dw'; default: the last one, whose units "
+        "are the classes",
+        metavar="PATTERN",
+        parse=patterns,
+        expects="names or patterns of layers",
+    )
+    units: str = option(
+        "which units: all, 0-31, 3,5,9-12, or random:N",
+        default="0",
+        metavar="UNITS",
+        parse=_units,
+        expects="all, 0-31, 3,5,9-12 or random:4",
+    )
+    position: tuple[int, int] | None = option(
+        "the neuron: row and column in the unit's map; default: the middle one",
+        metavar="ROW,COLUMN",
+        parse=pair(0),
+        expects="row and column such as 3,5",
+    )
+    preset: str = option(
+        "how: default, dvt-a, dvt-b, dvt-c, dvt-d, dvt, dvt-class, dv, dv-1 or dv-0",
+        default="default",
+        metavar="NAME",
+        parse=text,
+        expects="the name of a preset",
+    )
+    set_: tuple[tuple[str, str], ...] = option(
+        "numbers of the preset to change: iterations=100,lr=0.1,objective=mean; docs/units.md "
+        "lists all",
+        default=(),
+        metavar="NAME=VALUE",
+        parse=_assignments,
+        expects="name=value, several with commas between them",
+    )
+    minimise: bool = option("drive the units down instead", default=False)
+    start: str | None = option(
+        "where to begin: noise, uniform, mean, a picture, or the .npz of an earlier result; "
+        "default: as the preset says",
+        metavar="START",
+        parse=text,
+        expects="noise, uniform, mean or a file",
+    )
+    seed: int = option(
+        "of the random numbers",
+        default=0,
+        metavar="N",
+        parse=whole(0),
+        expects="a whole number from 0",
+    )
+    batch: int = option(
+        "units at once",
+        default=8,
+        metavar="N",
+        parse=whole(1),
+        expects="a whole number from 1",
+    )
+    out: str | None = option(
+        "write to this folder instead of a store", metavar="FOLDER", parse=text, expects="a folder"
+    )
+    store: str | None = option(
+        "the folder with the stores; default: rtvis/units in the user's data folder",
+        metavar="FOLDER",
+        parse=text,
+        expects="a folder",
+    )
+    force: bool = option("replace what is there; else it is left, and left out", default=False)
+    study: tuple[tuple[str, str], ...] = option(
+        "try every combination: 'lr=0.02,0.05 rotation=0,10'; pictures on the way, meta.json and a "
+        "sheet go to --out",
+        default=(),
+        metavar="GRID",
+        parse=_assignments,
+        expects="name=value,value with a blank between names",
+    )
+    every: int = option(
+        "of a study: runs between two pictures",
+        default=50,
+        metavar="N",
+        parse=whole(1),
+        expects="a whole number from 1",
+    )
+    debug: bool = option("tracebacks and a log on standard error", default=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OptimizeConfig:
+    """All of it."""
+
+    optimize: OptimizeOptions = field(default_factory=OptimizeOptions)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+    compute: ComputeConfig = field(default_factory=ComputeConfig)
+
+
+def parse(words: Sequence[str], *, prog: str) -> Command:
+    """What a command line without its first words asks for.
+
+    Raises:
+        ConfigError: An unknown flag, or a value that cannot be used.
+    """
+    config = parse_config(
+        OptimizeConfig,
+        words,
+        prog=prog,
+        description="Make the inputs that drive units of a network as far as they go (activation "
+        "maximisation).",
+        epilog="A larger picture than the network's input: --size, where the network takes one. "
+        "Example: rtvis units optimize --network resnet50 --layer layer4.2.conv3 --units 0-31",
+    )
+    options = config.optimize
+    if options.study and options.out is None:
+        raise ConfigError("--study writes many files: name a folder with --out")
+    if options.out is not None and options.store is not None:
+        raise ConfigError("--out and --store: give one of them")
+    return Command(run=lambda: _run(config), debug=options.debug)
+
+
+def _run(config: OptimizeConfig) -> int:
+    """Make what is asked for; returns the exit code."""
+    from rich.console import Console
+
+    messages = Console(stderr=True, highlight=False)
+    with leaving_at_once():
+        import torch  # noqa: F401
+    options = config.optimize
+    recipe = _recipe(options)
+    with _engine(config, messages) as engine:
+        targets = _targets(engine, options)
+        start = _start(engine, options.start)
+        try:
+            if options.study:
+                _study(engine, config, recipe, targets, start, messages)
+            else:
+                _make(engine, config, recipe, targets, start, messages)
+        except KeyboardInterrupt:
+            messages.print("rtvis: stopped; what was finished is written")
+            return INTERRUPTED
+    return DONE
+
+
+def _recipe(options: OptimizeOptions) -> "Recipe":
+    from rtvis.units.presets import preset
+    from rtvis.units.study import changed
+
+    changes = {name: _value(given) for name, given in options.set_}
+    if options.minimise:
+        changes["direction"] = "minimise"
+    return changed(preset(options.preset), changes, where="--set: ")
+
+
+def _value(given: str) -> Any:
+    """A value as YAML has it."""
+    import yaml
+
+    try:
+        return yaml.safe_load(given)
+    except yaml.YAMLError:
+        return given
+
+
+def _engine(config: OptimizeConfig, messages: "Console") -> "Engine":
+    from rtvis.api import load
+    from rtvis.engine.layer_rules import layer_rules
+
+    network, compute = config.network, config.compute
+    with messages.status(f"loading {network.network}"):
+        return load(
+            network.network,
+            weights=network.weights,
+            device=compute.device,
+            dtype=compute.dtype,
+            size=network.size,
+            labels=network.labels,
+            mean=network.mean,
+            std=network.std,
+            repeat_channels=network.repeat_channels,
+            output=network.output,
+            trust_pickle=network.trust_pickle,
+            model_config=network.model_config,
+            layers=layer_rules(network),
+            compile="off",  # the way to each layer is compiled instead, where that is worth it
+        )
+
+
+def _targets(engine: "Engine", options: OptimizeOptions) -> "tuple[Targets, ...]":
+    from rtvis.engine.layer_rules import layers_that_fit
+    from rtvis.units.targets import Targets
+
+    by_name = {layer.name: layer for layer in engine.layers}
+    if options.layer is None:
+        chosen: tuple[str, ...] = (engine.layers[-1].name,)
+    else:
+        chosen = layers_that_fit(options.layer, list(by_name), name=engine.network, where="--layer")
+    return tuple(
+        Targets(
+            layer=name,
+            units=_expanded(options.units, by_name[name].num_units, options.seed),
+            position=options.position,
+        )
+        for name in chosen
+    )
+
+
+def _expanded(units: str, count: int, seed: int) -> tuple[int, ...]:
+    """The numbers that `all`, `random:4` or `3,5,9-12` mean for a layer of `count` units."""
+    if units == "all":
+        return tuple(range(count))
+    if units.startswith("random:"):
+        number = min(int(units.removeprefix("random:")), count)
+        return tuple(sorted(random.Random(seed).sample(range(count), number)))  # noqa: S311
+    found: dict[int, None] = {}
+    for part in units.split(","):
+        first, _, last = part.partition("-")
+        found.update(dict.fromkeys(range(int(first), int(last or first) + 1)))
+    if not found:
+        raise ConfigError(f"--units {units}: the last comes before the first")
+    return tuple(found)
+
+
+def _start(engine: "Engine", given: str | None) -> "Start | None":
+    """Where to begin; a picture is preprocessed.
+
+    Raises:
+        SourceError: It is no picture and no result.
+    """
+    if given is None or given in _STARTS:
+        return given  # type: ignore[return-value]
+    import numpy as np
+    import torch
+
+    from rtvis.paths import path_of
+    from rtvis.sources.pixels import read_image
+
+    path = path_of(given)
+    if path.suffix.lower() != ".npz":
+        return engine.preprocess(read_image(path))
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return torch.from_numpy(np.asarray(arrays["x"], dtype=np.float32))[None]
+    except (OSError, ValueError, KeyError) as error:
+        raise SourceError(f"{path}: holds no optimised input ({error})") from None
+
+
+def _make(
+    engine: "Engine",
+    config: OptimizeConfig,
+    recipe: "Recipe",
+    all_targets: "tuple[Targets, ...]",
+    start: "Start | None",
+    messages: "Console",
+) -> None:
+    from dataclasses import replace
+
+    from rtvis.paths import path_of
+    from rtvis.units.outputs import FolderOutput, label_of, storing
+    from rtvis.units.store import open_store
+
+    options = config.optimize
+    given = options.start if options.start != recipe.start else None
+    label = label_of(options.preset, recipe, position=options.position, start=given or "")
+    with ExitStack() as stack:
+        output: Output
+        if options.out is not None:
+            folder = path_of(options.out)
+            output = FolderOutput(folder)
+        else:
+            store = open_store(root_of(options.store), engine.identity)
+            folder = store.folder
+            output = stack.enter_context(storing(store, "rtvis units optimize"))
+        left, num_known, known = [], 0, None
+        for targets in all_targets:
+            wanted = []
+            for unit in targets.units:
+                path = output.find(targets.layer, unit, label, options.seed)
+                if path is not None and not options.force:
+                    num_known, known = num_known + 1, path
+                else:
+                    wanted.append(unit)
+            if wanted:
+                left.append(replace(targets, units=tuple(wanted)))
+        if num_known:
+            if not left:
+                raise StoreError(f"{known}: is there already; --force makes it anew")
+            messages.print(f"rtvis: {num_known} are there already; --force makes them anew")
+        _check(engine, left, recipe)
+        count = _optimize_all(engine, config, recipe, left, start, label, output, messages)
+    print(f"{folder}: {count} optimised inputs, '{label}'")
+
+
+def _check(engine: "Engine", all_targets: "Sequence[Targets]", recipe: "Recipe") -> None:
+    """Fail before any long work."""
+    from rtvis.units.targets import resolve_targets
+
+    for targets in all_targets:
+        resolve_targets(engine, targets, recipe.objective)
+
+
+def _optimize_all(
+    engine: "Engine",
+    config: OptimizeConfig,
+    recipe: "Recipe",
+    all_targets: "Sequence[Targets]",
+    start: "Start | None",
+    label: str,
+    output: "Output",
+    messages: "Console",
+) -> int:
+    """Make and write all; returns how many."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    from rtvis.units.optimize import optimize
+
+    options, count = config.optimize, 0
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("steps"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[values]}"),
+    )
+    with Progress(*columns, console=messages, transient=True) as bar:
+        for targets in all_targets:
+            batch = min(options.batch, len(targets.units))
+            _compile(engine, config, targets, batch, recipe.iterations, messages)
+            task = bar.add_task(targets.layer, total=None, values="")
+            for progress in optimize(
+                engine,
+                targets,
+                recipe,
+                start=start,
+                seed=options.seed,
+                batch=batch,
+                preset_name=label,
+            ):
+                for found in progress.finished:
+                    output.write(found, label, options.seed)
+                    count += 1
+                if progress.done % 8 == 0 or progress.finished:  # reading a value waits for it
+                    mean = float(progress.values().mean())
+                    bar.update(
+                        task,
+                        completed=progress.done,
+                        total=progress.total,
+                        values=f"mean {mean:.4g}",
+                    )
+            bar.remove_task(task)
+    return count
+
+
+def _compile(
+    engine: "Engine",
+    config: OptimizeConfig,
+    targets: "Targets",
+    batch: int,
+    iterations: int,
+    messages: "Console",
+) -> None:
+    """Compile the way to a layer where that saves more time than it takes."""
+    runs = len(targets.units) * iterations
+    if config.compute.compile == "off" or (runs < _WORTH_COMPILING and engine.device.type == "cpu"):
+        return
+    with messages.status(f"compiling the way to {targets.layer}"):
+        engine.compile_reach(targets.layer, batch)
+
+
+def _study(
+    engine: "Engine",
+    config: OptimizeConfig,
+    recipe: "Recipe",
+    all_targets: "tuple[Targets, ...]",
+    start: "Start | None",
+    messages: "Console",
+) -> None:
+    from rich.progress import Progress
+
+    from rtvis.paths import path_of
+    from rtvis.units.study import META, Study, run_study
+
+    options = config.optimize
+    assert options.out is not None, "parse() saw to it"
+    folder = path_of(options.out)
+    if (folder / META).exists() and not options.force:
+        raise StoreError(f"{folder / META}: is there already; --force replaces the study")
+    grid = {name: tuple(_value(each) for each in given.split(",")) for name, given in options.study}
+    study = Study(
+        targets=all_targets, recipe=recipe, grid=grid, every=options.every, seed=options.seed
+    )
+    _check(engine, all_targets, recipe)
+    num = len(study.combinations())
+    batch = min(options.batch, max(len(targets.units) for targets in all_targets))
+    for targets in all_targets:
+        _compile(engine, config, targets, batch, num * recipe.iterations, messages)
+    with Progress(console=messages, transient=True) as bar:
+        task = bar.add_task("study", total=1.0)
+        for progress in run_study(engine, study, folder, start=start, batch=batch):
+            bar.update(task, completed=progress.share)
+    print(f"{folder}: {num} combinations; sheet.png shows them, meta.json tells which is which")
+
+
+__all__ = ["parse"]
