@@ -21,6 +21,7 @@ import cv2
 
 from benchmarks import common
 from benchmarks.common import median, say, spread
+from benchmarks.growing import rows_of
 from benchmarks.observe import Memory, observed
 from rtvis.engine.device import resolve_device
 from rtvis.engine.zoo import DEFAULT_NETWORK
@@ -58,6 +59,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench_live", description=__doc__.partition("\n")[0])
     parser.add_argument("--network", default=DEFAULT_NETWORK)
     parser.add_argument("--weights", default=None)
+    parser.add_argument("--part", choices=("all", "growing"), default="all", help="what to measure")
     parser.add_argument("--seconds", type=float, default=15.0, help="of each run for rates")
     common.add_common_flags(parser)
     arguments = parser.parse_args(argv)
@@ -93,6 +95,8 @@ def _report(arguments: argparse.Namespace, device: str, folder: Path, display: s
         "until": "compiled",
         "seconds": min(arguments.seconds, 5.0),
     }
+    if arguments.part == "growing":
+        return _growing(arguments, job, cache, display)
     starts = {}
     for name in ("cold", "warm"):
         say(f"{name} start")
@@ -111,7 +115,25 @@ def _report(arguments: argparse.Namespace, device: str, folder: Path, display: s
             say(name)
             own_job = job | {"stream": stream, "pace": pace, "view": own_view}
             runs[name] = observed(own_job, cache_home=cache, display=display)
-    return "\n".join((_starts(starts), _rates(runs), _stages(runs), _memory({**starts, **runs})))
+    tables = [_starts(starts), _rates(runs), _stages(runs), _memory({**starts, **runs})]
+    tables.append(_growing(arguments, job, cache, display))
+    return "\n".join(tables)
+
+
+def _growing(
+    arguments: argparse.Namespace, job: dict[str, Any], cache: Path, display: str | None
+) -> str:
+    """What a picture that grows costs the film, by its clock and as fast as it goes."""
+    seconds = arguments.seconds if arguments.quick else max(4 * arguments.seconds, 24.0)
+    job = job | {"until": "seconds", "seconds": seconds, "growing": True, "view": "memory"}
+    runs = {}
+    for pace in ("live",) if arguments.quick else ("live", "fast"):
+        name = f"demo, {pace}, memory"
+        say(f"{name}, a picture grows")
+        runs[name], _ = observed(
+            job | {"stream": "demo", "pace": pace}, cache_home=cache, display=display
+        )
+    return rows_of(runs)
 
 
 def _starts(starts: dict[str, tuple[dict[str, Any], Memory]]) -> str:

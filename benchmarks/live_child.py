@@ -25,7 +25,8 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
 
     Args:
         job: "network", "weights", "device", "dtype", "compile", "stream", "pace", "view"
-            ("window" or "memory"), "until" ("compiled" or "seconds"), "seconds".
+            ("window" or "memory"), "until" ("compiled" or "seconds"), "seconds", "growing"
+            (whether a picture of a unit grows and is held by turns).
     """
     from rtvis.threads import spin_briefly
 
@@ -35,9 +36,11 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     import torchvision  # noqa: F401 - brings half of torch's compiler with it: 2 s
 
     import rtvis.methods  # noqa: F401 - registers the CAM methods
+    from benchmarks.growing import Growing
     from rtvis.engine.engine import Engine
     from rtvis.engine.models import load_network
     from rtvis.render.compositor import Compositor
+    from rtvis.runtime.grower import EngineGrower
     from rtvis.runtime.pipeline import Pipeline
     from rtvis.session import Session, View
     from rtvis.sources import open_source
@@ -51,15 +54,21 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     with source, engine, sink:
         if warm:
             engine.wait_compiled()
+        compositor: Any = Compositor(engine.device)
+        grows = bool(job.get("growing"))
         pipeline = Pipeline(
             engine=engine,
             source=source,
-            compositor=Compositor(engine.device),
-            session=Session(View()),
+            compositor=compositor,
+            session=Session(View(page="learned", growing=False) if grows else View()),
             window=sink,
+            grower=EngineGrower(engine) if grows else None,
         )
+        growing = Growing(pipeline, source) if grows else None
+        if growing is not None:
+            _note_scenes(compositor, growing.note)
         warm_up_s = min(3.0, job["seconds"] / 4) if warm else 0.0
-        watch = _Watch(job, engine, source, sink, warm_up_s=warm_up_s)
+        watch = _Watch(job, engine, source, sink, warm_up_s=warm_up_s, growing=growing)
         with pipeline:
             summary = pipeline.run(on_progress=watch.look)
         return {
@@ -71,6 +80,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
             "shown": sink.shown,
             "compiled_ns": watch.compiled_ns,
             **watch.rates(),
+            "growing": watch.growing(),
             "stages_ms": watch.stages_ms(),
             "num_faults": summary.num_faults,
             "reason": summary.reason,
@@ -82,8 +92,16 @@ class _Watch:
     """Ends the run when the job is done, and keeps the rates of the part that counts."""
 
     def __init__(
-        self, job: dict[str, Any], engine: Any, source: Any, sink: Any, *, warm_up_s: float
+        self,
+        job: dict[str, Any],
+        engine: Any,
+        source: Any,
+        sink: Any,
+        *,
+        warm_up_s: float,
+        growing: Any = None,
     ) -> None:
+        self._growing = growing
         self._until = job["until"]
         self._seconds = float(job["seconds"])
         self._warm_up_s = warm_up_s
@@ -109,6 +127,8 @@ class _Watch:
             self._begin = counts
         if self._begin is not None:
             self._stages.append(progress.rates.stages_ms)
+            if self._growing is not None:
+                self._growing.look(progress.num_processed)
         if self._is_done(now_ns):
             self._end = counts
             self._sink.finish()
@@ -125,6 +145,13 @@ class _Watch:
             "captured_fps": (end[1] - begin[1]) / seconds,
             "processed_fps": (end[2] - begin[2]) / seconds,
         }
+
+    def growing(self) -> dict[str, Any] | None:
+        """What pictures that grow cost; None where none did."""
+        if self._growing is None:
+            return None
+        tallies = {kind: tally.plain() for kind, tally in self._growing.tallies.items()}
+        return {**tallies, "turns": self._growing.turns}
 
     def stages_ms(self) -> dict[str, float]:
         """Mean time of each stage: the loop's own running means, averaged over the span."""
@@ -144,6 +171,17 @@ class _Watch:
 
     def _is_compiling(self) -> bool:
         return self._engine.form == "eager" and self._engine.compile_note.startswith("compiling")
+
+
+def _note_scenes(compositor: Any, note: Any) -> None:
+    """Have each scene noted that is composed."""
+    compose = compositor.compose
+
+    def noting(scene: Any) -> Any:
+        note(scene)
+        return compose(scene)
+
+    compositor.compose = noting
 
 
 def _sink(view: str) -> Any:

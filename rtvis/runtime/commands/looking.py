@@ -7,6 +7,7 @@ from rtvis.data import Fit, Rule, Seed, Selection
 from rtvis.render.layout import has_details
 from rtvis.runtime.commands.changing import remember
 from rtvis.runtime.commands.context import Context, after, select
+from rtvis.runtime.learning import in_sight
 from rtvis.session import BackpropDisplay, Beginning, PageName, Pattern, Timing, View
 
 
@@ -125,8 +126,8 @@ def next_pattern(view: View, context: Context) -> View:
 def toggle_growing(view: View, context: Context) -> View:
     """Let the picture that excites the unit grow, or hold it; brings its page into sight."""
     del context
-    if view.page != "learned" and view.pattern != "optimized":
-        return replace(view, page="learned", growing=True)
+    if not in_sight(view):
+        return replace(view, page="learned", column_shown=True, growing=True)
     return replace(view, growing=not view.growing)
 
 
@@ -134,7 +135,8 @@ def next_beginning(view: View, context: Context) -> View:
     """Where that picture begins: at noise, or at what is shown now (DV-21)."""
     del context
     beginnings: tuple[Beginning, ...] = get_args(Beginning)
-    return replace(view, page="learned", beginning=after(view.beginning, beginnings))
+    beginning = after(view.beginning, beginnings)
+    return replace(view, page="learned", column_shown=True, beginning=beginning)
 
 
 def next_dense_layer(view: View, context: Context) -> View:
