@@ -139,3 +139,11 @@ def test_bench_step_compiles_the_network_alone_and_the_pieces(tmp_path: Path) ->
     assert cells(text, "the network alone: AOTInductor, frozen")[3] == "**1.00**"
     assert "form compiled" in text
     assert "2 backward pieces" in text
+
+
+def test_bench_optimize_drives_units_and_compares_with_crops(tmp_path: Path) -> None:
+    text = run(tmp_path, "bench_optimize", "--network", f"{tmp_path}/tiny.py:tiny")
+    assert "median best crop" in text
+    (total,) = re.findall(r"^\| \*\*all\*\* \| (\d+) \| (\d+)", text, re.MULTILINE)
+    assert total == ("4", "4"), "every unit rises, also in a tiny net"
+    assert "autograd on the model" in text

@@ -82,7 +82,7 @@ def test_nothing_is_overwritten_without_force(
 
 def test_a_store_gets_them_unit_by_unit(network: str, tmp_path: Path) -> None:
     flags = ("--store", str(tmp_path / "stores"), "--units", "0-2", "--seed", "4")
-    assert run(network, *flags, "--set", "iterations=256") == 0  # as the preset says: its name
+    assert run(network, *flags, "--set", "iterations=192") == 0  # as the preset says: its name
     (store,) = find_stores(tmp_path / "stores")
     assert [layer.name for layer in store.layers()] == ["6"]
     for unit in range(3):

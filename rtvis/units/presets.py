@@ -39,14 +39,18 @@ _DV = Recipe(
 )
 
 PRESETS: Final[dict[str, Recipe]] = {
+    # Tuned by eye on EfficientNet-Lite0: steepness 1.5 leaves out the fine pattern that covers
+    # everything at 1 and costs 5 % of the value; views that move more give larger shapes.
     DEFAULT: Recipe(
         objective="neuron",
-        jitter=12,
-        rotation=8.0,
-        zoom=0.08,
-        plain_last=8,
-        iterations=256,
+        iterations=192,
+        steepness=1.5,
+        start_sd=0.005,
         lr=0.05,
+        jitter=14,
+        rotation=12.0,
+        zoom=0.12,
+        plain_last=8,
     ),
     "dvt": _DVT,
     "dvt-class": replace(_DVT, decay=0.01, lr=10.0, iterations=300),
