@@ -126,3 +126,47 @@ def test_half_precision_finds_the_same_evidence(picture, dtype: str) -> None:
     result = engine_of(seeded(CamNet), size=SIZE, device="cuda", dtype=dtype).run(picture)
     assert result.scores_BK.dtype == torch.float32
     assert relative_error(result.cam_BHW.cpu(), reference.cam_BHW) < 0.05
+
+
+def test_an_optimisation_becomes_replays_with_the_same_numbers_and_never_waits(
+    compiled: Engine, on_cpu: Engine, picture
+) -> None:
+    x = on_cpu.preprocess(picture)
+    units = [torch.tensor([unit]) for unit in range(6)]
+    expected = [
+        on_cpu.neuron_gradients(x + i, layer="wide", unit_B=unit) for i, unit in enumerate(units)
+    ]
+    on_device = [(x + i).cuda() for i in range(6)]
+    on_units = [unit.cuda() for unit in units]
+    for one, unit, reference in zip(on_device, on_units, expected, strict=True):
+        found = compiled.neuron_gradients(one, layer="wide", unit_B=unit)
+        assert found.position_B2.cpu().tolist() == reference.position_B2.tolist()
+        assert relative_error(found.grad_BCHW.cpu(), reference.grad_BCHW) < 1e-3
+    graphs = compiled._gradient_graphs
+    assert graphs is not None
+    assert graphs.replayed
+    torch.cuda.synchronize()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        compiled.neuron_gradients(on_device[0], layer="wide", unit_B=on_units[0])
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+def test_a_step_of_an_ascent_never_waits_for_the_device(compiled: Engine) -> None:
+    from rtvis.units.ascent import Ascent
+    from rtvis.units.presets import preset
+    from rtvis.units.targets import Targets
+
+    for name in ("default", "dvt-d", "dv"):
+        ascent = Ascent(compiled, Targets(layer="wide", units=(3,)), preset(name))
+        for _ in range(6):
+            ascent.step()
+        torch.cuda.synchronize()
+        torch.cuda.set_sync_debug_mode("error")
+        try:
+            for _ in range(6):
+                ascent.step()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        assert ascent.record(0)["runs"]["value"][-1] is not None

@@ -1,5 +1,6 @@
 """The pages of docs/: they build, their examples run, and what they name is there."""
 
+import functools
 import os
 import re
 import shutil
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from rtvis.cli_units import WORDS
 from rtvis.data import Selection
 from rtvis.engine.model_file import ModelFile, read_model_file
 from rtvis.render.pages.page import Page
@@ -103,14 +105,21 @@ def test_the_examples_of_the_extension_guide_run(tmp_path: Path) -> None:
 def test_pages_name_only_flags_that_there_are(page: Path) -> None:
     text = page.read_text()
     used = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
+    assert used - known_flags() == set()
+
+
+@functools.cache
+def known_flags() -> set[str]:
+    """Those of the program and of all its commands."""
+    commands = [[], ["inspect"], *(["units", word] for word in WORDS)]
     known = set()
-    for words in (["main.py"], ["main.py", "inspect"]):
+    for words in commands:
         shown = subprocess.run(
-            [sys.executable, *words, "--help"],
+            [sys.executable, "main.py", *words, "--help"],
             cwd=ROOT, capture_output=True, text=True, check=True,
         ).stdout  # fmt: skip
         known |= set(re.findall(r"--[a-z][a-z-]*", shown))
-    assert used - known == set()
+    return known
 
 
 def test_the_table_of_the_selection_has_all_its_fields_and_defaults_that_are_so() -> None:

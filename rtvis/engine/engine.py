@@ -18,6 +18,7 @@ from rtvis.engine.attention_methods import fault_of
 from rtvis.engine.build import build_pieces
 from rtvis.engine.compile import Compiler
 from rtvis.engine.device import resolve_device, resolve_dtype
+from rtvis.engine.gradient_graphs import GradientGraphs
 from rtvis.engine.graphs import GraphStep
 from rtvis.engine.identity import Identity, identity_of
 from rtvis.engine.interventions import Changes, pack_interventions
@@ -113,6 +114,8 @@ class Engine:
         self._last_changes: tuple[object, Changes] | None = None
         self._graph_step: GraphStep | None = None
         self._reaches: Reaches | None = None
+        self._num_compiled = 0
+        self._gradient_graphs: GradientGraphs | None = None
         self._artifacts = (cache_dir or default_cache_dir()) / "compiled"
         self._compiler: Compiler | None = None
         if compile == "auto" and isinstance(step, Step):
@@ -337,14 +340,27 @@ class Engine:
             RtvisError: The pictures are not of the network's size.
             DeviceError: Not enough memory.
         """
-        reached = self.reach(x_BCHW, layer=layer, whole=objective in {"layer", "probability"})
-        with self._enough_memory(len(x_BCHW)):
-            return reached.gradients(
-                unit_B=unit_B.to(self.device),
-                position_B2=None if position_B2 is None else position_B2.to(self.device),
-                objective=objective,
-                rule=rule,
+        whole = objective in {"layer", "probability"}
+        x_BCHW = x_BCHW.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
+        unit_B = unit_B.to(self.device)
+        if position_B2 is None:
+            position_B2 = torch.full((len(x_BCHW), 2), -1, device=self.device)
+        position_B2 = position_B2.to(self.device)
+
+        def call(x_BCHW: Tensor, unit_B: Tensor, position_B2: Tensor) -> Gradients:
+            return self.reach(x_BCHW, layer=layer, whole=whole).gradients(
+                unit_B=unit_B, position_B2=position_B2, objective=objective, rule=rule
             )
+
+        with self._enough_memory(len(x_BCHW)):
+            if self.device.type != "cuda" or not isinstance(self._steps[self.batch_size], Step):
+                return call(x_BCHW, unit_B, position_B2)
+            if self._gradient_graphs is None:
+                self._gradient_graphs = GradientGraphs()
+            # With other kernels, once they are compiled, it is another graph.
+            form = self._compiler is not None and self._compiler.is_complete, self._num_compiled
+            key = layer, objective, rule, tuple(x_BCHW.shape), form
+            return self._gradient_graphs.run(key, call, x_BCHW, unit_B, position_B2)
 
     def compile_reach(self, layer: str, batch: int, *, timeout_s: float | None = None) -> bool:
         """Compile the way to a layer and back for a batch size, and wait for it.
@@ -358,6 +374,7 @@ class Engine:
         index = find_layer(layer, self.layers, self.default_cam_layer).index
         if not isinstance(self._steps[self.batch_size], Step):
             return False
+        self._num_compiled += 1
         return self._reach_of(batch, index).compile(self._artifacts, timeout_s=timeout_s)
 
     def _reach_of(self, batch: int, index: int) -> Reach:

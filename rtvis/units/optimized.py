@@ -1,5 +1,6 @@
 """An optimised input of one target: the picture, its numbers, and how it was made."""
 
+import functools
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -87,16 +88,22 @@ def results_of(ascent: Ascent, *, network: str, preset: str) -> tuple[Optimized,
 
 def picture_of(x_BCHW: Tensor, preprocessing: Preprocessing, recipe: Recipe) -> Tensor:
     """uint8 RGB [B, H, W, 3] of the network's input, on its device."""
-    std_C11, mean_C11 = (
-        torch.tensor(each, device=x_BCHW.device)[:, None, None]
-        for each in (preprocessing.std, preprocessing.mean)
-    )
+    std_C11, mean_C11 = _statistics(preprocessing, x_BCHW.device)
     share_BCHW = x_BCHW.float() * std_C11 + mean_C11
     if share_BCHW.shape[1] != 3:  # a network of other channels shows the first
         share_BCHW = share_BCHW[:, :1].expand(-1, 3, -1, -1)
     if recipe.shown == "min-max":
         share_BCHW = torch.stack([norm01(each) for each in share_BCHW])
     return to_bytes(share_BCHW.permute(0, 2, 3, 1).contiguous())
+
+
+@functools.lru_cache(maxsize=8)
+def _statistics(preprocessing: Preprocessing, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Deviation and mean for each channel; kept, for a new tensor on a GPU would wait for it."""
+    with torch.inference_mode(mode=False):
+        std_C = torch.tensor(preprocessing.std, device=device)
+        mean_C = torch.tensor(preprocessing.mean, device=device)
+        return std_C[:, None, None], mean_C[:, None, None]
 
 
 def files_of(optimized: Optimized) -> dict[str, bytes]:
