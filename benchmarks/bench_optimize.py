@@ -24,6 +24,7 @@ from rtvis.engine.models import load_network
 from rtvis.sources.pixels import read_image
 from rtvis.units.optimize import optimize
 from rtvis.units.presets import PRESETS, preset
+from rtvis.units.sheet import contact_sheet
 from rtvis.units.targets import Targets
 
 SAMPLES = Path(__file__).parent.parent / "sample_images"
@@ -49,13 +50,14 @@ def main() -> None:
     parser.add_argument("--network", default="tf_efficientnet_lite0")
     parser.add_argument("--weights", default=None)
     parser.add_argument("--units", type=int, default=50)
-    parser.add_argument("--layers", type=int, default=5, help="layers that the units are of")
+    parser.add_argument("--layers", nargs="*", help="that the units are of; default: five")
     parser.add_argument("--crops", type=int, default=1000)
     parser.add_argument("--preset", default="default", choices=tuple(PRESETS))
     parser.add_argument("--batch", type=int, default=10)
+    parser.add_argument("--sheet", type=Path, help="picture to write, a row for each layer")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.units, arguments.layers, arguments.crops, arguments.batch = 4, 2, 6, 2
+        arguments.units, arguments.crops, arguments.batch = 5, 6, 1
     network = load_network(arguments.network, weights=arguments.weights)
     with Engine(network, device=arguments.device, dtype=arguments.dtype, compile="off") as engine:
         chosen = _targets(engine, arguments.units, arguments.layers)
@@ -76,18 +78,18 @@ def main() -> None:
         )
 
 
-def _targets(engine: Engine, num_units: int, num_layers: int) -> list[Targets]:
+def _targets(engine: Engine, num_units: int, names: list[str] | None) -> list[Targets]:
     """Random units of layers from all depths, the last one among them."""
     chance = random.Random(0)
     layers = [layer for layer in engine.layers if layer.reaches_input]
-    places = np.linspace(len(layers) * 0.2, len(layers) - 1, num_layers).round().astype(int)
-    each = max(num_units // num_layers, 1)
+    if not names:
+        places = np.linspace(len(layers) * 0.2, len(layers) - 1, 5).round().astype(int)
+        names = [layers[place].name for place in dict.fromkeys(places.tolist())]
+    sizes = {layer.name: layer.num_units for layer in layers}
+    each = max(num_units // len(names), 1)
     return [
-        Targets(
-            layer=layers[place].name,
-            units=tuple(sorted(chance.sample(range(layers[place].num_units), each))),
-        )
-        for place in dict.fromkeys(int(place) for place in places)
+        Targets(layer=name, units=tuple(sorted(chance.sample(range(sizes[name]), each))))
+        for name in names
     ]
 
 
@@ -96,6 +98,7 @@ def _drive(
 ) -> tuple[list[Reached], float]:
     """What each unit reaches, and processor seconds for each picture."""
     recipe, reached, seconds = preset(arguments.preset), [], 0.0
+    cells: list[tuple[str, ImageU8]] = []
     if arguments.quick:
         recipe = preset("dvt-class") if arguments.preset == "default" else recipe
     for targets in chosen:
@@ -107,6 +110,10 @@ def _drive(
         for progress in optimize(engine, targets, recipe, batch=arguments.batch):
             found += progress.finished
         seconds += time.process_time() - began_s
+        cells += [(f"{targets.layer} {each.unit}", each.image_HW3) for each in found]
+        if arguments.sheet is not None:
+            sheet_HW3 = contact_sheet(cells, columns=len(targets.units), side=144)
+            cv2.imwrite(str(arguments.sheet), sheet_HW3[:, :, ::-1])
         best_U = _best_of_crops(engine, targets, arguments.crops, arguments.batch)
         for each, best in zip(found, best_U.tolist(), strict=True):
             values = each.record["runs"]["value"]

@@ -145,5 +145,5 @@ def test_bench_optimize_drives_units_and_compares_with_crops(tmp_path: Path) -> 
     text = run(tmp_path, "bench_optimize", "--network", f"{tmp_path}/tiny.py:tiny")
     assert "median best crop" in text
     (total,) = re.findall(r"^\| \*\*all\*\* \| (\d+) \| (\d+)", text, re.MULTILINE)
-    assert total == ("4", "4"), "every unit rises, also in a tiny net"
+    assert total[0] == total[1] != "0", "every unit rises, also in a tiny net"
     assert "autograd on the model" in text
