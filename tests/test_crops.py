@@ -85,7 +85,7 @@ def test_a_field_is_found_again_in_the_source() -> None:
     assert shown.shape == (320, 240, 3), "half as large"
     is_marked = (shown == MARK).all(axis=2)
     rows, columns = is_marked.any(axis=1).nonzero()[0], is_marked.any(axis=0).nonzero()[0]
-    assert (rows[0], rows[-1], columns[0], columns[-1]) == (49, 70, 29, 40)
+    assert (rows[0], rows[-1], columns[0], columns[-1]) == (48, 71, 28, 41)
     assert not is_marked[55, 35], "the inside is left as it is"
     edge = marked(image_HW3, Crop(top=0, left=0, height=640, width=480))
     assert (edge[0] == MARK).all()

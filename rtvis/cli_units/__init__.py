@@ -13,6 +13,8 @@ COMMAND: Final = "units"
 
 WORDS: Final[dict[str, tuple[str, str]]] = {
     "optimize": ("optimize", "make the inputs that drive units, classes or a layer furthest"),
+    "crops": ("crops", "pictures of the inputs that excite each unit most, and of what in them"),
+    "pages": ("pages", "HTML that shows a store to anyone"),
     "ls": ("ls", "which stores there are, and what is in them"),
     "scan": ("scan", "the items of a data set at which every unit is strongest, and statistics"),
     "verify": ("verify", "whether every file of a store is as it was written"),

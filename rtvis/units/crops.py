@@ -115,10 +115,10 @@ def marked(image_HW3: ImageU8, part: Crop) -> ImageU8:
     top, left = round(part.top * scale), round(part.left * scale)
     bottom = round((part.top + part.height) * scale) - 1
     right = round((part.left + part.width) * scale) - 1
-    # One line inside and one outside, as far as there is room: a small field stays to be seen.
-    for grown in (0, 1):
+    # Around a dark line, for any picture; outside as far as there is room, for small fields.
+    for grown, colour in ((3, BEYOND), (2, MARK), (1, MARK), (0, MARK)):
         first = max(left - grown, 0), max(top - grown, 0)
         last = min(right + grown, size[0] - 1), min(bottom + grown, size[1] - 1)
         last = max(last[0], first[0]), max(last[1], first[1])
-        cv2.rectangle(small_HW3, first, last, MARK, 1)
+        cv2.rectangle(small_HW3, first, last, colour, 1)
     return small_HW3

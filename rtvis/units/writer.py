@@ -111,6 +111,19 @@ class StoreWriter:
             raise _cannot_write(Path(error.filename or folder), error) from None
         self._of(folder).update(digests)
 
+    def write_changed(self, layer: str | None, files: Mapping[str, bytes]) -> int:
+        """`write_files` for those that are not there with this content; returns how many."""
+        folder = self.folder if layer is None else self.folder / names.folder_of(layer)
+        known = self._of(folder)
+        changed = {
+            name: data
+            for name, data in files.items()
+            if known.get(name) != sums.digest_of(data) or not (folder / name).exists()
+        }
+        if changed:
+            self.write_files(layer, changed)
+        return len(changed)
+
     def remove(self, layer: str, unit: int | None = None) -> None:
         """Remove a layer and all that is known of it, or one of its units."""
         folder = self.folder / names.folder_of(layer)

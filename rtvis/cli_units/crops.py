@@ -1,0 +1,170 @@
+"""`rtvis units crops`: pictures of the inputs that excite each unit most, and of what in them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Literal
+
+from rtvis.cli_units.chosen import chosen_layers, root_of
+from rtvis.command import Command
+from rtvis.config import NetworkConfig
+from rtvis.flags import parse_config
+from rtvis.leaving import DONE, leaving_at_once
+from rtvis.options import option, text, whole
+
+if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
+    from rich.console import Console
+
+    from rtvis.engine.engine import Engine
+    from rtvis.units.pictures import PicturesProgress
+
+_DESCRIPTION = (
+    "Of each unit that `rtvis units scan` has been through, cut what its neuron saw out of its "
+    "strongest inputs, mark that in the full pictures, and show what in it excited the unit: "
+    "gradient, guided backpropagation and deconvnet. What is there already is passed over."
+)
+_EPILOG = "example: rtvis units crops --network resnet50 --layers 'layer4.*'"
+_MOST_WARNINGS: Final = 10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CropsOptions:
+    """What to make."""
+
+    unit: int | None = option(
+        "of this unit alone", metavar="N", parse=whole(0), expects="a whole number from 0"
+    )
+    force: bool = option("make them anew where they are there", default=False)
+    pages: bool = option("write the HTML pages, too", default=True)
+    store: str | None = option(
+        "the folder with the stores; default: rtvis/units in the user's data folder",
+        metavar="FOLDER",
+        parse=text,
+        expects="a folder",
+    )
+    batch: int | None = option(
+        "pictures at once; default: 9 on a CPU, 72 on a GPU",
+        metavar="N",
+        parse=whole(1),
+        expects="a whole number from 1",
+    )
+    device: str = option(
+        "auto, cpu, cuda or cuda:N",
+        default="auto",
+        metavar="DEVICE",
+        parse=text,
+        expects="auto, cpu, cuda or cuda:0",
+    )
+    dtype: Literal["float32", "float16", "bfloat16", "float64"] = option(
+        "number format of the network", default="float32"
+    )
+    debug: bool = option("tracebacks and a log on standard error", default=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CropsConfig:
+    """All of it."""
+
+    crops: CropsOptions = field(default_factory=CropsOptions)
+    network: NetworkConfig = field(default_factory=NetworkConfig)
+
+
+def parse(words: Sequence[str], *, prog: str) -> Command:
+    """What a command line without its first words asks for.
+
+    Raises:
+        ConfigError: An unknown flag, or a value that cannot be used.
+    """
+    config = parse_config(CropsConfig, words, prog=prog, description=_DESCRIPTION, epilog=_EPILOG)
+    return Command(run=lambda: _run(config), debug=config.crops.debug)
+
+
+def _run(config: CropsConfig) -> int:
+    from rich.console import Console
+
+    messages = Console(stderr=True, highlight=False)
+    with leaving_at_once():
+        import torch  # noqa: F401
+    from rtvis.errors import StoreError
+    from rtvis.units.pages import write_pages
+    from rtvis.units.pictures import make_pictures
+    from rtvis.units.store import open_store
+
+    options = config.crops
+    with messages.status(f"loading {config.network.network}"), _engine(config) as engine:
+        store = open_store(root_of(options.store), engine.identity)
+        chosen = chosen_layers(store, config.network.layers)
+        scanned = [name for name in chosen if store.read_top(name) is not None]
+        if not scanned:
+            raise StoreError(f"{store.folder}: none of its layers was scanned; `rtvis units scan`")
+    with store.writing("rtvis units crops") as writer:
+        making = make_pictures(
+            engine,
+            store,
+            writer,
+            scanned,
+            batch=engine.batch_size,
+            units=None if options.unit is None else (options.unit,),
+            force=options.force,
+        )
+        num_warnings = _shown(making, messages)
+        if options.pages:
+            for _ in write_pages(store, writer, scanned):
+                pass
+    if num_warnings > _MOST_WARNINGS:
+        messages.print(f"rtvis: {num_warnings} warnings in all", markup=False)
+    messages.print(f"in {store.folder}", markup=False, soft_wrap=True)
+    return DONE
+
+
+def _engine(config: CropsConfig) -> "Engine":
+    from rtvis.engine.device import resolve_device
+    from rtvis.engine.engine import Engine
+    from rtvis.engine.layer_rules import layer_rules
+    from rtvis.engine.models import load_network
+
+    wanted, options = config.network, config.crops
+    # Which layers are wanted is chosen later: their numbers are those among all.
+    network = load_network(
+        wanted.network,
+        weights=wanted.weights,
+        labels=wanted.labels,
+        size=wanted.size,
+        mean=wanted.mean,
+        std=wanted.std,
+        repeat_channels=wanted.repeat_channels,
+        output=wanted.output,
+        trust_pickle=wanted.trust_pickle,
+        model_config=wanted.model_config,
+        layers=replace(layer_rules(wanted), include=(), exclude=()),
+    )
+    device = resolve_device(options.device)
+    batch = options.batch or (9 if device.type == "cpu" else 72)
+    return Engine(
+        network, device=options.device, dtype=options.dtype, compile="off", batch_size=batch
+    )
+
+
+def _shown(making: "Iterator[PicturesProgress]", messages: "Console") -> int:
+    """Run it with a bar; returns the number of warnings."""
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.progress import TimeRemainingColumn as Remaining
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
+    num_warnings = 0
+    with Progress(*columns, console=messages, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        for progress in making:
+            for warning in progress.warnings:
+                num_warnings += 1
+                if num_warnings <= _MOST_WARNINGS:
+                    messages.print(f"rtvis: {warning}", markup=False, soft_wrap=True)
+            bar.update(
+                task,
+                description=progress.layer,
+                completed=progress.num_done,
+                total=progress.num_units,
+            )
+    return num_warnings
+
+
+__all__ = ["parse"]

@@ -1,0 +1,87 @@
+"""`rtvis units pages`: HTML that shows a store to anyone, without rtvis."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rtvis.cli_units.chosen import chosen_layers, chosen_store, root_of, split
+from rtvis.command import Command
+from rtvis.flags import parse_config
+from rtvis.leaving import DONE, leaving_at_once
+from rtvis.options import option, patterns, text
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PagesOptions:
+    """Of what."""
+
+    layers: tuple[str, ...] | None = option(
+        "these layers alone, or with ! before a pattern all but these; * is any text",
+        metavar="PATTERN,...",
+        parse=patterns,
+        expects="patterns such as layer4*,!*downsample*",
+    )
+    store: str | None = option(
+        "the folder with the stores; default: rtvis/units in the user's data folder",
+        metavar="FOLDER",
+        parse=text,
+        expects="a folder",
+    )
+    debug: bool = option("tracebacks and a log on standard error", default=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PagesConfig:
+    """All of it."""
+
+    pages: PagesOptions = field(default_factory=PagesOptions)
+
+
+def parse(words: Sequence[str], *, prog: str) -> Command:
+    """What a command line without its first words asks for.
+
+    Raises:
+        ConfigError: An unknown flag, or a value that cannot be used.
+    """
+    name, flags = split(words, prog=prog)
+    config = parse_config(
+        PagesConfig,
+        flags,
+        prog=f"{prog} [STORE]",
+        description="Write a page of the network, one of each layer and one of each unit into the "
+        "store: open its index.html. Only what has changed is written again.",
+    )
+    return Command(run=lambda: _run(name, config.pages), debug=config.pages.debug)
+
+
+def _run(name: str | None, options: PagesOptions) -> int:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    with leaving_at_once():
+        import torch  # noqa: F401
+    from rtvis.units import names
+    from rtvis.units.pages import write_pages
+
+    messages = Console(stderr=True, highlight=False)
+    store = chosen_store(name, root_of(options.store))
+    layers = chosen_layers(store, options.layers)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    num_written = 0
+    with (
+        store.writing("rtvis units pages") as writer,
+        Progress(*columns, console=messages, transient=True) as bar,
+    ):
+        task = bar.add_task("", total=None)
+        for progress in write_pages(store, writer, layers):
+            num_written = progress.num_written
+            bar.update(
+                task,
+                description=progress.layer,
+                completed=progress.num_done,
+                total=progress.num_units,
+            )
+    print(f"{store.path(None, names.PAGE)}: {num_written} files were new or had changed")
+    return DONE
+
+
+__all__ = ["parse"]
