@@ -7,7 +7,7 @@ from rtvis.paths import path_of
 
 if TYPE_CHECKING:  # imports are late
     from rtvis.engine.engine import Engine
-    from rtvis.runtime.learning import Grower
+    from rtvis.runtime.growth import Grower
     from rtvis.runtime.shelf import Shelf
 
 

@@ -16,8 +16,10 @@ from rtvis.errors import StoreError
 from rtvis.render.compositor import Compositor
 from rtvis.render.learned_plan import lay_learned
 from rtvis.render.scene import Learned, PatternShown, Scene, TopShown
+from rtvis.runtime.generate import CONFIRM_S
+from rtvis.runtime.growth import Grown
 from rtvis.runtime.jobs import Jobs, Traffic
-from rtvis.runtime.learning import CONFIRM_S, Grown, Learning
+from rtvis.runtime.learning import Learning
 from rtvis.runtime.pipeline import Pipeline
 from rtvis.runtime.shelf import KeptPicture, KeptTop, Loader, SheetKind
 from rtvis.runtime.turn import Turn
@@ -251,7 +253,7 @@ def test_a_fault_is_told_and_not_tried_again_with_every_turn(desk: Desk) -> None
 
 def test_pictures_in_memory_are_forgotten_beyond_a_number_of_bytes() -> None:
     desk = Desk()
-    desk.learning._max_bytes = 3 * 8 * 8 * 3  # three pictures
+    desk.learning._known.max_bytes = 3 * 8 * 8 * 3  # three pictures
     for unit in range(5):
         desk.select(unit)
         desk.steps(5)
@@ -387,7 +389,7 @@ def test_what_is_made_is_made_anew_only_after_a_second_key(desk: Desk) -> None:
     desk.learning.do("generate layer", STEM)
     assert desk.learning.jobs == ()
     assert desk.said[-1] == (
-        "all 8 pictures of stem are made; the same again within 5 s makes them anew"
+        "all 8 pictures of stem are made; the same again makes them anew (within 5 s)"
     )
     desk.clock.now_s += CONFIRM_S + 1
     desk.learning.do("generate layer", STEM)

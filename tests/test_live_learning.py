@@ -15,7 +15,7 @@ from rtvis.errors import ConfigError, StoreError
 from rtvis.render.compositor import Compositor
 from rtvis.render.focus import focus_of
 from rtvis.runtime.grower import EngineGrower
-from rtvis.runtime.learning import Grown
+from rtvis.runtime.growth import Grown
 from rtvis.runtime.pipeline import Pipeline
 from rtvis.runtime.store_shelf import StoreShelf
 from rtvis.session import Session, View

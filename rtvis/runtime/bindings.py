@@ -7,7 +7,7 @@ from typing import Final, Literal, TypeAlias
 from rtvis.render.scene import Binding
 from rtvis.runtime.commands import changing, colours, looking, moving, tracing
 from rtvis.runtime.commands.context import ViewCommand
-from rtvis.runtime.learning import Generate
+from rtvis.runtime.generate import Generate
 
 Steer: TypeAlias = Literal[
     "next picture", "previous picture", "switch source", "optimised picture as input"

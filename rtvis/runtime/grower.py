@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from rtvis.engine.engine import Engine
-from rtvis.runtime.learning import Grown
+from rtvis.runtime.growth import Grown
 from rtvis.units.optimize import Progress, optimize
 from rtvis.units.presets import DEFAULT, preset
 from rtvis.units.targets import Targets

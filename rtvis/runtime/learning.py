@@ -4,10 +4,9 @@ The engine thread calls `follow` once a turn. Growing is a job (`rtvis.runtime.j
 writing is done by a thread (`rtvis.runtime.shelf`).
 """
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol, TypeAlias, assert_never
+from typing import Final, assert_never
 
 import torch
 from torch import Tensor
@@ -17,7 +16,10 @@ from rtvis.render.focus import focus_of
 from rtvis.render.layout import has_details
 from rtvis.render.learned_plan import NUM_TOPS
 from rtvis.render.scene import JobShown, Known, Learned, PatternShown, TopShown
-from rtvis.runtime.jobs import Ending, Jobs
+from rtvis.runtime.generate import Generate, ManyUnits
+from rtvis.runtime.growth import Grower, Growth, SelectedGrowth
+from rtvis.runtime.jobs import Jobs
+from rtvis.runtime.known import MEMORY_BYTES, KnownUnit, KnownUnits, Name
 from rtvis.runtime.shelf import (
     Kept,
     KeptTop,
@@ -27,88 +29,10 @@ from rtvis.runtime.shelf import (
     Trouble,
     UnitFound,
 )
-from rtvis.session import Beginning, View
+from rtvis.session import View
 
-Generate: TypeAlias = Literal["generate layer", "generate all", "pause jobs", "cancel jobs"]
-"""What is done with many units at once."""
-
-MEMORY_BYTES: Final = 256 * 2**20
-"""Of pictures that the session keeps: 1,700 of 224x224."""
-_MAX_SUSPENDED: Final = 16
-"""Half-grown pictures that go on where they were left."""
 _REDRAW_S: Final = 0.1
 """How often a picture that grows is drawn while nothing else changes."""
-CONFIRM_S: Final = 5.0
-"""How soon a key must come again to mean yes."""
-
-Name: TypeAlias = tuple[str, int]
-"""Layer and unit."""
-
-Growth: TypeAlias = tuple[Name, Beginning]
-"""A picture that grows, and where it began."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Grown:
-    """A picture on its way."""
-
-    draw: Callable[[], Tensor]
-    """Gives the newest picture, uint8 RGB [H, W, 3] on the engine's device; asked only when it is
-    to be seen."""
-    share: float
-    """How much is done, 0..1."""
-    value: float | None = None
-    """What the unit says to it, where the host knows that without waiting for the device."""
-    result: object | None = None
-    """With the last one: what the shelf keeps."""
-
-
-class Grower(Protocol):
-    """Makes pictures that excite units, step by step, and compiles nothing for it."""
-
-    def grow(self, layer: str, unit: int, *, start_13HW: Tensor | None) -> Iterator[Grown]:
-        """Steps of a few milliseconds each; the first one gives a picture.
-
-        Args:
-            layer: Its name.
-            unit: Of the layer.
-            start_13HW: Preprocessed input to begin with; None: noise.
-        """
-        ...
-
-
-@dataclass(slots=True)
-class _Entry:
-    """What is known of one unit."""
-
-    image_HW3: Tensor | None = None
-    draw: Callable[[], Tensor] | None = None
-    """Gives a newer picture; None where that is the newest."""
-    share: float = 0.0
-    value: float | None = None
-    is_done: bool = False
-    is_looked_up: bool = False
-    fault: str = ""
-    """Why it does not grow."""
-    tops: tuple[TopShown, ...] = ()
-
-    @property
-    def has_picture(self) -> bool:
-        """Whether there is anything to see of the optimised picture."""
-        return self.image_HW3 is not None or self.draw is not None
-
-    def picture(self) -> Tensor | None:
-        """The newest picture, uint8 RGB [H, W, 3]."""
-        if self.draw is not None:
-            self.image_HW3, self.draw = self.draw(), None
-        return self.image_HW3
-
-    @property
-    def num_bytes(self) -> int:
-        """Of its pictures."""
-        images = [self.image_HW3, *(top.crop_HW3 for top in self.tops)]
-        images += [top.back_HW3 for top in self.tops]
-        return sum(image.numel() for image in images if image is not None)
 
 
 @dataclass(slots=True)
@@ -151,22 +75,27 @@ class Learning:
         self._layers = {layer.name: layer for layer in layers}
         self._device = device
         self._jobs = jobs
-        self._grower = grower
+        self._can_grow = grower is not None
         self._shelf = shelf
         self._loader = Loader(shelf, num_tops=NUM_TOPS) if shelf is not None else None
         self._say = say
-        self._start = start
         self._now_s = now_s
-        self._max_bytes = max_bytes
-        self._known: OrderedDict[Name, _Entry] = OrderedDict()
-        self._suspended: OrderedDict[Growth, Iterator[Grown]] = OrderedDict()
-        self._grows: Growth | None = None
-        """Whose picture grows, and where it began."""
+        self._known = KnownUnits(max_bytes, are_looked_up=shelf is None)
+        self._growth = SelectedGrowth(
+            jobs=jobs, grower=grower, known=self._known, listener=self, start=start
+        )
+        self._many = ManyUnits(
+            layers=self._layers,
+            jobs=jobs,
+            grower=grower,
+            listener=self,
+            is_made=self._is_made,
+            say=say,
+            now_s=now_s,
+        )
         self._wanted: Name | None = None
         """What the loader was asked for last."""
         self._pattern = _Pattern()
-        self._asked: tuple[str, float] | None = None
-        """What was asked once, and when: a second time means yes."""
         self._version = 0
         self._drawn_version = 0
         self._drawn_s = float("-inf")
@@ -186,7 +115,7 @@ class Learning:
     @property
     def jobs(self) -> tuple[JobShown, ...]:
         """All but the one for the selected unit, which has a place of its own."""
-        return tuple(job for job in self._jobs.shown if job.key != _UNIT)
+        return self._many.jobs
 
     def shown(self, view: View, selection: Selection | None) -> Learned | None:
         """Of the selected unit, or of the one under the pointer where something is known of it."""
@@ -198,7 +127,7 @@ class Learning:
             entry = self._known.get(hovered)
             if entry is not None and (entry.has_picture or entry.tops):
                 return self._learned(hovered, entry, view, follows=True)
-        return self._learned(name, self._known.get(name) or _Entry(), view)
+        return self._learned(name, self._known.get(name) or KnownUnit(), view)
 
     def pattern(self, view: View, selection: Selection | None) -> PatternShown | None:
         """For the tiles of the grid; None while they show maps."""
@@ -219,13 +148,14 @@ class Learning:
         entry = self._known.get(_name_of(selection))
         return entry.picture() if entry is not None else None
 
-    def _learned(self, name: Name, entry: _Entry, view: View, *, follows: bool = False) -> Learned:
+    def _learned(
+        self, name: Name, entry: KnownUnit, view: View, *, follows: bool = False
+    ) -> Learned:
         looks = self._loader is not None and not entry.is_looked_up
-        grows = self._grows is not None and self._grows[0] == name
         state: Known = "missing"
         if entry.is_done:
             state = "done"
-        elif grows:
+        elif self._growth.name == name:
             state = "growing"
         elif entry.has_picture:
             state = "held"
@@ -255,7 +185,7 @@ class Learning:
 
     def _note(self, view: View) -> str:
         """What would make the picture of a unit."""
-        if self._grower is None:
+        if not self._can_grow:
             return "this network cannot be asked for gradients"
         return "" if view.growing else "\\ lets it grow"
 
@@ -273,48 +203,26 @@ class Learning:
             return
         name = _name_of(selection)
         if not in_sight(view):
-            self._stop_growing()
+            self._growth.want(None)
             return
         self._look_for(name, _hovered(view, selection))
         self._follow_pattern(view, name[0])
-        entry = self._entry(name)
+        entry = self._known.of(name)
         wanted: Growth | None = None
-        if view.growing and not (entry.is_done or entry.fault) and self._grower is not None:
+        if view.growing and not (entry.is_done or entry.fault):
             wanted = (name, view.beginning)
-        if wanted != self._grows:
-            self._stop_growing()
-            if wanted is not None:
-                self._begin_growing(wanted)
+        self._growth.want(wanted)
 
     def do(self, what: Generate, selection: Selection | None) -> None:
         """Carry out what the user asks for many units at once."""
-        match what:
-            case "generate layer":
-                if selection is not None:
-                    self._generate((selection.layer or "",), what)
-            case "generate all":
-                self._generate(tuple(self._layers), what)
-            case "pause jobs":
-                self._pause_jobs()
-            case "cancel jobs":
-                self._cancel_jobs()
-            case _:
-                assert_never(what)
-
-    def begin_anew(self, selection: Selection) -> None:
-        """Forget the picture of the selected unit, in memory alone: it grows again."""
-        name = _name_of(selection)
-        self._stop_growing()
-        self._forget_growth(name)
-        entry = self._entry(name)
-        entry.image_HW3, entry.draw, entry.share, entry.value = None, None, 0.0, None
-        entry.is_done, entry.fault = False, ""
-        self._touch()
+        if selection is not None:
+            self._many.do(what, selection.layer or "")
+            self._touch(at_once=True)
 
     def close(self) -> None:
         """Cancel what grows, write what is done. Safe to call twice."""
+        self._growth.close()
         self._jobs.close()
-        self._suspended.clear()
         if self._loader is not None:
             self._loader.close()
 
@@ -335,14 +243,14 @@ class Learning:
 
     def _found(self, news: UnitFound) -> None:
         name = (news.layer, news.unit)
-        entry = self._entry(name)
+        entry = self._known.of(name)
         entry.is_looked_up = True
         entry.tops = tuple(self._top_shown(top) for top in news.tops)
         kept = news.optimized
         if kept is not None and not entry.is_done:
             entry.image_HW3, entry.draw = self._on_device(kept.image_HW3), None
             entry.value, entry.share, entry.is_done = kept.value, 1.0, True
-            self._forget_growth(name)
+            self._growth.forget(name)
         self._touch(at_once=True)
         self._trim()
 
@@ -377,7 +285,7 @@ class Learning:
         if self._loader is None:
             return
         for each in (name, hovered):
-            if each is None or self._entry(each).is_looked_up:
+            if each is None or self._known.of(each).is_looked_up:
                 continue
             if self._wanted != each:
                 self._wanted = each
@@ -391,10 +299,8 @@ class Learning:
             return
         self._pattern = _Pattern(key, is_loading=self._loader is not None)
         if view.pattern == "optimized":
-            for (known, unit), entry in self._known.items():
-                image_HW3 = entry.picture() if known == layer and entry.is_done else None
-                if image_HW3 is not None:
-                    self._add_tile(known, unit, image_HW3)
+            for unit, image_HW3 in self._known.done_of(layer):
+                self._add_tile(layer, unit, image_HW3)
         if self._loader is not None:
             self._loader.want_sheet(layer, view.pattern)
         self._touch(at_once=True)
@@ -407,190 +313,48 @@ class Learning:
             assert focused_HW3 is not None, "of a picture"
             own.tiles[unit] = focused_HW3.numpy()
 
-    # What grows
+    # What grows (`growth.Listener`)
 
-    def _begin_growing(self, growth: Growth) -> None:
-        assert self._grower is not None
-        name, beginning = growth
-        steps, entry = self._suspended.pop(growth, None), self._entry(name)
-        if steps is None:
-            start_13HW = self._start() if beginning == "frame" else None
-            steps, entry.share = self._grower.grow(*name, start_13HW=start_13HW), 0.0
-        self._grows = growth
-        self._jobs.add(
-            _UNIT,
-            f"{name[0]}:{name[1]}",
-            self._growing(name, entry, steps),
-            is_urgent=True,
-            share=entry.share,
-            on_end=lambda how: self._ended(name, how),
-        )
-        self._suspended[growth] = steps
-        while len(self._suspended) > _MAX_SUSPENDED:
-            self._suspended.popitem(last=False)
-
-    def _forget_growth(self, name: Name) -> None:
-        """Nothing of it goes on where it was left."""
-        for growth in [each for each in self._suspended if each[0] == name]:
-            del self._suspended[growth]
-
-    def _growing(self, name: Name, entry: _Entry, steps: Iterator[Grown]) -> Iterator[float]:
-        """The job: cancelled halfway it leaves `steps` where they are, to go on later."""
-        for grown in steps:
-            self._take(entry, grown)
-            if grown.result is not None:
-                self._finish(name, entry, grown.result)
-            yield grown.share
-
-    def _take(self, entry: _Entry, grown: Grown) -> None:
-        first = not entry.has_picture
-        entry.draw, entry.share, entry.value = grown.draw, grown.share, grown.value
+    def grew(self, *, first: bool) -> None:
+        """A step was made."""
         self.num_grown += 1
         self._touch(at_once=first)
 
-    def _finish(self, name: Name, entry: _Entry, result: object) -> None:
-        entry.is_done, entry.share = True, 1.0
-        self._known[name] = entry
+    def finished(self, name: Name, unit: KnownUnit, result: object) -> None:
+        """A picture is done: it is kept, on the shelf too."""
+        before = self._known.get(name)
+        if before is not None and before is not unit:
+            unit.tops, unit.is_looked_up = before.tops, before.is_looked_up
+        unit.is_done, unit.share, unit.fault = True, 1.0, ""
+        self._known.put(name, unit)
         if self._loader is not None:
             self._loader.keep(*name, result)
-        image_HW3 = entry.picture()
+        image_HW3 = unit.picture()
         assert image_HW3 is not None, "the last step gives a picture"
         self._add_tile(*name, image_HW3)
         self._touch(at_once=True)
         self._trim()
 
-    def _ended(self, name: Name, how: Ending) -> None:
-        if how != "cancelled":
-            self._forget_growth(name)
-            self._grows = None
-        if how == "failed":
-            self._entry(name).fault = self._jobs.faults.note  # not begun again by the next turn
-            self._say(f"{name[0]}:{name[1]}: {self._jobs.faults.note}", True)
+    def failed(self, name: Name, why: str) -> None:
+        """A picture cannot be made."""
+        self._say(f"{name[0]}:{name[1]}: {why}", True)
         self._touch(at_once=True)
 
-    def _stop_growing(self) -> None:
-        """Leave the picture as it is; it goes on from there the next time."""
-        if self._grows is not None:
-            self._entry(self._grows[0]).picture()  # as it is left
-            self._grows = None
-            self._jobs.cancel(_UNIT)
-
-    # Many units
-
-    def _generate(self, layers: tuple[str, ...], what: Generate) -> None:
-        if self._grower is None:
-            self._say(self._note(View()), True)
-            return
-        key = (what, layers)
-        if key in [job.key for job in self._jobs.shown]:
-            self._say(f"{_job_name(layers)}: is being made", False)
-            return
-        names = [(each, unit) for each in layers for unit in range(self._layers[each].num_units)]
-        missing = [name for name in names if not self._is_made(name)]
-        if not missing and not self._is_confirmed(what):
-            self._say(
-                f"all {len(names)} pictures of {_job_name(layers)} are made; the same again within "
-                f"{CONFIRM_S:.0f} s makes them anew",
-                False,
-            )
-            return
-        if missing and what == "generate all" and not self._is_confirmed(what):
-            self._say(
-                f"{len(missing)} pictures of {len(layers)} layers take long; the same again within "
-                f"{CONFIRM_S:.0f} s begins",
-                False,
-            )
-            return
-        overwrite = not missing
-        self._jobs.add(
-            key,
-            _job_name(layers),
-            self._many(names if overwrite else missing, overwrite=overwrite),
-            on_end=lambda how: self._many_ended(_job_name(layers), how),
-        )
-        self._say(f"making {len(names if overwrite else missing)} pictures", False)
-
-    def _is_confirmed(self, what: str) -> bool:
-        """Whether the same was asked a moment ago."""
-        asked, self._asked = self._asked, (what, self._now_s())
-        if asked is None or asked[0] != what or self._now_s() - asked[1] > CONFIRM_S:
-            return False
-        self._asked = None
-        return True
-
     def _is_made(self, name: Name) -> bool:
-        entry = self._known.get(name)
-        if entry is not None and entry.is_done:
+        known = self._known.get(name)
+        if known is not None and known.is_done:
             return True
         return self._shelf is not None and self._shelf.has(*name)
 
-    def _many(self, names: Sequence[Name], *, overwrite: bool) -> Iterator[float]:
-        assert self._grower is not None
-        for index, name in enumerate(names):
-            if not overwrite and self._is_made(name):  # meanwhile, by a click
-                continue
-            entry = _Entry()
-            for grown in self._grower.grow(*name, start_13HW=None):
-                self._take(entry, grown)
-                yield (index + grown.share) / len(names)
-                if grown.result is not None:
-                    before = self._known.get(name)
-                    if before is not None:
-                        entry.tops, entry.is_looked_up = before.tops, before.is_looked_up
-                    self._finish(name, entry, grown.result)
-
-    def _many_ended(self, name: str, how: Ending) -> None:
-        self._touch(at_once=True)
-        if how == "failed":
-            self._say(f"{name}: {self._jobs.faults.note}", True)
-        elif how == "done":
-            self._say(f"{name}: all pictures are made", False)
-
-    def _pause_jobs(self) -> None:
-        jobs = self.jobs
-        if not jobs:
-            self._say("nothing is being made but the selected unit's picture", False)
-            return
-        paused = not all(job.is_paused for job in jobs)
-        for job in jobs:
-            self._jobs.pause(job.key, paused=paused)
-        self._say("held" if paused else "going on", False)
-
-    def _cancel_jobs(self) -> None:
-        jobs = self.jobs
-        for job in jobs:
-            self._jobs.cancel(job.key)
-        made = "cancelled; what is made stays" if jobs else "nothing to cancel"
-        self._say(made, False)
-
-    # Memory
-
-    def _entry(self, name: Name) -> _Entry:
-        entry = self._known.get(name)
-        if entry is None:
-            entry = self._known[name] = _Entry(is_looked_up=self._loader is None)
-        self._known.move_to_end(name)
-        return entry
-
     def _trim(self) -> None:
-        """Forget what was looked at longest ago; what is on the shelf comes back from there."""
-        total = sum(entry.num_bytes for entry in self._known.values())
-        for name in list(self._known)[:-1]:
-            if total <= self._max_bytes:
-                return
-            if self._grows is not None and self._grows[0] == name:
-                continue
-            total -= self._known.pop(name).num_bytes
-            self._forget_growth(name)
+        grows = self._growth.name
+        for name in self._known.trim(needed=() if grows is None else (grows,)):
+            self._growth.forget(name)
 
     def _touch(self, *, at_once: bool = False) -> None:
         self._version += 1
         if at_once:
             self._drawn_s = float("-inf")
-
-
-_UNIT: Final = "unit"
-"""Key of the job for the selected unit."""
 
 
 def in_sight(view: View) -> bool:
@@ -610,7 +374,3 @@ def _hovered(view: View, selection: Selection) -> Name | None:
         return None
     name = (hover.layer or "", hover.unit or 0)
     return None if name == _name_of(selection) else name
-
-
-def _job_name(layers: tuple[str, ...]) -> str:
-    return layers[0] if len(layers) == 1 else f"{len(layers)} layers"

@@ -20,8 +20,10 @@ from rtvis.runtime.bindings import BINDINGS, Effect, KeyBinding, Steer, help_lin
 from rtvis.runtime.compare import Rival
 from rtvis.runtime.composed import Composed
 from rtvis.runtime.controller import Controller
+from rtvis.runtime.generate import Generate
+from rtvis.runtime.growth import Grower
 from rtvis.runtime.jobs import Jobs, step_timer
-from rtvis.runtime.learning import Generate, Grower, Learning
+from rtvis.runtime.learning import Learning
 from rtvis.runtime.moments import LiveMoments
 from rtvis.runtime.recording import Kept, Recordings
 from rtvis.runtime.replay import Replay

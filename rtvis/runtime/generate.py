@@ -1,0 +1,133 @@
+"""Pictures of many units: a layer's, or all there are, made one after the other as a job."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Final, Literal, TypeAlias, assert_never
+
+from rtvis.data import Layer
+from rtvis.render.scene import JobShown
+from rtvis.runtime.growth import UNIT_JOB, Grower, Listener, take
+from rtvis.runtime.jobs import Ending, Jobs
+from rtvis.runtime.known import KnownUnit, Name
+
+Generate: TypeAlias = Literal["generate layer", "generate all", "pause jobs", "cancel jobs"]
+"""What is done with many units at once."""
+
+CONFIRM_S: Final = 5.0
+"""How soon a key must come again to mean yes."""
+
+
+class ManyUnits:
+    """Begins, holds and ends the making of many pictures (DV-53, DV-54).
+
+    Args:
+        layers: By name.
+        jobs: Steps it.
+        grower: Makes them.
+        listener: Hears what becomes of them.
+        is_made: Whether a picture is there already; such are made anew only after a second key.
+        say: Tells the user something; the second argument: whether it is a warning.
+        now_s: The clock.
+    """
+
+    def __init__(
+        self,
+        *,
+        layers: Mapping[str, Layer],
+        jobs: Jobs,
+        grower: Grower | None,
+        listener: Listener,
+        is_made: Callable[[Name], bool],
+        say: Callable[[str, bool], None],
+        now_s: Callable[[], float],
+    ) -> None:
+        self._layers = layers
+        self._jobs = jobs
+        self._grower = grower
+        self._listener = listener
+        self._is_made = is_made
+        self._say = say
+        self._now_s = now_s
+        self._asked: tuple[str, float] | None = None
+        """What was asked once, and when: a second time means yes."""
+
+    @property
+    def jobs(self) -> tuple[JobShown, ...]:
+        """For the screen; the one for the selected unit has a place of its own."""
+        return tuple(job for job in self._jobs.shown if job.key != UNIT_JOB)
+
+    def do(self, what: Generate, layer: str) -> None:
+        """Carry out what the user asks for."""
+        match what:
+            case "generate layer":
+                self._generate((layer,), what)
+            case "generate all":
+                self._generate(tuple(self._layers), what)
+            case "pause jobs":
+                self._pause()
+            case "cancel jobs":
+                for job in (jobs := self.jobs):
+                    self._jobs.cancel(job.key)
+                self._say("cancelled; what is made stays" if jobs else "nothing to cancel", False)
+            case _:
+                assert_never(what)
+
+    def _generate(self, layers: tuple[str, ...], what: Generate) -> None:
+        title = layers[0] if len(layers) == 1 else f"{len(layers)} layers"
+        key = (what, layers)
+        if self._grower is None:
+            self._say("this network cannot be asked for gradients", True)
+            return
+        if key in self._jobs:
+            self._say(f"{title}: pictures are being made", False)
+            return
+        names = [(each, unit) for each in layers for unit in range(self._layers[each].num_units)]
+        missing = [name for name in names if not self._is_made(name)]
+        question = ""
+        if not missing:
+            question = (
+                f"all {len(names)} pictures of {title} are made; the same again makes them anew"
+            )
+        elif what == "generate all":
+            question = f"{len(missing)} pictures of {title} take long; the same again begins"
+        if question and not self._is_confirmed(what):
+            self._say(f"{question} (within {CONFIRM_S:.0f} s)", False)
+            return
+        wanted = missing or names
+        steps = self._many(self._grower, wanted, overwrite=not missing)
+        self._jobs.add(key, title, steps, on_end=lambda how: self._ended(title, how))
+        self._say(f"{title}: making {len(wanted)} pictures", False)
+
+    def _is_confirmed(self, what: str) -> bool:
+        """Whether the same was asked a moment ago."""
+        asked, self._asked = self._asked, (what, self._now_s())
+        if asked is None or asked[0] != what or self._now_s() - asked[1] > CONFIRM_S:
+            return False
+        self._asked = None
+        return True
+
+    def _many(self, grower: Grower, names: Sequence[Name], *, overwrite: bool) -> Iterator[float]:
+        for index, name in enumerate(names):
+            if not overwrite and self._is_made(name):  # meanwhile, by a click
+                continue
+            made = KnownUnit()
+            for grown in grower.grow(*name, start_13HW=None):
+                take(made, grown, self._listener)
+                yield (index + grown.share) / len(names)
+                if grown.result is not None:
+                    self._listener.finished(name, made, grown.result)
+
+    def _ended(self, title: str, how: Ending) -> None:
+        if how == "failed":
+            self._say(f"{title}: {self._jobs.faults.note}", True)
+        elif how == "done":
+            self._say(f"{title}: all pictures are made", False)
+
+    def _pause(self) -> None:
+        jobs = self.jobs
+        if not jobs:
+            self._say("nothing is being made but the selected unit's picture", False)
+            return
+        paused = not all(job.is_paused for job in jobs)
+        for job in jobs:
+            self._jobs.pause(job.key, paused=paused)
+        self._say("paused" if paused else "going on", False)
