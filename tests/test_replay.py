@@ -273,6 +273,16 @@ def differing_panes(engine: Engine, ours: list[ImageU8], theirs: list[ImageU8]) 
     return differing
 
 
+def wait_recorded(watched: Watched, window: MemorySink, wanted: Callable[[Picture], bool]) -> None:
+    """Until the film has a frame of such a picture, however busy all is."""
+
+    def is_in_film() -> bool:
+        shown = {id(picture.canvas_HW3) for picture in list(window.pictures) if wanted(picture)}
+        return any(id(frame_HW3) in shown for frame_HW3 in list(watched.frames))
+
+    wait_for(is_in_film)
+
+
 def test_a_session_with_clicks_and_keys_is_replayed_to_the_pixel(
     here: Path,
     engine: Engine,
@@ -283,8 +293,9 @@ def test_a_session_with_clicks_and_keys_is_replayed_to_the_pixel(
 
     def script(window: MemorySink, session: Session) -> None:
         for key in ("right", "u", "b", "g", "z", "z", "z", "m", "y", "p", "v", "v", "h", "h"):
+            last = window.pictures[-1].seq
             window.send(KeyEvent(key=key))
-            time.sleep(0.05)
+            wait_recorded(watched, window, lambda picture, last=last: picture.seq > last)
         for x, y in ((520, 520), (600, 560), (100, 400)):
             window.send(PointerEvent(kind="move", x=x, y=y))
             time.sleep(0.05)
@@ -293,7 +304,7 @@ def test_a_session_with_clicks_and_keys_is_replayed_to_the_pixel(
         window.send(KeyEvent(key="?"), KeyEvent(key="?"))
         wait_for(lambda: window.pictures[-1].frame_seq == 29)  # the film is over
         session.update(selection=Selection(layer="no such layer"))
-        time.sleep(0.1)
+        time.sleep(0.7)  # the panes say how old they are, and grow older
         session.update(selection=Selection(layer="first", unit=1))
         time.sleep(0.1)
 
@@ -320,11 +331,10 @@ def test_steps_through_a_folder_are_replayed_by_file_even_if_it_was_moved(
     watched = Watched(monkeypatch)
 
     def script(window: MemorySink, session: Session) -> None:
+        wait_recorded(watched, window, lambda picture: picture.frame_seq == 0)
         for seq, key in enumerate(("e", "e", "w", "w", "w"), start=1):
-            time.sleep(0.15)  # so long that the film has a frame of each picture
             window.send(KeyEvent(key=key))
-            wait_for(lambda seq=seq: window.pictures[-1].frame_seq == seq)
-        time.sleep(0.15)
+            wait_recorded(watched, window, lambda picture, seq=seq: picture.frame_seq == seq)
 
     recorded_session(engine, here, "pictures", script)
     before = watched.take()

@@ -25,5 +25,7 @@ class Composed:
     """What it is compared with; None where that is nothing."""
     readout: Readout
     """The numbers of this very picture."""
+    stale_s: float = 0.0
+    """How old the numbers were while the selection could not be computed; else 0."""
     memory: Memory | None = None
     """What the page in sight has gathered up to this picture, on the device."""

@@ -25,7 +25,7 @@ _VIEW_FIELDS: Final = tuple(one.name for one in fields(View) if one.name != "sel
 
 _SELECTION_FIELDS: Final = tuple(one.name for one in fields(Selection))
 
-_WHOLE: Final = ("frame", "second", "resume")
+_WHOLE: Final = ("frame", "second", "stale_s", "resume")
 """Parts of a moment that are written whole where they differ."""
 
 
@@ -46,6 +46,8 @@ class Moment:
     """None before the first frame came."""
     second: SecondPlace | None = None
     """None where one input is all, and before the first frame of the second came."""
+    stale_s: float = 0.0
+    """How old the numbers were, in seconds, where they could not be computed anew."""
     resume: Resume = field(default_factory=Resume)
     view: View = field(default_factory=View)
     """All of it: what floated above the panes, too."""
@@ -60,6 +62,7 @@ def moment_of(composed: Composed) -> Moment:
     return Moment(
         frame=_place_of(frame) if frame is not None else None,
         second=half,
+        stale_s=composed.stale_s,
         resume=resume_of(composed),
         view=composed.view,
     )

@@ -67,7 +67,7 @@ class Replay:
         frame = self._find(place, side) if place is not None else None
         if not is_whole or (place is not None and frame is None):
             self.num_missing += 1
-        turn.show(frame, moment.view, self._revision)
+        turn.show(frame, moment.view, self._revision, stale_s=moment.stale_s)
         return True
 
 

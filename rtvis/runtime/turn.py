@@ -109,6 +109,7 @@ class _Submitted:
     result: Result | None
     second: Half | None
     memory: Memory | None
+    stale_s: float
 
 
 class Turn:
@@ -260,20 +261,24 @@ class Turn:
         submitted, self._submitted = self._submitted, None
         return self._receive(submitted) if submitted is not None else None
 
-    def show(self, frame: Frame | None, view: View, revision: int) -> None:
+    def show(self, frame: Frame | None, view: View, revision: int, *, stale_s: float = 0.0) -> None:
         """Compute and draw exactly this into `composed`, whatever session and source say.
 
         Args:
             frame: None leaves what is there.
             view: What to draw, and its selection to compute.
             revision: Grows with every call that asks for something else.
+            stale_s: How old what is shown shall be, if this cannot be computed.
         """
         fresh = frame is not None and frame is not self._frame
         self._frame = frame if frame is not None else self._frame
         news = self._rival is not None and self._rival.has_news(paused=False)
         if self._frame is not None and (fresh or news or _asks(view) != self._asked):
             self._compute(self._frame, _asks(view), revision, fresh=fresh)
-        submitted = self._draw(view, revision)
+        now_ns = self._now_ns()
+        if self._stale_since_ns:
+            self._stale_since_ns = now_ns - round(1e9 * stale_s)
+        submitted = self._draw(view, revision, now_ns=now_ns)
         if submitted is not None:
             self._receive(submitted)
 
@@ -436,7 +441,7 @@ class Turn:
         )
         return self._arranger.arrange(scene, pair, second_layer=second_layer)
 
-    def _draw(self, view: View, revision: int) -> _Submitted | None:
+    def _draw(self, view: View, revision: int, *, now_ns: int | None = None) -> _Submitted | None:
         scene = Scene(
             view=view,
             layers=self._engine.layers,
@@ -454,7 +459,7 @@ class Turn:
             compile_note=self._engine.compile_note,
             weights_note=self._engine.weights_note,
             error_note=self.faults.note,
-            now_ns=self._now_ns(),
+            now_ns=self._now_ns() if now_ns is None else now_ns,
             stale_since_ns=self._stale_since_ns,
             bindings=self._bindings,
             recording_note=self._recording_note(),
@@ -480,6 +485,7 @@ class Turn:
             result=self._result,
             second=self._second,
             memory=self._compositor.memory,
+            stale_s=(scene.now_ns - since_ns) / 1e9 if (since_ns := scene.stale_since_ns) else 0.0,
         )
 
     def _with_learned(self, scene: Scene) -> Scene:
@@ -528,6 +534,7 @@ class Turn:
             second=second if second is not None and second.result is not None else None,
             readout=readout,
             memory=submitted.memory,
+            stale_s=submitted.stale_s,
         )
         return self.composed
 
