@@ -20,7 +20,7 @@ from rtvis.engine.memory import keep_freed_memory
 from rtvis.engine.models import Network
 from rtvis.engine.pieces import Piece, Runner
 from rtvis.engine.placed import place_constants
-from rtvis.engine.reduced import Reduced, can_be_reduced, reduce_maps, reduced_piece
+from rtvis.engine.reduced import Reduced, can_be_reduced, counted, reduce_maps, reduced_piece
 from rtvis.engine.trace import UntraceableError, flatten
 from rtvis.errors import NetworkError, SelectionError, did_you_mean
 
@@ -238,9 +238,8 @@ class UntracedReducedStep:
                 f"layer '{site.layer.name}' returns {tuple(output.shape)} for this picture, which "
                 "makes no maps of the size it had before: maps must keep their size"
             )
-        num_places = site.layer.map_size[0] * site.layer.map_size[1]
-        places_S = torch.arange(num_places, dtype=torch.int32, device=self.device)
-        return reduce_maps(maps_BCHW.flatten(2), places_S=places_S, width=site.layer.map_size[1])
+        row_H, column_W = (each.to(self.device) for each in counted(site.layer.map_size))
+        return reduce_maps(maps_BCHW, row_H=row_H, column_W=column_W)
 
     def _nothing(self, site: CalledSite) -> Reduced:
         size = 1, site.layer.num_units
