@@ -147,3 +147,19 @@ def test_bench_optimize_drives_units_and_compares_with_crops(tmp_path: Path) -> 
     (total,) = re.findall(r"^\| \*\*all\*\* \| (\d+) \| (\d+)", text, re.MULTILINE)
     assert total[0] == total[1] != "0", "every unit rises, also in a tiny net"
     assert "autograd on the model" in text
+
+
+def test_bench_scan_compares_the_pass_with_the_network_and_files_with_decoding(
+    tmp_path: Path,
+) -> None:
+    flags = ("--networks", f"{tmp_path}/tiny.py:tiny", "--compile", "off", "--batch", "4")
+    text = run(tmp_path, "bench_scan", *flags)
+    assert "3 layers, 15 units" in text
+    for row in ("pass", "pass and gathering"):
+        assert float(cells(text, f"{row} |")[3].strip("*")) > 0
+    decode, compute, whole = (
+        float(cells(text, row)[1]) for row in ("decoding", "computing", "scan")
+    )
+    assert decode > 0 < compute
+    assert whole > 0
+    assert float(cells(text, "bound")[1]) <= min(decode, compute)
