@@ -1,19 +1,16 @@
 """`rtvis units optimize`: inputs that drive units as far as they go, into a store or a folder."""
 
 import random
-import re
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from rtvis.cli_units.chosen import root_of
+from rtvis.cli_units.optimize_options import OptimizeConfig, OptimizeOptions
 from rtvis.command import Command
-from rtvis.config import ComputeConfig, NetworkConfig
 from rtvis.errors import ConfigError, SourceError, StoreError
 from rtvis.flags import parse_config
 from rtvis.leaving import DONE, INTERRUPTED, leaving_at_once
-from rtvis.options import option, pair, patterns, text, whole
 
 if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rich.console import Console
@@ -27,125 +24,6 @@ if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
 _STARTS: Final = ("noise", "uniform", "mean")
 _WORTH_COMPILING: Final = 2000
 """Runs of one picture below which compiling takes longer than it saves on a CPU."""
-
-
-def _assignments(value: Any) -> tuple[tuple[str, str], ...]:
-    """`lr=0.1,policy=l2`, or with several values each `lr=0.1,0.2 policy=l2,rms`."""
-    if isinstance(value, dict | list | tuple):  # of a config file, or parsed before
-        pairs = value.items() if isinstance(value, dict) else value
-        return tuple((text(name), str(given)) for name, given in pairs)
-    found = []
-    for part in re.split(r"\s+|,(?=\s*\w+=)", text(value).strip()):
-        name, equals, given = part.partition("=")
-        if not (equals and name.strip() and given.strip()):
-            raise ValueError("no name=value")
-        found.append((name.strip(), given.strip()))
-    return tuple(found)
-
-
-def _units(value: Any) -> str:
-    units = text(value).replace(" ", "")
-    if not re.fullmatch(r"all|random:[1-9]\d*|\d+(-\d+)?(,\d+(-\d+)?)*", units):
-        raise ValueError("no units")
-    return units
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OptimizeOptions:
-    """What to make."""
-
-    layer: tuple[str, ...] | None = option(
-        "layers by name, or patterns such as 'blocks.3*,!*dw'; default: the last one, whose units "
-        "are the classes",
-        metavar="PATTERN",
-        parse=patterns,
-        expects="names or patterns of layers",
-    )
-    units: str = option(
-        "which units: all, 0-31, 3,5,9-12, or random:N",
-        default="0",
-        metavar="UNITS",
-        parse=_units,
-        expects="all, 0-31, 3,5,9-12 or random:4",
-    )
-    position: tuple[int, int] | None = option(
-        "the neuron: row and column in the unit's map; default: the middle one",
-        metavar="ROW,COLUMN",
-        parse=pair(0),
-        expects="row and column such as 3,5",
-    )
-    preset: str = option(
-        "how: default, dvt-a, dvt-b, dvt-c, dvt-d, dvt, dvt-class, dv, dv-1 or dv-0",
-        default="default",
-        metavar="NAME",
-        parse=text,
-        expects="the name of a preset",
-    )
-    set_: tuple[tuple[str, str], ...] = option(
-        "numbers of the preset to change: iterations=100,lr=0.1,objective=mean; docs/units.md "
-        "lists all",
-        default=(),
-        metavar="NAME=VALUE",
-        parse=_assignments,
-        expects="name=value, several with commas between them",
-    )
-    minimise: bool = option("drive the units down instead", default=False)
-    start: str | None = option(
-        "where to begin: noise, uniform, mean, a picture, or the .npz of an earlier result; "
-        "default: as the preset says",
-        metavar="START",
-        parse=text,
-        expects="noise, uniform, mean or a file",
-    )
-    seed: int = option(
-        "of the random numbers",
-        default=0,
-        metavar="N",
-        parse=whole(0),
-        expects="a whole number from 0",
-    )
-    batch: int = option(
-        "units at once",
-        default=8,
-        metavar="N",
-        parse=whole(1),
-        expects="a whole number from 1",
-    )
-    out: str | None = option(
-        "write to this folder instead of a store", metavar="FOLDER", parse=text, expects="a folder"
-    )
-    store: str | None = option(
-        "the folder with the stores; default: rtvis/units in the user's data folder",
-        metavar="FOLDER",
-        parse=text,
-        expects="a folder",
-    )
-    force: bool = option("replace what is there; else it is left, and left out", default=False)
-    study: tuple[tuple[str, str], ...] = option(
-        "try every combination: 'lr=0.02,0.05 rotation=0,10'; pictures on the way, meta.json and a "
-        "sheet go to --out",
-        default=(),
-        metavar="GRID",
-        parse=_assignments,
-        expects="name=value,value with a blank between names",
-    )
-    every: int = option(
-        "of a study: runs between two pictures",
-        default=50,
-        metavar="N",
-        parse=whole(1),
-        expects="a whole number from 1",
-    )
-    debug: bool = option("tracebacks and a log on standard error", default=False)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OptimizeConfig:
-    """All of it."""
-
-    optimize: OptimizeOptions = field(default_factory=OptimizeOptions)
-    network: NetworkConfig = field(default_factory=NetworkConfig)
-    compute: ComputeConfig = field(default_factory=ComputeConfig)
 
 
 def parse(words: Sequence[str], *, prog: str) -> Command:
@@ -383,7 +261,7 @@ def _optimize_all(
     )
     with Progress(*columns, console=messages, transient=True) as bar:
         for targets in all_targets:
-            batch = min(options.batch, len(targets.units))
+            batch = engine.only_batch or min(options.batch, len(targets.units))
             _compile(engine, config, targets, batch, recipe.iterations, messages)
             task = bar.add_task(targets.layer, total=None, values="")
             for progress in optimize(
@@ -450,7 +328,8 @@ def _study(
     )
     _check(engine, all_targets, recipe)
     num = len(study.combinations())
-    batch = min(options.batch, max(len(targets.units) for targets in all_targets))
+    most = max(len(targets.units) for targets in all_targets)
+    batch = engine.only_batch or min(options.batch, most)
     for targets in all_targets:
         _compile(engine, config, targets, batch, num * recipe.iterations, messages)
     with Progress(console=messages, transient=True) as bar:

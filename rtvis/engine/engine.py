@@ -151,6 +151,11 @@ class Engine:
         return self._network.preprocessing.size
 
     @property
+    def only_batch(self) -> int | None:
+        """How many pictures at a time the network takes; None: any number."""
+        return self._network.only_batch
+
+    @property
     def preprocessing(self) -> Preprocessing:
         """What the network wants done to a picture."""
         return self._network.preprocessing

@@ -1,0 +1,71 @@
+"""Optimised inputs of the real default network, whose weights are embedded."""
+
+import random
+
+import pytest
+import torch
+
+from rtvis.api import load
+from rtvis.units.optimize import optimize
+from rtvis.units.presets import PRESETS, preset
+from rtvis.units.study import changed
+from rtvis.units.targets import Targets, class_targets
+from tests.references import one_thread  # noqa: F401 - eager pieces wait less on one thread
+
+LAYERS = ("blocks.1.0.conv_pw", "blocks.2.2.conv_dw", "blocks.4.1.conv_pw", "conv_head")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1500)
+def test_fifty_random_units_rise_from_noise() -> None:
+    """Sixteen runs of the default preset: each unit ends above its start, and above what ten other
+    noises of that kind give it at that place."""
+    chance = random.Random(0)
+    with load("tf_efficientnet_lite0", compile="off") as engine:
+        sizes = {layer.name: layer.num_units for layer in engine.layers}
+        chosen = [
+            Targets(layer=name, units=tuple(chance.sample(range(sizes[name]), 10)))
+            for name in LAYERS
+        ]
+        chosen.append(class_targets(engine, chance.sample(range(1000), 10)))
+        recipe = changed(preset("default"), {"iterations": 16, "plain_last": 2}, where="")
+        num_units = 0
+        for targets in chosen:
+            *_, last = optimize(engine, targets, recipe, batch=10)
+            other_starts = []
+            for seed in range(1, 11):
+                steps = optimize(engine, targets, recipe, batch=10, seed=seed)
+                other_starts.append(next(steps).values().clone())
+                steps.close()
+            highest_U = torch.stack(other_starts).amax(dim=0)
+            for found, highest in zip(last.finished, highest_U.tolist(), strict=True):
+                values = found.record["runs"]["value"]
+                assert values[-1] > max(values[0], highest), (targets.layer, found.unit)
+                num_units += 1
+        assert num_units == 50
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", list(PRESETS))
+def test_every_preset_drives_the_flamingo_up(name: str) -> None:
+    with load("tf_efficientnet_lite0", compile="off") as engine:
+        recipe = changed(preset(name), {"iterations": 12, "plain_last": 2}, where="")
+        *_, last = optimize(engine, class_targets(engine, [130]), recipe)
+        (found,) = last.finished
+        values = found.record["runs"]["value"]
+        assert max(values) > values[0] + 1
+
+
+def test_a_few_steps_raise_a_class_and_take_the_way_of_a_turn() -> None:
+    """One picture at the engine's batch size: the pieces of a turn, and no tracing."""
+    with load("tf_efficientnet_lite0", compile="off") as engine:
+        recipe = changed(preset("default"), {"iterations": 6, "plain_last": 1}, where="")
+        *_, last = optimize(engine, class_targets(engine, [130]), recipe)
+        assert engine._reaches is None
+        values = last.finished[0].record["runs"]["value"]
+        assert values[-1] > values[0] + 1
+        assert (
+            last.finished[0].record["runs"]["leader"][-1]
+            != last.finished[0].record["runs"]["leader"][0]
+        )
