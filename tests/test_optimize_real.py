@@ -12,13 +12,13 @@ from rtvis.units.study import changed
 from rtvis.units.targets import Targets, class_targets
 from tests.references import one_thread  # noqa: F401 - eager pieces wait less on one thread
 
-LAYERS = ("blocks.1.0.conv_pw", "blocks.2.2.conv_dw", "blocks.4.1.conv_pw", "conv_head")
+LAYERS = ("blocks.1.0.conv_pw", "blocks.2.0.conv_dw", "blocks.4.0.conv_dw", "conv_head")
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_fifty_random_units_rise_from_noise() -> None:
-    """Sixteen runs of the default preset: each unit ends above its start, and above what ten other
+    """Twelve runs of the default preset: each unit ends above its start, and above what ten other
     noises of that kind give it at that place."""
     chance = random.Random(0)
     with load("tf_efficientnet_lite0", compile="off") as engine:
@@ -28,7 +28,7 @@ def test_fifty_random_units_rise_from_noise() -> None:
             for name in LAYERS
         ]
         chosen.append(class_targets(engine, chance.sample(range(1000), 10)))
-        recipe = changed(preset("default"), {"iterations": 16, "plain_last": 2}, where="")
+        recipe = changed(preset("default"), {"iterations": 12, "plain_last": 2}, where="")
         num_units = 0
         for targets in chosen:
             *_, last = optimize(engine, targets, recipe, batch=10)
