@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from rtvis.data import Selection
+from rtvis.data import Crop, Selection
 from rtvis.errors import ConfigError, StoreError
 from rtvis.render.compositor import Compositor
 from rtvis.render.focus import focus_of
@@ -22,6 +23,7 @@ from rtvis.session import Session, View
 from rtvis.sinks.memory import MemorySink
 from rtvis.units import names
 from rtvis.units.store import open_store
+from rtvis.units.unit_inputs import UnitInput, as_json
 from tests.nets import engine_of, seeded
 from tests.nets_fake import FakeSource
 
@@ -110,6 +112,22 @@ def test_what_is_kept_is_found_again_by_another_session(engine, grown, tmp_path:
     )
 
 
+def unit_input(rank: int) -> UnitInput:
+    whole = Crop(top=0, left=0, height=10, width=10)
+    return UnitInput(
+        item=rank,
+        name=f"{rank}.png",
+        label=None,
+        pts_seconds=1.5 if rank == 1 else None,
+        value=9.0 - rank,
+        position=(0, 0),
+        recomputed=None,
+        field=whole,
+        source=whole,
+        picture_size=(10, 10),
+    )
+
+
 def test_crops_of_a_scan_are_shown_small_with_their_backward_pictures(engine, tmp_path) -> None:
     layer = engine.layers[1]
     store = open_store(tmp_path, engine.identity)
@@ -123,12 +141,19 @@ def test_crops_of_a_scan_are_shown_small_with_their_backward_pictures(engine, tm
             names.ranked("guided", rank): np.full((10, 10, 3), 200, np.uint8) for rank in range(3)
         }
         writer.write_pictures(layer.name, 4, crops | backs)
+        inputs = [unit_input(rank) for rank in range(3)]
+        writer.write_unit(layer.name, 4, {names.INPUTS: json.dumps(as_json(inputs)).encode()})
     shelf = shelf_of(engine, tmp_path)
     tops = shelf.tops(layer.name, 4, 9)
     assert shelf.back_rule == "guided"
     assert [top.crop_HW3.shape for top in tops] == [(128, 64, 3)] * 3
     assert [abs(int(top.crop_HW3[60, 30, 0]) - 20 * rank) <= 2 for rank, top in enumerate(tops)]
     assert tops[0].back_HW3 is not None
+    assert [(top.value, top.name) for top in tops] == [
+        (9.0, "0.png"),
+        (8.0, "1.png at 1.5 s"),
+        (7.0, "2.png"),
+    ]
     assert shelf.tops(layer.name, 5, 9) == ()
     tiles = dict(shelf.sheet(layer.name, "top"))
     assert [unit for unit, image in tiles.items() if image is not None] == [4]

@@ -15,6 +15,7 @@ from rtvis.runtime.shelf import KeptPicture, KeptTop, SheetKind
 from rtvis.units import names
 from rtvis.units.optimized import Optimized, files_of
 from rtvis.units.store import Store, open_store
+from rtvis.units.unit_inputs import UnitInput, read_inputs
 from rtvis.units.writer import encoded
 
 TILE_SIDE: Final = 128
@@ -72,7 +73,7 @@ class StoreShelf:
     def tops(self, layer: str, unit: int, num: int) -> tuple[KeptTop, ...]:
         """The crops of a unit's best inputs, and their backward pictures where there are any."""
         store, found = self._store(), []
-        inputs: Any = store.read_unit_json(layer, unit, names.INPUTS)
+        inputs = read_inputs(store, layer, unit)
         rules = [
             rule
             for rule in _BACK_RULES
@@ -89,7 +90,8 @@ class StoreShelf:
                 KeptTop(
                     crop_HW3=_small(crop_HW3, CROP_SIDE),
                     back_HW3=None if back_HW3 is None else _small(back_HW3, CROP_SIDE),
-                    **_input_of(inputs, rank),
+                    value=inputs[rank].value if rank < len(inputs) else None,
+                    name=_name_of(inputs[rank]) if rank < len(inputs) else "",
                 )
             )
         if found:
@@ -147,7 +149,8 @@ def _value_of(record: Any) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def _input_of(inputs: Any, rank: int) -> dict[str, Any]:
-    """Value and name of one of the best inputs, as far as the record tells."""
-    del inputs, rank
-    return {}
+def _name_of(found: UnitInput) -> str:
+    """The file, and where in a film."""
+    if found.pts_seconds is None:
+        return found.name
+    return f"{found.name} at {found.pts_seconds:.1f} s"
