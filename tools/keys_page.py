@@ -22,7 +22,7 @@ _MOUSE: Final = """
 | where | click | wheel |
 |---|---|---|
 | layers | looks at that layer | scrolls |
-| grid | selects that unit | scrolls |
+| grid | selects that unit; over one, the page *learned* shows what is known of it | scrolls |
 | unit | explains the neuron there; again: the whole unit | |
 | input, of a dense output | explains that pixel; again: the whole output | |
 | top classes | explains that class; twice: starts the backward picture there | |
