@@ -29,6 +29,8 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 # Compiled steps, weights and results of the tests stay out of the user's cache, and are kept
 # between runs; `make clean` removes them.
 os.environ["XDG_CACHE_HOME"] = str(ROOT / "build" / "test-cache")
+# Nor to the user's stores of what units have learned.
+os.environ["XDG_DATA_HOME"] = str(ROOT / "build" / "test-data")
 # A test opens its windows on an Xvfb that it started, never on the desktop of whoever runs it.
 # And children buffer their output as on a user's machine: with PYTHONUNBUFFERED, reasons arrived
 # that otherwise stayed in a child's buffer.

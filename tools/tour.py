@@ -147,6 +147,7 @@ def take(name: str, folder: Path, *, brief: bool = False) -> dict[str, list[str]
     size = "x".join(map(str, CANVAS))
     with Screen((CANVAS[0], CANVAS[1])) as screen:
         environment = {**os.environ, "DISPLAY": screen.name, "PYTHONPATH": str(ROOT)}
+        environment["XDG_DATA_HOME"] = str(folder / "data")  # not the user's store
         done = subprocess.run(
             [
                 *(
