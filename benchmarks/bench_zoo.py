@@ -6,10 +6,12 @@
 
 Random weights, the native input size, float32 where that is enough (`zoo_case`), eager, on the
 CPU. Each network has a process of its own with a limit of time and memory. Results are kept in a
-JSON lines file as they come; a later run goes on where the last one ended.
+JSON lines file as they come, and the table is written anew every few networks; a later run goes on
+where the last one ended.
 """
 
 import argparse
+import gc
 import json
 import multiprocessing
 import time
@@ -28,6 +30,8 @@ from benchmarks.zoo_case import Outcome, Verdict, examine
 from benchmarks.zoo_names import Candidate, candidates
 
 _RIGHT: tuple[Outcome, ...] = ("ok", "autograd")
+_WRITE_EVERY = 20
+"""Networks between two tables."""
 _PATIENCE = 10
 """Of the limit of computing, how long to wait on a busy machine."""
 
@@ -42,12 +46,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     open_ones = [each for each in wanted if _is_open(verdicts.get(each.network), arguments.retry)]
     say(f"{len(wanted)} networks, of which {len(open_ones)} are to be examined")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["benchmarks.zoo_case", "timm", "torchvision"])
+    context.set_forkserver_preload(["benchmarks.zoo_server"])
     until_s = time.monotonic() + arguments.stop_after_s
     for number, candidate in enumerate(open_ones):
         if time.monotonic() > until_s:
             say(f"stopped with {len(open_ones) - number} to go; the same command goes on")
             break
+        _wait_while(arguments.pause_file)
         verdict = _examined(candidate, context, arguments)
         verdicts[candidate.network] = verdict
         lines.parent.mkdir(parents=True, exist_ok=True)
@@ -56,10 +61,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(
             f"{number + 1}/{len(open_ones)} {candidate.network}: {verdict.outcome} {verdict.reason}"
         )
-    report = _report(verdicts, everything, most_millions=arguments.millions)
-    out.write_text(report, encoding="utf-8")
+        if number % _WRITE_EVERY == 0:
+            _write(out, verdicts, everything, arguments)
+    _write(out, verdicts, everything, arguments)
     say(f"written to {out}")
     return 0
+
+
+def _wait_while(file: Path | None) -> None:
+    while file is not None and file.exists():
+        time.sleep(1.0)
+
+
+def _write(
+    out: Path,
+    verdicts: dict[str, Verdict],
+    everything: Sequence[Candidate],
+    arguments: argparse.Namespace,
+) -> None:
+    report = _report(verdicts, everything, most_millions=arguments.millions)
+    out.write_text(report, encoding="utf-8")
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -70,6 +91,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--limit-s", type=float, default=300.0, help="of computing, for each")
     parser.add_argument("--limit-gib", type=float, default=8.0, help="memory, likewise")
     parser.add_argument("--stop-after-s", type=float, default=float("inf"))
+    parser.add_argument("--pause-file", type=Path, help="wait while it exists, between networks")
     parser.add_argument("--retry", action="store_true", help="again what did not come out right")
     parser.add_argument("--out", type=Path, help="Markdown; default: today's in benchmarks/results")
     return parser.parse_args(argv)
@@ -103,8 +125,11 @@ def _is_open(verdict: Verdict | None, retry: bool) -> bool:
 
 
 def _chosen(everything: Sequence[Candidate], arguments: argparse.Namespace) -> list[Candidate]:
-    """The smallest of each family first, then the others by size."""
-    small = [each for each in everything if each.millions <= arguments.millions]
+    """The smallest of each family first, then the others by size.
+
+    Torchvision's are all wanted, however large.
+    """
+    small = [e for e in everything if e.is_wanted(arguments.millions)]
     firsts = _smallest_of_each_family(everything)
     rest = [] if arguments.families_only else [each for each in small if each not in firsts]
     return [*firsts, *rest]
@@ -125,7 +150,7 @@ def _examined(candidate: Candidate, context: Any, arguments: argparse.Namespace)
         outcome="failed",
         millions=round(candidate.millions, 2),
     )
-    if candidate.millions > arguments.millions:
+    if not candidate.is_wanted(arguments.millions):
         reason = f"more than {arguments.millions:g} M parameters"
         return _with(fallen, outcome="skipped", reason=reason)
     receiver, sender = context.Pipe(duplex=False)
@@ -176,6 +201,7 @@ def _gib(pid: int) -> float:
 
 
 def _child(candidate: Candidate, sender: Any) -> None:
+    gc.freeze()  # what the server made need not be looked through
     torch.manual_seed(0)
     # A grouped float64 convolution wakes the other threads once per group: 50 times slower.
     torch.set_num_threads(1)
@@ -203,15 +229,15 @@ def _report(
 ) -> str:
     known = [verdicts[each.network] for each in everything if each.network in verdicts]
     tried = [each for each in known if each.outcome != "skipped"]
-    small = [each for each in everything if each.millions <= most_millions]
+    wanted = [each for each in everything if each.is_wanted(most_millions)]
     counts = Counter(each.outcome for each in tried)
     right = [each for each in tried if each.outcome in _RIGHT]
-    families, tried_families = ({each.family for each in some} for some in (everything, tried))
+    families, tried_families = ({each.family for each in some} for some in (wanted, tried))
     head = (
         f"# The zoo\n\n{common.machine_facts(torch.device('cpu'))}"
-        f"- {len(small)} of the {len(everything)} architectures looked at have up to "
-        f"{most_millions:g} M parameters; **{len(tried)} tried**, of "
-        f"{len(tried_families)} of {len(families)} families\n"
+        f"- of the {len(everything)} architectures of torchvision and timm {len(wanted)} are "
+        f"wanted: all of torchvision's, and timm's of up to {most_millions:g} M parameters; "
+        f"**{len(tried)} tried**, of {len(tried_families)} of {len(families)} families\n"
         f"- **{len(right)} right** ({100 * len(right) / max(1, len(tried)):.1f} %): "
         f"{counts['ok']} traced, {counts['autograd']} not traceable and explained by autograd; "
         f"{counts['wrong']} wrong, {counts['refused']} refused, {counts['failed']} failed\n"
@@ -222,21 +248,36 @@ def _report(
     return (
         f"{head}\n{_LEGEND}\n## Not simply right\n\n"
         f"{common.table(('network', 'outcome', 'why'), reasons)}\n"
+        f"## By family\n\n{common.table(_FAMILY_HEAD, _family_rows(wanted, tried))}\n"
         f"## All\n\n{common.table(_HEAD, _rows(known))}"
     )
 
 
-_LEGEND = """Random weights, native input size, batch 1, eager. Maps, scores, gradients at a shallow
-and a middle layer and at the default CAM layer, and a CAM, are compared with forward hooks and
-`torch.autograd.grad` on the untouched model: errors of maps by the largest value, of gradients and
-CAM by their length. `start` is tracing (or looking for layers by running), `turn` an eager turn at
-the default CAM layer, the median of three. The machine did other work beside.
+_LEGEND = """Random weights, native input size, batch 1, eager, one thread. Maps, scores, gradients
+at a shallow and a middle layer and at the default CAM layer, and a CAM, are compared with forward
+hooks and `torch.autograd.grad` on the untouched model: errors of maps by the largest value, of
+gradients and CAM by their length. `start` is tracing (or looking for layers by running), `turn` an
+eager turn at the default CAM layer, `all` everything that examining the network took: seconds of
+computing, so that it does not matter that the machine did other work beside.
 """
+
+_FAMILY_HEAD = ("family", "wanted", "tried", "right", "share of the tried")
 
 _HEAD = (
     *("network", "family", "outcome", "M", "input", "layers", "in"),
-    *("maps", "gradients", "CAM", "start s", "turn ms"),
+    *("maps", "gradients", "CAM", "start s", "turn ms", "all s"),
 )
+
+
+def _family_rows(wanted: Sequence[Candidate], tried: Sequence[Verdict]) -> list[list[str]]:
+    rows = []
+    for family in sorted({each.family for each in wanted}):
+        outcomes = [each.outcome for each in tried if each.family == family]
+        right = sum(outcome in _RIGHT for outcome in outcomes)
+        share = f"{100 * right / len(outcomes):.0f} %" if outcomes else ""
+        num_wanted = sum(each.family == family for each in wanted)
+        rows.append([family, str(num_wanted), str(len(outcomes)), str(right), share])
+    return rows
 
 
 def _proofs(right: Sequence[Verdict]) -> str:
@@ -272,6 +313,7 @@ def _rows(known: Iterable[Verdict]) -> list[list[str]]:
             ),
             f"{each.start_s:.1f}" if each.start_s else "",
             f"{each.turn_ms:.0f}" if each.turn_ms else "",
+            f"{each.load_s + each.start_s + each.proof_s:.1f}" if each.proof_s else "",
         ]
         for each in sorted(known, key=lambda v: (v.network.partition("/")[0], v.family, v.millions))
     ]

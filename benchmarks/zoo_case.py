@@ -6,7 +6,7 @@ layer and of the default CAM layer, a CAM, and the scores.
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
@@ -54,10 +54,13 @@ class Verdict:
     gradient_error: float = 0.0
     cam_error: float = 0.0
     load_s: float = 0.0
+    """Of computing, as all times here: other programs do not count."""
     start_s: float = 0.0
     """Tracing, or looking for layers by running."""
+    proof_s: float = 0.0
+    """Plain autograd and the engine's turns, in all number formats that it took."""
     turn_ms: float = 0.0
-    """Median of three eager turns at the default CAM layer."""
+    """An eager turn at the default CAM layer, one thread, float32."""
 
     def as_dict(self) -> dict[str, Any]:
         """For a line of JSON."""
@@ -67,7 +70,7 @@ class Verdict:
 def examine(network: str, family: str, *, size: int | None = None) -> Verdict:
     """The verdict on one network with random weights, at its native or another size, on the CPU."""
     verdict = Verdict(network=network, family=family, outcome="ok")
-    started = time.perf_counter()
+    started = time.process_time()
     try:
         loaded = load_network(network, weights="random", size=size)
     except RtvisError as fault:
@@ -75,14 +78,14 @@ def examine(network: str, family: str, *, size: int | None = None) -> Verdict:
     millions = sum(p.numel() for p in loaded.model.parameters()) / 1e6
     x = torch.randn(1, loaded.preprocessing.num_channels, *loaded.preprocessing.size)
     with torch.no_grad():
-        randomise(loaded.model, x)
+        called = randomise(loaded.model, x)
     verdict = replace(
         verdict,
         millions=round(millions, 2),
         size=loaded.preprocessing.size,
-        load_s=time.perf_counter() - started,
+        load_s=time.process_time() - started,
     )
-    started = time.perf_counter()
+    started = time.process_time()
     try:
         engine = Engine(loaded, device="cpu", compile="off")
     except RtvisError as fault:
@@ -92,26 +95,21 @@ def examine(network: str, family: str, *, size: int | None = None) -> Verdict:
         outcome="autograd" if "autograd" in engine.compile_note else "ok",
         reason=engine.compile_note,
         num_layers=len(engine.layers),
-        start_s=time.perf_counter() - started,
+        start_s=time.process_time() - started,
     )
-    verdict = _proved(verdict, loaded, engine, x)
-    return replace(verdict, turn_ms=_turn_ms(engine, x))
+    started = time.process_time()
+    verdict = _proved(verdict, loaded, engine, called, x)
+    return replace(verdict, proof_s=time.process_time() - started)
 
 
-def _turn_ms(engine: Engine, x: Tensor) -> float:
-    times = []
-    for _ in range(3):
-        started = time.perf_counter()
-        engine.run(x)
-        times.append((time.perf_counter() - started) * 1e3)
-    return sorted(times)[1]
-
-
-def randomise(model: nn.Module, x: Tensor) -> None:
+def randomise(model: nn.Module, x: Tensor) -> set[str]:
     """Weights with which every layer and token matters and nothing grows or dies on the way.
 
     Libraries start with scales of zero at the end of branches, and with weights so small that all
     tokens are alike: gradients there are zero, and comparing them proves nothing.
+
+    Returns:
+        Names of the modules that are called and return a tensor; see `_tapped`.
     """
     generator = torch.Generator().manual_seed(0)
     for name, parameter in model.named_parameters():
@@ -126,11 +124,14 @@ def randomise(model: nn.Module, x: Tensor) -> None:
         for module in model.modules()
         if isinstance(module, nn.BatchNorm2d)
     ]
+    called: set[str] = set()
     try:
-        model(x)
+        with _watched(model, dict(model.named_modules()), lambda name, _: called.add(name)):
+            model(x)
     finally:
         for handle in handles:
             handle.remove()
+    return called
 
 
 def _measure(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -151,14 +152,19 @@ class _Errors:
     cam: float
     slope: float
     """Of the gradients by finite differences; NaN where these were not asked for."""
+    turn_ms: float
+    """The engine's, at the layer of the CAM."""
 
     def right(self, dtype: torch.dtype) -> bool:
         small, gradient = _TOLERANCE[dtype], _GRADIENT_TOLERANCE[dtype]
         return max(self.scores, self.maps) < small and max(self.gradient, self.cam) < gradient
 
 
-def _proved(verdict: Verdict, network: Network, engine: Engine, x: Tensor) -> Verdict:
-    errors = _compare(network.model, engine, x, slopes=False)
+def _proved(
+    verdict: Verdict, network: Network, engine: Engine, called: Collection[str], x: Tensor
+) -> Verdict:
+    errors = _compare(network.model, engine, called, x, slopes=False)
+    verdict = replace(verdict, turn_ms=errors.turn_ms)
     proof: Proof = "float32"
     if not errors.right(torch.float32):
         proof = "float64"
@@ -166,10 +172,10 @@ def _proved(verdict: Verdict, network: Network, engine: Engine, x: Tensor) -> Ve
         with Engine(
             replace(network, model=model), device="cpu", dtype="float64", compile="off"
         ) as e:
-            errors = _compare(model, e, x.double(), slopes=False)
+            errors = _compare(model, e, called, x.double(), slopes=False)
             if not errors.right(torch.float64):
                 proof = "slopes"
-                errors = _compare(model, e, x.double(), slopes=True)
+                errors = _compare(model, e, called, x.double(), slopes=True)
                 right = max(errors.scores, errors.maps) < _TOLERANCE[torch.float64]
                 if not (right and errors.slope < _SLOPE_TOLERANCE):
                     reason = (
@@ -188,49 +194,77 @@ def _proved(verdict: Verdict, network: Network, engine: Engine, x: Tensor) -> Ve
 
 
 @contextmanager
-def _tapped(model: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
-    """Outputs of modules as they are called; the second call of one is `NAME#2`."""
-    outputs: dict[str, Tensor] = {}
+def _watched(
+    model: nn.Module, modules: Collection[str], watch: Callable[[str, Tensor], object]
+) -> Iterator[None]:
+    """Tells `watch` of the outputs of modules as they are called.
+
+    The second call of one is `NAME#2`, as the engine counts them.
+    """
     uses: dict[str, int] = {}
 
     def hook_of(name: str) -> Any:
-        def keep(_module: nn.Module, _inputs: object, output: Any) -> Any:
+        def hook(_module: nn.Module, _inputs: object, output: Any) -> Any:
             uses[name] = uses.get(name, 0) + 1
             if not isinstance(output, Tensor):
                 return output
-            outputs[name if uses[name] == 1 else f"{name}#{uses[name]}"] = output
+            watch(name if uses[name] == 1 else f"{name}#{uses[name]}", output)
             return output.clone()  # what follows may work in place
 
-        return keep
+        return hook
 
     known = dict(model.named_modules())
-    modules = {name.partition("#")[0] for name in names} & known.keys()
     handles = [known[name].register_forward_hook(hook_of(name)) for name in modules]
     try:
-        yield outputs
+        yield
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _compare(model: nn.Module, engine: Engine, x: Tensor, *, slopes: bool) -> _Errors:
-    """The largest errors over some layers."""
-    maps = [each for each in engine.layers if not each.name.endswith(":tokens")]
-    with torch.no_grad(), _tapped(model, [layer.name for layer in maps]) as seen:
-        model(x)
-    called = [each for each in maps if each.name in seen]
+@contextmanager
+def _tapped(model: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    """Outputs by name, as the model runs."""
+    outputs: dict[str, Tensor] = {}
+
+    def keep(name: str, output: Tensor) -> None:
+        if name in names:
+            outputs[name] = output
+
+    modules = {name.partition("#")[0] for name in names}
+    with _watched(model, modules, keep):
+        yield outputs
+
+
+def _compare(
+    model: nn.Module, engine: Engine, called: Collection[str], x: Tensor, *, slopes: bool
+) -> _Errors:
+    """The largest errors over a shallow and a middle layer and the one of the CAM."""
+    layers = [each for each in engine.layers if each.name in called and _has_units(each)]
     cam_layer = engine.default_cam_layer
-    chosen = {each.name: each for each in (called[0], called[len(called) // 2], cam_layer)}
+    if cam_layer not in layers:  # computed by no module of its own
+        cam_layer = layers[-1]
+    chosen = {each.name: each for each in (layers[0], layers[len(layers) // 2], cam_layer)}
     x = x.clone().requires_grad_()
     with _tapped(model, list(chosen)) as outputs:
         scores_BK = model(x)
-    maps_error = gradient_error = slope_error = 0.0
+    class_index, wanted_cam_M = _wanted_cam(cam_layer, scores_BK, outputs[cam_layer.name])
+    scores_error = maps_error = gradient_error = slope_error = cam_error = turn_ms = 0.0
     for layer in chosen.values():
-        if layer.name not in outputs:
-            continue
         output = outputs[layer.name]
         unit = int(_by_unit(output, layer).abs().amax(1).argmax())
-        result = engine.run(x.detach(), Selection(layer=layer.name, unit=unit, rule="gradient"))
+        selection = Selection(
+            layer=layer.name,
+            unit=unit,
+            rule="gradient",
+            cam_layer=cam_layer.name,
+            cam="hirescam",
+            class_index=class_index,
+        )
+        started = time.process_time()
+        result = engine.run(x.detach(), selection)
+        turn_ms = (time.process_time() - started) * 1e3
+        scores_error = max(scores_error, _relative(result.scores_BK, scores_BK.detach()))
         maps_error = max(maps_error, _maps_error(engine, layer, result, output.detach()))
         values_N = _by_unit(output, layer)[unit]
         place = int((values_N - result.value_B.to(values_N.dtype)).abs().argmin())
@@ -239,17 +273,35 @@ def _compare(model: nn.Module, engine: Engine, x: Tensor, *, slopes: bool) -> _E
         if slopes:
             found = _slope_error(model, layer, unit, place, x.detach(), result.backprop_B3HW)
             slope_error = max(slope_error, found)
-    scores_error = _relative(engine.run(x.detach()).scores_BK, scores_BK.detach())
-    cam_error = 0.0
-    if cam_layer.name in outputs:
-        cam_error = _cam_error(engine, x, scores_BK, outputs[cam_layer.name])
+        if layer is cam_layer:
+            if layer.kind == "dense":  # tokens: those of the map, in its order
+                theirs_MC = _by_unit(output.detach(), layer).T
+                wanted_cam_M = wanted_cam_M[_matched(_places(result), theirs_MC)]
+            cam_error = _distance(result.cam_BHW.flatten(), wanted_cam_M.float())
     return _Errors(
         scores=scores_error,
         maps=maps_error,
         gradient=gradient_error,
         cam=cam_error,
         slope=slope_error if slopes else float("nan"),
+        turn_ms=turn_ms,
     )
+
+
+def _has_units(layer: Layer) -> bool:
+    """Whether a module returns the layer's values: not the attention, nor a part of its tokens."""
+    return layer.kind != "attention" and not layer.name.endswith(":tokens")
+
+
+def _wanted_cam(layer: Layer, scores_BK: Tensor, output: Tensor) -> tuple[int, Tensor]:
+    """Of HiResCAM, sum over units of map times gradient, positive part [M], for the first class of
+    the best ones for which it is not zero; and that class."""
+    for class_index in scores_BK[0].topk(min(8, scores_BK.shape[1])).indices.tolist():
+        (grads,) = torch.autograd.grad(scores_BK[0, class_index], output, retain_graph=True)
+        wanted_M = (_by_unit(output, layer) * _by_unit(grads, layer)).sum(0).relu().detach()
+        if wanted_M.any():
+            return class_index, wanted_M
+    raise AssertionError("the CAM of the reference is zero for every class: it proves nothing")
 
 
 def _by_unit(output: Tensor, layer: Layer) -> Tensor:
@@ -278,25 +330,6 @@ def _maps_error(engine: Engine, layer: Layer, result: Result, output: Tensor) ->
         assert ours_NC.shape == theirs_MC.shape, f"{layer.name}: tokens are missing"
     some = torch.linspace(0, len(ours_NC) - 1, min(len(ours_NC), _MAX_TOKENS)).long()
     return _relative(ours_NC[some], theirs_MC[_matched(ours_NC[some], theirs_MC)])
-
-
-def _cam_error(engine: Engine, x: Tensor, scores_BK: Tensor, output: Tensor) -> float:
-    """Of HiResCAM, sum over units of map times gradient, positive part, for the first class of
-    the best ones for which it is not zero."""
-    layer = engine.default_cam_layer
-    for class_index in scores_BK[0].topk(min(8, scores_BK.shape[1])).indices.tolist():
-        (grads,) = torch.autograd.grad(scores_BK[0, class_index], output, retain_graph=True)
-        wanted_M = (_by_unit(output, layer) * _by_unit(grads, layer)).sum(0).relu().detach()
-        selection = Selection(
-            layer=layer.name, cam_layer=layer.name, cam="hirescam", class_index=class_index
-        )
-        result = engine.run(x.detach(), selection)
-        if layer.kind == "dense":
-            theirs_MC = _by_unit(output.detach(), layer).T
-            wanted_M = wanted_M[_matched(_places(result), theirs_MC)]
-        if wanted_M.any():
-            return _distance(result.cam_BHW.flatten(), wanted_M.float())
-    raise AssertionError("the CAM of the reference is zero for every class: it proves nothing")
 
 
 def _slope_error(

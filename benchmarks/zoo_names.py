@@ -28,6 +28,10 @@ class Candidate:
     millions: float
     """Parameters; 0 where they cannot be counted without building it."""
 
+    def is_wanted(self, most_millions: float) -> bool:
+        """Whether the claim covers it: of timm's only those up to a size."""
+        return self.network.startswith("torchvision/") or self.millions <= most_millions
+
 
 def candidates(pattern: str, *, most_millions: float) -> list[Candidate]:
     """Torchvision's classifiers and timm's default architectures, smallest first.
@@ -50,8 +54,8 @@ def candidates(pattern: str, *, most_millions: float) -> list[Candidate]:
         Candidate(network=name, family=family, millions=sizes[name])
         for name, family in families.items()
     ]
-    num_small = sum(each.millions <= most_millions for each in found)
-    say(f"{len(found)} architectures, {num_small} of them up to {most_millions:g} M parameters")
+    num_wanted = sum(each.is_wanted(most_millions) for each in found)
+    say(f"{len(found)} architectures, {num_wanted} of them wanted")
     return sorted(found, key=lambda each: (each.millions, each.network))
 
 
