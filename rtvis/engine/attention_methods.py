@@ -9,15 +9,6 @@ from rtvis.registry import AttentionMethod
 
 def fault_of(method: AttentionMethod, sites: Sequence[Site]) -> str:
     """Why a method cannot explain a network, in words that follow its name; empty if it can."""
-    return _fault(sites, needs_same_tokens=method.needs_same_tokens)
-
-
-def has_one_grid(sites: Sequence[Site]) -> bool:
-    """Whether there is attention, and all of it weighs the same tokens."""
-    return not _fault(sites, needs_same_tokens=False)
-
-
-def _fault(sites: Sequence[Site], *, needs_same_tokens: bool) -> str:
     stack = stack_of(sites)
     if not stack:
         return "has no attention over patches"
@@ -33,6 +24,6 @@ def _fault(sites: Sequence[Site], *, needs_same_tokens: bool) -> str:
     if len(keys) > 1:
         return "attends with the class token in some layers only"
     others = [site for site in stack if site.attention and not site.attention.same_tokens]
-    if needs_same_tokens and others:
+    if method.needs_same_tokens and others:
         return f"gathers tokens by other queries at '{others[0].layer.name}'"
     return ""

@@ -29,7 +29,8 @@ from torch import Tensor, fx
 from rtvis.data import Rule
 from rtvis.engine.graph import is_getitem
 from rtvis.engine.layers import Site
-from rtvis.engine.vjps import VJPS, Env, Thresholds, env_shape, generic
+from rtvis.engine.vjps import Env, Thresholds, env_shape
+from rtvis.engine.vjps_linear import vjp_of
 
 RULE_THRESHOLDS: dict[Rule, tuple[float, float]] = {
     "gradient": (0.0, -math.inf),
@@ -116,8 +117,7 @@ def walk_down(
             continue
         if node in sites:
             arriving = arriving * sites[node][0].per_unit(gain_BT, batch)
-        vjp = VJPS.get(node.target, generic)
-        for parent, grad in vjp(node, env, arriving, thresholds):
+        for parent, grad in vjp_of(node.target)(node, env, arriving, thresholds):
             if parent not in live:
                 continue
             if is_getitem(node):

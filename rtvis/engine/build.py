@@ -7,17 +7,16 @@ from dataclasses import replace
 import torch
 from torch import Tensor, fx
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from rtvis.engine import fold
-from rtvis.engine.attention_methods import has_one_grid
 from rtvis.engine.backward import Seeds, walk_down
 from rtvis.engine.cam_site import choose_cam_site, late_gradients
 from rtvis.engine.cuts import arithmetic, choose_cuts
 from rtvis.engine.graph import depends_on, input_of
 from rtvis.engine.layers import Site
 from rtvis.engine.pieces import Piece, Pieces, Probe, Segment
-from rtvis.engine.queries import default_queries, stack_of
+from rtvis.engine.queries import default_queries
+from rtvis.engine.record import record
 from rtvis.engine.trace import FlatModel
 from rtvis.engine.vjps import Env, Thresholds
 
@@ -78,13 +77,8 @@ def build_pieces(
     cam_site = choose_cam_site(flat, sites, gradients, batch, cam_layer)
     if cam_site is None:
         return None
-    cam = builder.plain("cam", order, scores, [cam_site.node])
-    attention = None
-    if has_one_grid(sites):
-        nodes = [site.node for site in stack_of(sites)]
-        attention = builder.plain("attention", order, scores, nodes)
+    cam = builder.cam(order, scores, cam_site.node)
     read = {name for s in segments for name in s.backward.inputs} | set(cam.inputs)
-    read |= set(attention.inputs if attention is not None else ())
     costly = _COSTLY_SHARE * sum(arithmetic(node) for node in order)
     probes = {site.node.name: _probe(site, cam_site, costly) for site in sites}
     read |= {name for name, probe in probes.items() if probe is None}
@@ -109,7 +103,6 @@ def build_pieces(
         num_units=num_units,
         most_queries=most_queries,
         queries=default_queries(sites, gradients, batch),
-        attention=attention,
     )
 
 
@@ -339,11 +332,9 @@ class _Builder:
         nodes = [bottom, *stretch]
         return self._trace(name, nodes, call, ("g", "tx", "tg"), (g, tx, tg), (bottom.name,))
 
-    def plain(
-        self, name: str, order: list[fx.Node], scores: fx.Node, targets: list[fx.Node]
-    ) -> Piece:
-        """The plain gradient of a class score at some nodes, and nothing below the first."""
-        above = order[order.index(targets[0]) + 1 : order.index(scores) + 1]
+    def cam(self, order: list[fx.Node], scores: fx.Node, target: fx.Node) -> Piece:
+        """The plain gradient of a class score at a node, and nothing below it."""
+        above = order[order.index(target) + 1 : order.index(scores) + 1]
         num_classes = int(scores.meta["val"].shape[1])
         plain = Thresholds(0.0, -torch.inf)
 
@@ -352,15 +343,12 @@ class _Builder:
             g_BK = (classes_K == class_B[:, None]).to(self._dtype)
             start = {scores: g_BK}
             found = self._walk(above, env, start, None, gain_BT, plain)
-            return [
-                found[node] if node in found else torch.zeros_like(env[node]) for node in targets
-            ]
+            return [found[target] if target in found else torch.zeros_like(env[target])]
 
         with self._mode:
             data = torch.empty(self._batch, dtype=torch.int64), self._per_unit()
-        nodes = [targets[0], *above]
-        outputs = tuple(node.name for node in targets)
-        return self._trace(name, nodes, call, ("class_B", "gain_BT"), data, outputs)
+        nodes = [target, *above]
+        return self._trace("cam", nodes, call, ("class_B", "gain_BT"), data, (target.name,))
 
     def _trace(
         self,
@@ -384,8 +372,8 @@ class _Builder:
 
         values = [node.meta["val"] for node in nodes]
         assert len({id(v) for v in (*values, *data)}) == len(nodes) + len(data), "an input twice"
-        with self._mode, torch.no_grad(), torch.autograd.set_multithreading_enabled(False):
-            module = make_fx(flat_call)(*values, *data)
+        with torch.no_grad():
+            module = record(flat_call, [*values, *data])
         placeholders = [node for node in module.graph.nodes if node.op == "placeholder"]
         module.graph.set_codegen(fx.graph.CodeGen())
         _strip_detach(module.graph)

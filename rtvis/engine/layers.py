@@ -147,7 +147,7 @@ class Site:
         places = tuple(place_of.get(token, len(self.rows)) for token in range(tokens))
         padded = torch.nn.functional.pad(map_BS, (0, 1))
         # Not the kept index: under tracing this becomes a constant of the graph.
-        return padded.index_select(1, torch.tensor(places, device=map_BS.device))
+        return padded.index_select(1, torch.tensor(places))
 
 
 @functools.lru_cache(maxsize=1024)

@@ -164,9 +164,6 @@ class Pieces:
     """Q of `Seeds.query_BQ`; 0 in a network without attention."""
     queries: Mapping[str, tuple[int, ...]]
     """By node: the queries that an attention shows unless a position is chosen."""
-    attention: Piece | None
-    """(values ..., class_B) -> plain gradient of the class score at every attention; None where
-    they do not all weigh the same tokens."""
 
     def plain_pieces(self) -> list[Piece]:
         """What a turn runs that asks for nothing further, the ones that cost most first."""
@@ -174,9 +171,8 @@ class Pieces:
 
     def all_pieces(self) -> list[Piece]:
         """In the order in which compiling them helps most, `plain_pieces` first."""
-        attention = [] if self.attention is None else [self.attention]
         tapped = (segment.tapped for segment in reversed(self.segments))
-        return [*self.plain_pieces(), self.intervened, *attention, *tapped]
+        return [*self.plain_pieces(), self.intervened, *tapped]
 
     def segment_of(self, site: Site) -> int:
         """Index of the segment that holds a layer."""

@@ -287,8 +287,7 @@ class Step:
         maps = [_heads(site, values[site.node.name], batch) for site in stack]
         grads = []
         if method.uses_gradients:
-            assert pieces.attention is not None, "resolve_selection refuses the method"
-            found = self._run_piece(pieces.attention, {**values, "class_B": class_B})
+            found = self._plain_gradients(values, stack, class_B)
             grads = [_heads(site, found[site.node.name], batch) for site in stack]
         queries = self._queries[stack[-1].layer.index]
         assert queries is not None, "every attention has queries"
@@ -346,25 +345,29 @@ class Step:
         if site is pieces.cam_site:
             found = self._run_piece(pieces.cam, {**values, "class_B": class_B})
         else:
-            found = self._plain_gradients(values, site, class_B)
+            found = self._plain_gradients(values, [site], class_B)
         grads_BCHW = site.as_maps(found[site.node.name], pieces.batch)
         affine = self._affines[site.layer.index]
         return grads_BCHW if affine is None else grads_BCHW * affine.scale_1C11
 
     def _plain_gradients(
-        self, values: dict[str, Tensor], site: Site, class_B: Tensor
+        self, values: dict[str, Tensor], sites: Sequence[Site], class_B: Tensor
     ) -> dict[str, Tensor]:
-        """Gradients of the class score at the nodes of the segment that holds a layer."""
+        """Gradients of the class score at the nodes of some layers, and at others on the way."""
         pieces = self.pieces
         scores_BK = values[pieces.scores]
         classes_K = torch.arange(scores_BK.shape[1], device=self.device)
         grad: Tensor = (classes_K == class_B[:, None]).to(scores_BK.dtype)
         sizes = pieces.most_units, pieces.largest_map, pieces.most_queries
-        data = plain_pass(pieces.batch, *sizes, like=scores_BK)
-        lowest = pieces.segment_of(site)
-        given = {**values, **data}
-        given["g"] = self._descend(pieces.segments[lowest + 1 :], grad, given)
-        return self._run_piece(pieces.segments[lowest].tapped, given)
+        given = {**values, **plain_pass(pieces.batch, *sizes, like=scores_BK)}
+        found: dict[str, Tensor] = {}
+        lowest = min(pieces.segment_of(site) for site in sites)
+        for segment in reversed(pieces.segments[lowest:]):
+            is_tapped = any(site in segment.sites for site in sites)
+            piece = segment.tapped if is_tapped else segment.backward
+            found |= self._run_piece(piece, {**given, "g": grad})
+            grad = found[piece.outputs[0]]
+        return found
 
     def _backward(
         self,

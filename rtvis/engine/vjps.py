@@ -54,7 +54,11 @@ def clamped(g: Tensor, t: Thresholds) -> Tensor:
 
 
 def _smooth(node: fx.Node, env: Env, g: Tensor, t: Thresholds) -> list[tuple[fx.Node, Tensor]]:
-    return generic(node, env, clamped(g, t), t)
+    written_out = _DERIVATIVES.get(node.target)
+    if written_out is None:
+        return generic(node, env, clamped(g, t), t)
+    source: Any = node.args[0]
+    return [(source, written_out(clamped(g, t), env[source], **node.kwargs))]
 
 
 def _convolution(node: fx.Node, env: Env, g: Tensor, _: Thresholds) -> list[tuple[fx.Node, Tensor]]:
@@ -172,7 +176,7 @@ def _selector(
     places = [[[0.0] * (high - low + 1) for _ in range(stride)] for _ in range(kernel)]
     for tap, phase, offset in taps:
         places[tap][phase][offset - low] = 1.0
-    return torch.tensor(places, dtype=like.dtype, device=like.device)
+    return torch.tensor(places, dtype=like.dtype)
 
 
 def _per_axis(value: Any, ndim: int) -> list[int]:
@@ -185,9 +189,9 @@ def _add(node: fx.Node, _: Env, g: Tensor, __: Thresholds) -> list[tuple[fx.Node
     left, right = node.args[:2]
     out = []
     if isinstance(left, fx.Node):
-        out.append((left, _unbroadcast(g, left)))
+        out.append((left, unbroadcast(g, left)))
     if isinstance(right, fx.Node):
-        out.append((right, _unbroadcast(g if alpha == 1 else g * alpha, right)))
+        out.append((right, unbroadcast(g if alpha == 1 else g * alpha, right)))
     return out
 
 
@@ -195,13 +199,13 @@ def _mul(node: fx.Node, env: Env, g: Tensor, _: Thresholds) -> list[tuple[fx.Nod
     left, right = node.args[:2]
     out = []
     if isinstance(left, fx.Node):
-        out.append((left, _unbroadcast(g * _value(env, right), left)))
+        out.append((left, unbroadcast(g * _value(env, right), left)))
     if isinstance(right, fx.Node):
-        out.append((right, _unbroadcast(g * _value(env, left), right)))
+        out.append((right, unbroadcast(g * _value(env, left), right)))
     return out
 
 
-def _unbroadcast(g: Tensor, node: fx.Node) -> Tensor:
+def unbroadcast(g: Tensor, node: fx.Node) -> Tensor:
     """Sum over the axes along which `node`'s value was repeated."""
     value = node.meta.get("val")
     if not isinstance(value, Tensor) or value.shape == g.shape:
@@ -287,6 +291,13 @@ def _pair_up(results: Any, g: Any) -> tuple[list[Tensor], list[Tensor]]:
     pairs = [(r, each) for r, each in together if each is not None and r.requires_grad]
     return [r for r, _ in pairs], [each for _, each in pairs]
 
+
+_DERIVATIVES: dict[Any, Any] = {
+    aten.gelu.default: aten.gelu_backward.default,
+    aten.silu.default: aten.silu_backward.default,
+    aten.hardswish.default: aten.hardswish_backward.default,
+}
+"""The same that `generic` comes to, found sooner."""
 
 VJPS: dict[Any, Vjp] = {
     aten.relu.default: _relu,
