@@ -33,6 +33,8 @@ or by finite differences, where torch's own gradient is wrong in float64."""
 _TOLERANCE = {torch.float32: 2e-3, torch.float64: 1e-6}
 _GRADIENT_TOLERANCE = {torch.float32: 2e-2, torch.float64: 1e-6}
 _SLOPE_TOLERANCE = 1e-3
+_TRIES = 4
+"""Layers from one on that are tried until one has a gradient: a unit may be switched off."""
 _MAX_TOKENS = 256
 """Of a token layer, so many rows are looked up in the reference."""
 
@@ -122,7 +124,7 @@ def randomise(model: nn.Module, x: Tensor) -> set[str]:
     handles = [
         module.register_forward_pre_hook(_measure)
         for module in model.modules()
-        if isinstance(module, nn.BatchNorm2d)
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d)
     ]
     called: set[str] = set()
     try:
@@ -136,12 +138,13 @@ def randomise(model: nn.Module, x: Tensor) -> set[str]:
 
 def _measure(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
     """Give a batch norm the statistics of what it reads."""
-    assert isinstance(norm, nn.BatchNorm2d)
-    maps_BCHW = inputs[0]
-    if maps_BCHW[:, 0].numel() >= 16 and norm.running_var is not None:
+    assert isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d)
+    value = inputs[0]
+    if value[:, 0].numel() >= 16 and norm.running_var is not None:
         assert norm.running_mean is not None
-        norm.running_mean.copy_(maps_BCHW.mean((0, 2, 3)))
-        norm.running_var.copy_(maps_BCHW.var((0, 2, 3)) + 1e-3)
+        axes = [axis for axis in range(value.ndim) if axis != 1]
+        norm.running_mean.copy_(value.mean(axes))
+        norm.running_var.copy_(value.var(axes) + 1e-3)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -244,45 +247,50 @@ def _compare(
     cam_layer = engine.default_cam_layer
     if cam_layer not in layers:  # computed by no module of its own
         cam_layer = layers[-1]
-    chosen = {each.name: each for each in (layers[0], layers[len(layers) // 2], cam_layer)}
+    middle = len(layers) // 2
+    places = layers[:_TRIES], layers[middle : middle + _TRIES], [cam_layer]
     x = x.clone().requires_grad_()
-    with _tapped(model, list(chosen)) as outputs:
+    with _tapped(model, [each.name for some in places for each in some]) as outputs:
         scores_BK = model(x)
     class_index, wanted_cam_M = _wanted_cam(cam_layer, scores_BK, outputs[cam_layer.name])
-    scores_error = maps_error = gradient_error = slope_error = cam_error = turn_ms = 0.0
-    for layer in chosen.values():
-        output = outputs[layer.name]
-        unit = int(_by_unit(output, layer).abs().amax(1).argmax())
-        selection = Selection(
-            layer=layer.name,
-            unit=unit,
-            rule="gradient",
-            cam_layer=cam_layer.name,
-            cam="hirescam",
-            class_index=class_index,
-        )
-        started = time.process_time()
-        result = engine.run(x.detach(), selection)
-        turn_ms = (time.process_time() - started) * 1e3
-        scores_error = max(scores_error, _relative(result.scores_BK, scores_BK.detach()))
-        maps_error = max(maps_error, _maps_error(engine, layer, result, output.detach()))
-        values_N = _by_unit(output, layer)[unit]
-        place = int((values_N - result.value_B.to(values_N.dtype)).abs().argmin())
-        (wanted,) = torch.autograd.grad(values_N[place], x, retain_graph=True)
+    scores_error = maps_error = gradient_error = slope_error = 0.0
+    for some in places:
+        for layer in some:
+            output = outputs[layer.name]
+            unit = int(_by_unit(output, layer).detach().abs().amax(1).argmax())
+            selection = Selection(
+                layer=layer.name,
+                unit=unit,
+                rule="gradient",
+                cam_layer=cam_layer.name,
+                cam="hirescam",
+                class_index=class_index,
+            )
+            started = time.process_time()
+            result = engine.run(x.detach(), selection)
+            turn_ms = (time.process_time() - started) * 1e3
+            scores_error = max(scores_error, _relative(result.scores_BK, scores_BK.detach()))
+            maps_error = max(maps_error, _maps_error(engine, layer, result, output.detach()))
+            values_N = _by_unit(output, layer)[unit]
+            place = int((values_N - result.value_B.to(values_N.dtype)).abs().argmin())
+            (wanted,) = torch.autograd.grad(values_N[place], x, retain_graph=True)
+            if wanted.any():
+                break
+            assert not result.backprop_B3HW.any(), f"{layer.name}: a gradient where there is none"
+        else:
+            raise AssertionError(f"{layer.name} and those before it have no gradient")
         gradient_error = max(gradient_error, _distance(result.backprop_B3HW, wanted))
         if slopes:
             found = _slope_error(model, layer, unit, place, x.detach(), result.backprop_B3HW)
             slope_error = max(slope_error, found)
-        if layer is cam_layer:
-            if layer.kind == "dense":  # tokens: those of the map, in its order
-                theirs_MC = _by_unit(output.detach(), layer).T
-                wanted_cam_M = wanted_cam_M[_matched(_places(result), theirs_MC)]
-            cam_error = _distance(result.cam_BHW.flatten(), wanted_cam_M.float())
+    if cam_layer.kind == "dense":  # tokens: those of the map, in its order
+        theirs_MC = _by_unit(outputs[cam_layer.name].detach(), cam_layer).T
+        wanted_cam_M = wanted_cam_M[_matched(_places(result), theirs_MC)]
     return _Errors(
         scores=scores_error,
         maps=maps_error,
         gradient=gradient_error,
-        cam=cam_error,
+        cam=_distance(result.cam_BHW.flatten(), wanted_cam_M.float()),
         slope=slope_error if slopes else float("nan"),
         turn_ms=turn_ms,
     )
