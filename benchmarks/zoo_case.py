@@ -6,7 +6,7 @@ layer and of the default CAM layer, a CAM, and the scores.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
@@ -244,15 +244,17 @@ def _compare(
 ) -> _Errors:
     """The largest errors over a shallow and a middle layer and the one of the CAM."""
     layers = [each for each in engine.layers if each.name in called and _has_units(each)]
-    cam_layer = engine.default_cam_layer
-    if cam_layer not in layers:  # computed by no module of its own
-        cam_layer = layers[-1]
     middle = len(layers) // 2
-    places = layers[:_TRIES], layers[middle : middle + _TRIES], [cam_layer]
+    shallow, deep = layers[:_TRIES], layers[middle : middle + _TRIES]
+    last = [engine.default_cam_layer]
+    if last[0] not in layers:  # computed by no module of its own
+        maps = [each for each in layers if each.kind == "conv" or each.map_size[0] > 1]
+        last = maps[: -2 * _TRIES : -1]
     x = x.clone().requires_grad_()
-    with _tapped(model, [each.name for some in places for each in some]) as outputs:
+    with _tapped(model, [each.name for each in (*shallow, *deep, *last)]) as outputs:
         scores_BK = model(x)
-    class_index, wanted_cam_M = _wanted_cam(cam_layer, scores_BK, outputs[cam_layer.name])
+    cam_layer, class_index, wanted_cam_M = _wanted_cam(last, scores_BK, outputs)
+    places = shallow, deep, [cam_layer]
     scores_error = maps_error = gradient_error = slope_error = 0.0
     for some in places:
         for layer in some:
@@ -301,14 +303,23 @@ def _has_units(layer: Layer) -> bool:
     return layer.kind != "attention" and not layer.name.endswith(":tokens")
 
 
-def _wanted_cam(layer: Layer, scores_BK: Tensor, output: Tensor) -> tuple[int, Tensor]:
-    """Of HiResCAM, sum over units of map times gradient, positive part [M], for the first class of
-    the best ones for which it is not zero; and that class."""
-    for class_index in scores_BK[0].topk(min(8, scores_BK.shape[1])).indices.tolist():
-        (grads,) = torch.autograd.grad(scores_BK[0, class_index], output, retain_graph=True)
-        wanted_M = (_by_unit(output, layer) * _by_unit(grads, layer)).sum(0).relu().detach()
-        if wanted_M.any():
-            return class_index, wanted_M
+def _wanted_cam(
+    layers: Sequence[Layer], scores_BK: Tensor, outputs: Mapping[str, Tensor]
+) -> tuple[Layer, int, Tensor]:
+    """Of HiResCAM, sum over units of map times gradient, positive part [M], at the first layer and
+    for the first class of the best ones for which it is not zero; and these two."""
+    for layer in layers:
+        output = outputs[layer.name]
+        for class_index in scores_BK[0].topk(min(8, scores_BK.shape[1])).indices.tolist():
+            score = scores_BK[0, class_index]
+            (grads,) = torch.autograd.grad(score, output, retain_graph=True, allow_unused=True)
+            if grads is None:
+                break
+            wanted_M = (_by_unit(output, layer) * _by_unit(grads, layer)).sum(0).relu().detach()
+            # Class and register tokens lie at no place of the map.
+            elsewhere = len(wanted_M) - layer.map_size[0] * layer.map_size[1]
+            if int((wanted_M > 0).sum()) > elsewhere:
+                return layer, class_index, wanted_M
     raise AssertionError("the CAM of the reference is zero for every class: it proves nothing")
 
 

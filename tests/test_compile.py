@@ -114,7 +114,7 @@ def test_two_hundred_clicks_trace_and_compile_nothing(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a click must change numbers, not code")
 
-    monkeypatch.setattr(build, "make_fx", refuse)
+    monkeypatch.setattr(build, "record", refuse)
     monkeypatch.setattr(compiling, "Compiler", refuse)
     monkeypatch.setattr(torch, "compile", refuse)
     chance = random.Random(7)

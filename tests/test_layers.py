@@ -83,3 +83,27 @@ def test_behind_a_gate_a_neuron_sees_the_input_and_no_more() -> None:
     assert (layers["gate"].receptive_field, layers["gate"].stride) == ((32, 64), (32, 64))
     assert (layers["behind"].receptive_field, layers["behind"].stride) == ((32, 64), (4, 4))
     assert (layers["large"].receptive_field, layers["large"].stride) == ((32, 64), (1, 1))
+
+
+class JoinsNothing(nn.Module):
+    """Joins tokens that there are none of, as Qwen3's ViT does with its registers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 2, stride=2)
+        self.dense = nn.Linear(4, 5)
+        self.none = nn.Parameter(torch.zeros(1, 0, 4))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        maps = self.conv(x)
+        nothing = maps[:, :, :0].flatten(2).transpose(1, 2)
+        tokens = torch.cat((self.none, nothing, maps.flatten(2).transpose(1, 2)), dim=1)
+        return self.dense(tokens).mean(1)
+
+
+def test_a_network_that_joins_an_empty_value_has_its_layers() -> None:
+    engine = engine_of(JoinsNothing().eval().requires_grad_(False), 8)
+    assert [(layer.name, layer.map_size) for layer in engine.layers] == [
+        ("conv", (4, 4)),
+        ("dense", (4, 4)),
+    ]
