@@ -96,7 +96,8 @@ class JoinsNothing(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         maps = self.conv(x)
-        nothing = maps[:, :, :0].flatten(2).transpose(1, 2)
+        heads = maps.flatten(2).transpose(1, 2).reshape(1, 16, 2, 2).transpose(1, 2)
+        nothing = heads[:, :, :0].transpose(1, 2).reshape(1, 0, 4)
         tokens = torch.cat((self.none, nothing, maps.flatten(2).transpose(1, 2)), dim=1)
         return self.dense(tokens).mean(1)
 

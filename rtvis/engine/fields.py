@@ -96,7 +96,8 @@ def _whole(node: fx.Node, input_size: tuple[int, ...]) -> Field:
     rows, columns = 1, 1
     if isinstance(value, Tensor) and value.ndim == 4:
         rows, columns = value.shape[-2:]
-    return Field(height, width, height / rows, width / columns, is_whole=True)
+    # A value may be empty: Qwen3 splits off register tokens that it does not have.
+    return Field(height, width, height / max(rows, 1), width / max(columns, 1), is_whole=True)
 
 
 def _around(fields: Sequence[Field]) -> Field:
