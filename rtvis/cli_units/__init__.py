@@ -18,6 +18,7 @@ WORDS: Final[dict[str, tuple[str, str]]] = {
     "ls": ("ls", "which stores there are, and what is in them"),
     "scan": ("scan", "the items of a data set at which every unit is strongest, and statistics"),
     "verify": ("verify", "whether every file of a store is as it was written"),
+    "export": ("export", "a store's pictures in a folder or zip, under names of one's choice"),
     "rm": ("rm", "remove a store, some of its layers, or units of them"),
 }
 """What comes behind it: the module here (loaded when it is wanted), and what it does."""

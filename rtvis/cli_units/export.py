@@ -1,0 +1,99 @@
+"""`rtvis units export`: a store's pictures in a folder or zip, under names of one's choice."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from rtvis.cli_units.chosen import chosen_layers, chosen_store, root_of, split
+from rtvis.command import Command
+from rtvis.errors import ConfigError, StoreError
+from rtvis.flags import parse_config
+from rtvis.leaving import DONE, leaving_at_once
+from rtvis.options import option, patterns, text
+from rtvis.paths import path_of
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportOptions:
+    """What, and where to."""
+
+    output: str | None = option(
+        "a new folder, or a file that ends in .zip",
+        metavar="PATH",
+        parse=text,
+        expects="a folder or a .zip file",
+    )
+    form: Literal["folder", "units", "montages", "channels"] = option(
+        "folder: all of it, with pages; units: LAYER/unit_0130/maxim_000.png, deconv_000.png ... "
+        "and info.txt; montages: regularized_opt, max_im and max_deconv with 3x3 pictures a unit; "
+        "channels: layer_0/130.png, the optimised inputs",
+        default="folder",
+    )
+    layers: tuple[str, ...] | None = option(
+        "these layers alone, or with ! before a pattern all but these; * is any text",
+        metavar="PATTERN,...",
+        parse=patterns,
+        expects="patterns such as layer4*,!*downsample*",
+    )
+    force: bool = option(
+        "also where something is: files of these names are replaced", default=False
+    )
+    store: str | None = option(
+        "the folder with the stores; default: rtvis/units in the user's data folder",
+        metavar="FOLDER",
+        parse=text,
+        expects="a folder",
+    )
+    debug: bool = option("tracebacks and a log on standard error", default=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ExportConfig:
+    """All of it."""
+
+    export: ExportOptions = field(default_factory=ExportOptions)
+
+
+def parse(words: Sequence[str], *, prog: str) -> Command:
+    """What a command line without its first words asks for.
+
+    Raises:
+        ConfigError: No output, an unknown flag, or a value that cannot be used.
+    """
+    name, flags = split(words, prog=prog)
+    config = parse_config(
+        ExportConfig,
+        flags,
+        prog=f"{prog} [STORE]",
+        description="Copy a store, or its pictures under names that other tools look for.",
+    )
+    output = config.export.output
+    if output is None:
+        raise ConfigError("--output is missing; give a new folder, or a file that ends in .zip")
+    return Command(run=lambda: _run(name, config.export, output), debug=config.export.debug)
+
+
+def _run(name: str | None, options: ExportOptions, output: str) -> int:
+    from rich.console import Console
+    from rich.progress import track
+
+    with leaving_at_once():
+        import torch  # noqa: F401
+    from rtvis.units.export import exported, write_export
+
+    store = chosen_store(name, root_of(options.store))
+    files = exported(store, chosen_layers(store, options.layers), options.form)
+    target, num_files = path_of(output), 0
+    if target.resolve().is_relative_to(store.folder.resolve()):
+        raise StoreError(f"{target}: lies in the store; name an --output elsewhere")
+    if store.folder.resolve().is_relative_to(target.resolve()):
+        raise StoreError(f"{target}: holds the store; name an --output elsewhere")
+    writing = write_export(files, target, force=options.force)
+    console = Console(stderr=True)
+    for number in track(writing, "exporting", console=console, transient=True):
+        num_files = number
+    print(f"{target}: {num_files} files")
+    return DONE
+
+
+__all__ = ["parse"]

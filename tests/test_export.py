@@ -1,0 +1,221 @@
+"""Exports of a store: as it is, and under the names that other tools look for."""
+
+import subprocess
+import zipfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from rtvis.cli import main
+from rtvis.data import Crop, Layer
+from rtvis.engine.identity import Identity
+from rtvis.engine.preprocess import Preprocessing
+from rtvis.units import names
+from rtvis.units.crops import Window, cut
+from rtvis.units.montage import montage
+from rtvis.units.store import Store, open_store
+from rtvis.units.tracker import Top
+from rtvis.units.unit_inputs import UnitInput, as_json
+from rtvis.units.writer import StoreWriter, json_bytes
+
+CONV = Layer(
+    index=4,
+    name="conv1",
+    kind="conv",
+    num_units=12,
+    map_size=(16, 16),
+    stride=(2.0, 2.0),
+    receptive_field=(24, 24),
+    field_start=(-2.0, -2.0),
+)
+DENSE = Layer(
+    index=5,
+    name="fc#2",
+    kind="dense",
+    num_units=3,
+    map_size=(1, 1),
+    stride=(32.0, 32.0),
+    receptive_field=(32, 32),
+)
+NUM_INPUTS = 9
+
+
+def filled(red: int, size: tuple[int, int] = (32, 32)) -> np.ndarray:
+    image_HW3 = np.zeros((*size, 3), dtype=np.uint8)
+    image_HW3[..., 0] = red
+    return image_HW3
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    prep = Preprocessing(size=(32, 32))
+    root = tmp_path / "units"
+    store = open_store(root, Identity(network="net", weights="0" * 40, preprocessing=prep))
+    with store.writing("a test") as writer:
+        writer.write_json(None, f"{names.ITEMS}.json", {"classes": ["cat", "dog"]})
+        writer.write_files(None, {f"{names.ITEMS}_scan_01.npz": b"only for the next scan"})
+        for layer in (CONV, DENSE):
+            writer.write_layer(layer)
+            size = layer.num_units, NUM_INPUTS
+            top = Top(
+                values_CN=torch.ones(size),
+                item_CN=torch.zeros(size, dtype=torch.int64),
+                position_CN2=torch.zeros(*size, 2, dtype=torch.int32),
+            )
+            writer.write_top(layer.name, top)
+            _write_unit(writer, layer, 2)
+    return store
+
+
+def _write_unit(writer: StoreWriter, layer: Layer, unit: int) -> None:
+    field = layer.field_at((3, 5), (32, 32))
+    window = Window(
+        top=int(field.top), left=int(field.left), height=int(field.height), width=int(field.width)
+    )
+    inputs, images = [], {}
+    for rank in range(NUM_INPUTS):
+        inputs.append(
+            UnitInput(
+                item=100 + rank,
+                name=f"pictures/{rank}.jpg",
+                label="dog" if rank == 0 else None,
+                pts_seconds=None,
+                value=9.5 - rank,
+                position=(3, 5) if layer.kind == "conv" else (0, 0),
+                recomputed=None,
+                field=field,
+                source=Crop(top=0, left=0, height=10, width=10),
+                picture_size=(64, 64),
+            )
+        )
+        grey = filled(0)
+        grey[:] = 128
+        grey[10:14, 12:16] = (255, 128, 128)
+        images[names.ranked("crop", rank)] = cut(filled(20 * rank + 60), window)
+        for kind in ("gradient", "guided", "deconvnet"):
+            images[names.ranked(kind, rank)] = cut(grey, window)
+    writer.write_pictures(layer.name, unit, images)
+    json = {names.INPUTS: json_bytes(as_json(inputs))}
+    writer.write_unit(layer.name, unit, json)
+    optimized = {names.optimized("default", seed, ".png"): filled(200 + seed) for seed in (0, 1)}
+    writer.write_pictures(layer.name, unit, optimized)
+
+
+def export(store: Store, target: Path, *flags: str) -> int:
+    """The exit code of the command."""
+    return main(["units", "export", str(store.folder), "--output", str(target), *flags])
+
+
+def red_of(path: Path, row: int = 0, column: int = 0) -> int:
+    image_HW3 = cv2.imread(str(path))
+    assert image_HW3 is not None, path
+    return int(image_HW3[row, column, 2])
+
+
+def test_units_have_the_names_of_crop_max_patches(store: Store, tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    assert export(store, target, "--form", "units") == 0
+    folder = target / "conv1" / "unit_0002"
+    kinds = ("maxim", "deconv", "deconvnorm", "backprop", "backpropnorm")
+    expected = {f"{kind}_{rank:03d}.png" for kind in kinds for rank in range(NUM_INPUTS)}
+    assert {path.name for path in folder.iterdir()} == expected | {"info.txt"}
+    image_HW3 = cv2.imread(str(folder / "maxim_000.png"))
+    assert image_HW3 is not None
+    assert image_HW3.shape == (24, 24, 3), "a field of 24 pixels, which the store has enlarged"
+    assert abs(red_of(folder / "maxim_003.png", 12, 12) - 120) < 5
+    # The gradient is grey but for 4x4 pixels at (10, 12); the field begins at (4, 8).
+    norm_HW3 = cv2.imread(str(folder / "deconvnorm_000.png"))
+    assert norm_HW3 is not None
+    assert norm_HW3[7, 5].min() > 220
+    assert norm_HW3[1, 1].max() < 20
+    assert (folder / "info.txt").read_text().splitlines()[:2] == [
+        "# is_conv val image_idx image_class i(if is_conv) j(if is_conv) filename",
+        "1 9.5 100 1 3 5 pictures/0.jpg",
+    ]
+    dense = target / "fc=232" / "unit_0002" / "info.txt"
+    assert dense.read_text().splitlines()[1:3] == [
+        "0 9.5 100 1 pictures/0.jpg",
+        "0 8.5 101 -1 pictures/1.jpg",
+    ]
+    assert red_of(target / "fc=232" / "unit_0002" / "maxim_000.png") > 50
+
+
+def test_montages_have_the_names_of_the_viewer(store: Store, tmp_path: Path) -> None:
+    target = tmp_path / "out"
+    assert export(store, target, "--form", "montages", "--layers", "conv1") == 0
+    found = {path.relative_to(target).as_posix() for path in target.rglob("*") if path.is_file()}
+    assert found == {
+        "regularized_opt/conv1/conv1_0002_montage.jpg",
+        "regularized_opt/conv1/whole_layer.jpg",
+        "max_im/conv1/conv1_0002.jpg",
+        "max_deconv/conv1/conv1_0002.jpg",
+    }
+    blocks = target / "regularized_opt/conv1/conv1_0002_montage.jpg"
+    image_HW3 = cv2.imread(str(blocks))
+    assert image_HW3 is not None
+    # 3 pictures of 32 pixels with 2 lines between them, 2 such blocks with 2 pixels between them.
+    assert image_HW3.shape == (2 * 98 + 2, 2 * 98 + 2, 3)
+    assert abs(red_of(blocks, 116, 16) - 200) < 6, "the first one in the lower left block"
+    assert abs(red_of(blocks, 116, 16 + 33) - 201) < 6
+    assert red_of(blocks, 16, 16) < 60, "nothing above it"
+    best = target / "max_im/conv1/conv1_0002.jpg"
+    image_HW3 = cv2.imread(str(best))
+    assert image_HW3 is not None
+    assert image_HW3.shape == (3 * 96 + 2, 3 * 96 + 2, 3)
+    assert abs(red_of(best, 48, 97 + 48) - 80) < 6, "the second strongest right of the first"
+    assert abs(red_of(best, 97 + 48, 48) - 120) < 6, "the fourth below it"
+
+
+def test_channels_are_one_picture_a_unit(store: Store, tmp_path: Path) -> None:
+    assert export(store, tmp_path / "out", "--form", "channels", "--layers", "conv1") == 0
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert files == [tmp_path / "out" / "layer_4" / "2.png"]
+    assert red_of(files[0]) == 200
+
+
+def test_the_whole_store_goes_into_a_folder_or_a_zip(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["units", "pages", str(store.folder)]) == 0
+    target = tmp_path / "copy"
+    assert export(store, target, "--layers", "conv1") == 0
+    assert not list(target.rglob("*_scan_*"))
+    assert "fc" not in (target / names.PAGE).read_text()
+    assert (target / "conv1" / "0002.html").is_file()
+    for folder in (target, target / "conv1"):
+        subprocess.run(["sha256sum", "--check", "--quiet", names.SUMS], cwd=folder, check=True)
+    assert main(["units", "verify", str(target)]) == 0
+    assert export(store, tmp_path / "all.zip") == 0
+    with zipfile.ZipFile(tmp_path / "all.zip") as archive:
+        assert archive.testzip() is None
+        listed = set(archive.namelist())
+    assert {"all/index.html", "all/fc=232/0002/crop_00.jpg", "all/store.json"} <= listed
+    capsys.readouterr()
+    assert export(store, target) == 1
+    assert f"{target}: is there already" in capsys.readouterr().err
+    (target / "mine.txt").write_text("mine")
+    assert export(store, target, "--force", "--layers", "fc*") == 0
+    assert (target / "mine.txt").read_text() == "mine", "what is not ours stays"
+    assert export(store, store.folder / "copy") == 1
+    assert "lies in the store" in capsys.readouterr().err
+    assert export(store, store.folder.parent, "--force") == 1
+    assert "holds the store" in capsys.readouterr().err
+    assert main(["units", "export", str(store.folder)]) == 2
+    assert "--output is missing" in capsys.readouterr().err
+    (tmp_path / "file").write_text("")
+    assert export(store, tmp_path / "file" / "below") == 1
+    assert "cannot be written" in capsys.readouterr().err
+    assert not list(tmp_path.glob(".*")), "no halves"
+
+
+def test_a_montage_centres_what_is_smaller_and_shrinks_what_is_larger() -> None:
+    small, wide = filled(200, (2, 2)), filled(100, (4, 16))
+    whole = montage([small, wide, small], columns=2, tile=(4, 8), padding=1)
+    assert whole.shape == (9, 17, 3)
+    assert whole[1, 3, 0] == whole[2, 4, 0] == 200
+    assert whole[0, 3, 0] == whole[1, 2, 0] == 28
+    assert (whole[1:3, 9:17, 0] == 100).all(), "half as large in the middle of its tile"
+    assert whole[6, 3, 0] == 200
