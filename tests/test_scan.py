@@ -1,6 +1,9 @@
 """A scan against brute force; stopped, grown, divided and damaged data give what they should."""
 
 import itertools
+import subprocess
+import sys
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import rtvis
 import rtvis.cli
 from rtvis import filing
 from rtvis.data import Selection
@@ -26,6 +30,7 @@ from rtvis.units.items import Files
 from rtvis.units.scan import Progress, ScanSettings, ScanState, scan
 from rtvis.units.store import find_stores
 from rtvis.units.tracker import merge
+from tests.conftest import ROOT
 from tests.nets import HAND_PICTURE, BranchingNet, EverySpelling, HandNet, seeded
 from tests.workplace import write_workplace
 
@@ -416,3 +421,54 @@ def test_maps_that_change_their_size_are_refused() -> None:
     step = step_of(network_of(Growing(), 8))
     with pytest.raises(NetworkError, match="maps must keep their size"):
         step.run(torch.ones(1, 3, 8, 8))
+
+
+def test_a_layer_is_dumped_for_the_first_pictures(command: Command) -> None:
+    (command.folder / "pictures" / "1.png").write_bytes(b"broken")
+    out = command.folder / "first.npy"
+    code, text = command.on_pictures("--layers", "first", "--dump", str(out), "--pictures", "2")
+    assert code == 0, text
+    array = np.load(out)
+    assert array.shape == (2, 4, 16, 16)
+    assert np.isnan(array[1]).all()
+    network = rtvis.load(f"{command.folder / 'net.py'}:Net", size=(32, 32), compile="off")
+    picture = read_picture(command.folder / "pictures" / "0.png").image_HW3
+    wanted = network.run(picture, Selection(layer="first", tap="pre")).maps_BCHW[0]
+    np.testing.assert_array_equal(array[0], wanted.numpy())
+    code, text = command.on_pictures("--layers", "frist", "--dump", str(out))
+    assert code == 2
+    assert "no layer 'frist'; nearest is 'first'" in text
+    assert command.on_pictures("--dump", str(out))[0] == 2
+
+
+@pytest.mark.slow
+def test_a_scan_that_was_killed_goes_on_and_ends_as_if_it_had_not_been(command: Command) -> None:
+    write_pictures(command.folder / "pictures", 400, first=10)
+    script = str(ROOT / "main.py")
+    flags = ["--network", f"{command.folder / 'net.py'}:Net", "--size", "32", "--device", "cpu"]
+    flags += ["--data", str(command.folder / "pictures"), "--compile", "off", "--batch", "2"]
+
+    def start(store: str) -> "subprocess.Popen[bytes]":
+        words = ["units", "scan", *flags, "--save-every", "0", "--store"]
+        return subprocess.Popen([sys.executable, script, *words, str(command.folder / store)])
+
+    assert start("whole").wait() == 0
+    process = start("killed")
+    while not list((command.folder / "killed").glob("*/items_scan_*.npz")):
+        assert process.poll() is None, "it ended before it could be killed"
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    (store,) = find_stores(command.folder / "killed")
+    state = next(path for path in store.folder.glob("items_scan_*.npz"))
+    with np.load(state) as arrays:
+        assert 0 < len(arrays["items/num_items"]) < 403
+    assert start("killed").wait() == 0
+    (whole,) = find_stores(command.folder / "whole")
+    for layer in ("first", "second", "fc"):
+        for name in ("top.npz", "statistics.npz"):
+            found, wanted = store.read_arrays(layer, name), whole.read_arrays(layer, name)
+            assert found is not None
+            assert wanted is not None
+            for key, value in wanted.items():
+                np.testing.assert_array_equal(found[key], value, err_msg=f"{layer} {key}")

@@ -114,6 +114,18 @@ class ScanOptions:
     compile_: Literal["auto", "off"] = option(
         "auto: wait for the compiled form where there is enough to do", default="auto"
     )
+    dump: str | None = option(
+        "no scan: the activations of one layer (--layers NAME) for every picture, as one array",
+        metavar="FILE.npy",
+        parse=text,
+        expects="a file that ends in .npy",
+    )
+    pictures: int | None = option(
+        "the first N files alone",
+        metavar="N",
+        parse=whole(1),
+        expects="a whole number from 1",
+    )
     debug: bool = option("tracebacks and a log on standard error", default=False)
 
 
@@ -148,6 +160,8 @@ def _run(config: ScanConfig) -> int:
     messages = Console(stderr=True, highlight=False)
     with leaving_at_once():
         import torch  # noqa: F401
+    import numpy as np
+
     from rtvis.engine.identity import identity_of
     from rtvis.units.data_set import find_files
     from rtvis.units.store import open_store
@@ -157,8 +171,12 @@ def _run(config: ScanConfig) -> int:
     # Before the network, for it is quick to find out that a folder is missing.
     with messages.status(f"looking at {options.data}"):
         found = find_files(options.data, labels=options.classes)
+    if options.pictures is not None:
+        found = found.take(np.arange(min(options.pictures, len(found))))
     with messages.status(f"loading {config.network.network}"):
         network = _load(config.network)
+    if options.dump is not None:
+        return _dump(config, network, found, path_of(options.dump), messages)
     root = None if options.store is None else path_of(options.store)
     store = open_store(root, identity_of(network))
     with store.writing("rtvis units scan") as writer:
@@ -167,6 +185,32 @@ def _run(config: ScanConfig) -> int:
 
             forget(store, writer)
         return _scan(config, network, found, store, writer, messages)
+
+
+def _dump(
+    config: ScanConfig, network: "Network", files: "Files", out: Path, messages: "Console"
+) -> int:
+    from rich.progress import track
+
+    import rtvis.methods  # noqa: F401 - registers the CAM methods
+    from rtvis.engine.engine import Engine
+    from rtvis.units.dump import dump
+
+    patterns = config.network.layers or ()
+    if len(patterns) != 1 or out.suffix != ".npy":
+        raise ConfigError("--dump FILE.npy takes one layer by name: --layers NAME")
+    options, num_failed = config.scan, 0
+    with Engine(network, device=options.device, dtype=options.dtype, compile="off") as engine:
+        passing = dump(engine, patterns[0], files, out)
+        for error in track(passing, "dumping", len(files), console=messages, transient=True):
+            if error:
+                num_failed += 1
+                messages.print(f"rtvis: {error}", markup=False, soft_wrap=True)
+    if num_failed == len(files):
+        raise SourceError(f"none of {num_failed} pictures can be read")
+    failed = f", {num_failed} of them unreadable: NaN" if num_failed else ""
+    messages.print(f"{out}: {len(files)} pictures{failed}", markup=False, soft_wrap=True)
+    return DONE
 
 
 def _load(wanted: NetworkConfig) -> "Network":
