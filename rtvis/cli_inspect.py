@@ -212,6 +212,8 @@ def _summary(inspection: "Inspection") -> list[str]:
         f"{inspection.multiply_adds:,} multiply-adds ({_short(inspection.multiply_adds)}; "
         "FLOPs are twice that)"
     ]
+    if inspection.note:
+        lines.append(inspection.note)
     if inspection.other_parameters or inspection.other_multiply_adds:
         lines.append(
             f"not in the table: {inspection.other_parameters:,} parameters (normalisation, "

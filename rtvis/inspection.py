@@ -8,13 +8,11 @@ from typing import Any
 import torch
 
 from rtvis.data import Layer
-from rtvis.engine.activity import Activity, Watcher
-from rtvis.engine.costs import all_multiply_adds, multiply_adds, num_parameters, parameters_of
-from rtvis.engine.layer_rules import apply_rules
-from rtvis.engine.layers import find_layers
+from rtvis.engine.activity import Activity
+from rtvis.engine.costs import num_parameters, parameters_of
+from rtvis.engine.looks import look_into
 from rtvis.engine.models import Network
 from rtvis.engine.pictures import Image, as_picture
-from rtvis.engine.trace import flatten
 from rtvis.errors import NetworkError
 
 
@@ -47,6 +45,8 @@ class Inspection:
     multiply_adds: int
     """For one picture, the products of attention among them."""
     num_pictures: int
+    note: str = ""
+    """What must be said of how it was looked at; often empty."""
 
     @property
     def other_parameters(self) -> int:
@@ -71,6 +71,7 @@ class Inspection:
             "other_multiply_adds": self.other_multiply_adds,
             "flops": 2 * self.multiply_adds,
             "pictures": self.num_pictures,
+            "note": self.note,
             "layers": [_plain_layer(facts, self.multiply_adds) for facts in self.layers],
         }
 
@@ -78,24 +79,20 @@ class Inspection:
 class Inspector:
     """Looks into a network, then at what it does with pictures.
 
+    One that cannot be traced is run as it is; `Inspection.note` says so.
+
     Raises:
-        NetworkError: The network cannot be traced, or has no layers.
+        NetworkError: The network fails on inputs of its size, or has no layers.
     """
 
     def __init__(self, network: Network, *, device: torch.device) -> None:
-        name = f"network '{network.name}'"
-        prep = network.preprocessing
         self._network = network
         self._device = device
-        flat = flatten(network.model, torch.empty(1, prep.num_channels, *prep.size), name=name)
-        found = apply_rules(find_layers(flat, 1), network.layer_rules, name=network.name)
-        if not found:
-            raise NetworkError(f"{name} has no convolution and no dense layer to tell about")
-        # The class and register tokens of a layer are no layer of their own here.
-        self._sites = tuple(site for site in found if not site.is_rest)
-        self._total = all_multiply_adds(flat)
-        watched = [site for site in self._sites if site.layer.kind in {"conv", "dense"}]
-        self._watcher = Watcher(flat, watched, device)
+        self._look = look_into(network, device)
+        if not self._look.layers:
+            raise NetworkError(
+                f"network '{network.name}' has no convolution and no dense layer to tell about"
+            )
         self._num_pictures = 0
 
     def watch(self, image: Image) -> None:
@@ -106,23 +103,23 @@ class Inspector:
         """
         prep = self._network.preprocessing
         picture = as_picture(image, prep, self._device, name=self._network.name)
-        self._watcher.watch(prep.apply(picture))
+        self._look.watch(prep.apply(picture))
         self._num_pictures += 1
 
     def facts(self) -> Inspection:
         """All that is known by now."""
-        model, activities = self._network.model, self._watcher.activities()
+        model, activities = self._network.model, self._look.activities()
         prep = self._network.preprocessing
         layers = []
-        for site in self._sites:
-            own = parameters_of(model, site.layer)
+        for layer in self._look.layers:
+            own = parameters_of(model, layer)
             layers.append(
                 LayerFacts(
-                    layer=site.layer,
+                    layer=layer,
                     num_parameters=sum(value.numel() for value in own.values()),
-                    multiply_adds=multiply_adds(site.node),
+                    multiply_adds=self._look.multiply_adds(layer),
                     parameter_range=_range(own.values()),
-                    activity=activities.get(site.layer.name),
+                    activity=activities.get(layer.name),
                 )
             )
         return Inspection(
@@ -131,8 +128,9 @@ class Inspector:
             input_shape=(prep.num_channels, *prep.size),
             layers=tuple(layers),
             num_parameters=num_parameters(model),
-            multiply_adds=self._total,
+            multiply_adds=self._look.total,
             num_pictures=self._num_pictures,
+            note=self._look.note,
         )
 
 

@@ -14,9 +14,8 @@ from rtvis import cli
 from rtvis.engine.layer_rules import LayerRules
 from rtvis.engine.models import Network, load_network
 from rtvis.engine.preprocess import Preprocessing
-from rtvis.errors import NetworkError
 from rtvis.inspection import Inspection, Inspector
-from tests.nets import HAND_PICTURE, BranchingNet, HandNet, tensor_of
+from tests.nets import HAND_PICTURE, HandNet, tensor_of
 
 CPU = torch.device("cpu")
 
@@ -54,7 +53,7 @@ def inspector_of(
 def watched(model: nn.Module, *inputs: Tensor) -> Inspection:
     inspector = inspector_of(model, (inputs[0].shape[2], inputs[0].shape[3]))
     for x_1CHW in inputs:
-        inspector._watcher.watch(x_1CHW)
+        inspector._look.watch(x_1CHW)
     return inspector.facts()
 
 
@@ -230,9 +229,60 @@ def test_the_users_model_is_left_as_it_was() -> None:
     assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_a_model_that_cannot_be_traced_is_refused_with_the_reason() -> None:
-    with pytest.raises(NetworkError, match="control flow depends on the values"):
-        inspector_of(BranchingNet(), (4, 4))
+class Branching(nn.Module):
+    """A model that branches on what it sees."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.inner(x)
+        return scores if x.mean() > -1e6 else -scores
+
+
+@pytest.mark.parametrize(
+    "model",
+    [Costly(), Dying(nn.ReLU()), Dying(nn.ReLU6()), Dying(nn.GELU()), Dying(nn.Hardtanh())],
+    ids=["costly", "ReLU", "ReLU6", "GELU", "hardtanh"],
+)
+def test_a_model_that_cannot_be_traced_tells_the_same_as_a_traced_one(model: nn.Module) -> None:
+    pictures = torch.randn(2, 3, 12, 16, generator=torch.Generator().manual_seed(0)).split(1)
+    traced, called = watched(model, *pictures), watched(Branching(model).eval(), *pictures)
+    assert traced.note == ""
+    assert "control flow depends on the values" in called.note
+    assert called.multiply_adds == traced.multiply_adds > 0
+    assert called.num_parameters == traced.num_parameters
+    for ours, theirs in zip(called.layers, traced.layers, strict=True):
+        assert ours.layer.name == f"inner.{theirs.layer.name}"
+        assert ours.layer.map_size == theirs.layer.map_size
+        assert ours.layer.receptive_field == theirs.layer.receptive_field
+        assert ours.multiply_adds == theirs.multiply_adds > 0
+        assert ours.num_parameters == theirs.num_parameters
+        assert ours.parameter_range == theirs.parameter_range
+        assert ours.activity is not None
+        assert theirs.activity is not None
+        assert ours.activity.dead_units == theirs.activity.dead_units
+        assert ours.activity.is_rectified == theirs.activity.is_rectified
+        assert (ours.activity.low, ours.activity.high) == pytest.approx(
+            (theirs.activity.low, theirs.activity.high), rel=1e-4
+        )
+
+
+def test_products_that_no_module_computes_count_in_all_also_when_untraced() -> None:
+    class Product(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 2, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            rows_24 = self.conv(x)[0].flatten(1)  # 2 units, 4 places
+            gram_22 = rows_24 @ rows_24.T
+            return gram_22.mean(0, keepdim=True) * (1.0 if x.mean() > -1e6 else 2.0)
+
+    facts = watched(Product(), torch.randn(1, 3, 2, 2))
+    assert facts.layers[0].multiply_adds == 4 * 2 * 3
+    assert facts.multiply_adds == 4 * 2 * 3 + 2 * 2 * 4
 
 
 # The command

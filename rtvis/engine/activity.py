@@ -10,7 +10,7 @@ from torch import Tensor, fx
 from rtvis.engine.layers import Site
 from rtvis.engine.trace import FlatModel
 
-_RECTIFIERS: Final = {"relu", "hardtanh", "gelu", "silu", "hardswish", "mish"}
+RECTIFIERS: Final = {"relu", "hardtanh", "gelu", "silu", "hardswish", "mish"}
 """Activations that a unit must get above zero to be heard behind them."""
 
 
@@ -25,6 +25,57 @@ class Activity:
     """Never above zero behind the activation; without one that rectifies: always of one value."""
     is_rectified: bool
     """Which of the two."""
+
+
+class Extremes:
+    """The extremes of each unit of some layers, picture by picture."""
+
+    def __init__(self) -> None:
+        self._ends: dict[str, tuple[Tensor, Tensor]] = {}
+        self._highest_behind: dict[str, Tensor] = {}
+
+    def add(self, name: str, values_NC: Tensor, behind_NC: Tensor | None) -> None:
+        """Add what a layer's units did at some places.
+
+        Args:
+            name: Of the layer.
+            values_NC: In front of any activation.
+            behind_NC: Behind one that rectifies; None without one.
+        """
+        low_C, high_C = values_NC.aminmax(dim=0)
+        if name in self._ends:
+            old_low_C, old_high_C = self._ends[name]
+            low_C, high_C = torch.minimum(low_C, old_low_C), torch.maximum(high_C, old_high_C)
+        self._ends[name] = low_C, high_C
+        if behind_NC is not None:
+            highest_C = behind_NC.amax(dim=0)
+            old = self._highest_behind.get(name)
+            self._highest_behind[name] = highest_C if old is None else highest_C.maximum(old)
+
+    def activity(
+        self, name: str, *, scale_C: Tensor | None = None, shift_C: Tensor | None = None
+    ) -> Activity | None:
+        """What they did so far; None if they were not seen.
+
+        Args:
+            name: Of the layer.
+            scale_C: With `shift_C`: the values added were these times it, plus the other.
+            shift_C: See there.
+        """
+        if name not in self._ends:
+            return None
+        low_C, high_C = (each.double().cpu() for each in self._ends[name])
+        behind_C = self._highest_behind.get(name)
+        # In this order NaN, which is neither, is not dead.
+        is_dead_C = low_C == high_C if behind_C is None else behind_C.cpu() <= 0
+        ends_2C = torch.stack([low_C, high_C])
+        if scale_C is not None and shift_C is not None:
+            scale_C, shift_C = scale_C.cpu(), shift_C.cpu()
+            known = scale_C != 0
+            ends_2C = ((ends_2C - shift_C) / scale_C)[:, known]
+        low, high = (float(end) for end in ends_2C.aminmax()) if ends_2C.numel() else (0.0, 0.0)
+        dead = tuple(is_dead_C.nonzero().flatten().tolist())
+        return Activity(low=low, high=high, dead_units=dead, is_rectified=behind_C is not None)
 
 
 class Watcher:
@@ -45,8 +96,7 @@ class Watcher:
         self._sites = {site.node: site for site in sites if not site.is_rest}
         self._run = _Run(module, self)
         self._device = device
-        self._extremes: dict[fx.Node, tuple[Tensor, Tensor]] = {}
-        self._highest_behind: dict[fx.Node, Tensor] = {}
+        self._extremes = Extremes()
 
     def watch(self, x_1CHW: Tensor) -> None:
         """Add one picture, preprocessed."""
@@ -55,43 +105,25 @@ class Watcher:
 
     def activities(self) -> dict[str, Activity]:
         """What the units of each layer did so far, by the layer's name."""
-        return {
-            site.layer.name: self._activity(site)
-            for node, site in self._sites.items()
-            if node in self._extremes
-        }
+        found = {}
+        for site in self._sites.values():
+            # The node's value has a batch norm in it, which the layer's own has not.
+            scales = {"scale_C": site.scale_C, "shift_C": site.shift_C}
+            activity = self._extremes.activity(site.layer.name, **scales)
+            if activity is not None:
+                found[site.layer.name] = activity
+        return found
 
     def take(self, node: fx.Node, value: Tensor) -> None:
         """The value of a node, before it is freed."""
         site = self._sites.get(node)
         if site is None:
             return
-        low_C, high_C = _by_unit(value, site).aminmax(dim=0)
-        if node in self._extremes:
-            old_low_C, old_high_C = self._extremes[node]
-            low_C, high_C = torch.minimum(low_C, old_low_C), torch.maximum(high_C, old_high_C)
-        self._extremes[node] = low_C, high_C
+        behind_NC = None
         if _is_rectified(site):
             assert site.activation is not None
-            behind = site.activation.to(self._device)(value)
-            highest_C = _by_unit(behind, site).amax(dim=0)
-            old = self._highest_behind.get(node)
-            self._highest_behind[node] = highest_C if old is None else highest_C.maximum(old)
-
-    def _activity(self, site: Site) -> Activity:
-        low_C, high_C = (each.double().cpu() for each in self._extremes[site.node])
-        is_rectified = _is_rectified(site)
-        # In this order NaN, which is neither, is not dead.
-        is_dead_C = self._highest_behind[site.node].cpu() <= 0 if is_rectified else low_C == high_C
-        ends_2C = torch.stack([low_C, high_C])
-        if site.scale_C is not None and site.shift_C is not None:
-            # The node's value has a batch norm in it, which the layer's own has not.
-            scale_C, shift_C = site.scale_C.cpu(), site.shift_C.cpu()
-            known = scale_C != 0
-            ends_2C = ((ends_2C - shift_C) / scale_C)[:, known]
-        low, high = (float(end) for end in ends_2C.aminmax()) if ends_2C.numel() else (0.0, 0.0)
-        dead = tuple(is_dead_C.nonzero().flatten().tolist())
-        return Activity(low=low, high=high, dead_units=dead, is_rectified=is_rectified)
+            behind_NC = _by_unit(site.activation.to(self._device)(value), site)
+        self._extremes.add(site.layer.name, _by_unit(value, site), behind_NC)
 
 
 class _Run(fx.Interpreter):
@@ -111,7 +143,7 @@ class _Run(fx.Interpreter):
 
 def _is_rectified(site: Site) -> bool:
     activation = site.activation
-    if activation is None or activation.name not in _RECTIFIERS:
+    if activation is None or activation.name not in RECTIFIERS:
         return False
     arguments = activation.node.args
     # A clipped one that begins elsewhere lets negative values through.
