@@ -179,6 +179,28 @@ def test_bad_input_is_told_in_a_line(
     assert not list(tmp_path.glob("out/*"))
 
 
+def test_what_is_seldom_meant_is_told(
+    network: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    weak = ("--preset", "dvt-a", "--set", "iterations=3,blur_radius=0.2,sizes=[[0,8],[2,16]]")
+    flags = ("--layer", "2", "--position", "0,0", *weak, "--out", str(tmp_path / "out"))
+    assert run(network, *flags) == 0
+    told = " ".join(capsys.readouterr().err.split())
+    assert "below 0.3 a blur does next to nothing" in told
+    assert "the middle is 8,8" in told
+
+
+def test_a_picture_may_be_larger_than_the_networks_input(network: str, tmp_path: Path) -> None:
+    """The middle neuron moves with it."""
+    out = tmp_path / "out"
+    assert run(network, "--size", "24x40", "--layer", "2", "--out", str(out)) == 0
+    (picture,) = out.glob("*.png")
+    assert cv2.imread(str(picture)).shape == (24, 40, 3)
+    record = json.loads(picture.with_suffix(".json").read_text())
+    assert record["size"] == [24, 40]
+    assert record["position"] == [12, 20]
+
+
 def test_a_network_with_a_fixed_size_says_so(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

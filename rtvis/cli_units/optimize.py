@@ -60,6 +60,8 @@ def _run(config: OptimizeConfig) -> int:
     recipe = _recipe(options)
     with _engine(config, messages) as engine:
         targets = _targets(engine, options)
+        for doubt in (*recipe.doubts, *_doubts(engine, targets)):
+            messages.print(f"rtvis: {doubt}", markup=False, soft_wrap=True)
         start = _start(engine, options.start)
         try:
             if options.study:
@@ -133,6 +135,20 @@ def _targets(engine: "Engine", options: OptimizeOptions) -> "tuple[Targets, ...]
         )
         for name in chosen
     )
+
+
+def _doubts(engine: "Engine", all_targets: "Sequence[Targets]") -> list[str]:
+    """What is seldom meant of the targets, in words."""
+    layers = {layer.name: layer for layer in engine.layers}
+    found = []
+    for targets in all_targets:
+        height, width = layers[targets.layer].map_size
+        if targets.position == (0, 0) and (height, width) != (1, 1):
+            found.append(
+                f"{targets.layer}: 0,0 is the corner, which sees mostly what lies outside the "
+                f"picture; the middle is {height // 2},{width // 2}"
+            )
+    return found
 
 
 def _expanded(units: str, count: int, seed: int) -> tuple[int, ...]:

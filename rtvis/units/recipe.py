@@ -124,6 +124,16 @@ class Recipe:
             raise ConfigError(f"sizes {self.sizes}: a picture has at least one pixel")
 
     @property
+    def doubts(self) -> tuple[str, ...]:
+        """What is allowed and seldom meant, in words."""
+        found = []
+        if self.blur_every and 0 < self.blur_radius < 0.3:
+            found.append(f"blur_radius {self.blur_radius}: below 0.3 a blur does next to nothing")
+        if bool(self.blur_every) != bool(self.blur_radius):
+            found.append("blur_radius and blur_every: one without the other blurs nothing")
+        return tuple(found)
+
+    @property
     def sees_views(self) -> bool:
         """Whether the network sees the picture moved about."""
         return bool(self.jitter or self.rotation or self.zoom)
