@@ -411,6 +411,16 @@ def test_every_layer_needs_a_second_key_too_and_counts_all_of_them(desk: Desk) -
     assert desk.learning.jobs[0].share == pytest.approx(5 / (50 * 4))
 
 
+def test_stopping_cancels_all_that_grows_and_may_be_done_twice(desk: Desk) -> None:
+    desk.follow()
+    desk.learning.do("generate layer", STEM)
+    desk.steps(2)
+    for _ in range(2):
+        desk.learning.stop()
+        assert desk.jobs.shown == ()
+    assert desk.grey() == 32, "what there was stays"
+
+
 def test_making_many_can_be_held_and_cancelled_and_what_is_made_stays(desk: Desk) -> None:
     desk.follow(page="unit")
     desk.learning.do("generate layer", STEM)

@@ -219,10 +219,13 @@ class Learning:
             self._many.do(what, selection.layer or "")
             self._touch(at_once=True)
 
-    def close(self) -> None:
-        """Cancel what grows, write what is done. Safe to call twice."""
+    def stop(self) -> None:
+        """Cancel what grows. On the engine's thread, which may be in the middle of a step else."""
         self._growth.close()
         self._jobs.close()
+
+    def close(self) -> None:
+        """Write what is done. From any thread, safe to call twice."""
         if self._loader is not None:
             self._loader.close()
 

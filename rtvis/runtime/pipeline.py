@@ -364,6 +364,8 @@ class Pipeline:
             self._fault = error
         finally:
             self._stop.set()
+            if self._learning is not None:
+                self._learning.stop()
             if self._window is not None:
                 self._window.wake()
 
