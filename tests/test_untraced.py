@@ -17,7 +17,7 @@ from rtvis.data import Health, Intervention, Origin, Result, Rule, Seed, Selecti
 from rtvis.engine import engine as engine_module
 from rtvis.engine.engine import Engine
 from rtvis.engine.trace import UntraceableError
-from rtvis.errors import NetworkError
+from rtvis.errors import NetworkError, SelectionError
 from tests.nets import BranchingNet, EverySpelling, HandNet, engine_of, seeded
 from tests.references import (
     fingerprint,
@@ -369,9 +369,17 @@ def test_maps_whose_size_depends_on_the_picture_are_refused_in_words() -> None:
         engine.run(torch.full((1, 3, 8, 8), 200.0))
 
 
-def test_the_program_records_such_a_model_and_says_so(tmp_path: Path, capsys) -> None:
-    from rtvis import cli
+def test_attention_is_said_to_be_missing_and_why(wavering) -> None:
+    engine = wavering[1]
+    assert "attention is not shown, as this network is not traceable" in engine.skipped_note
+    assert "control flow depends on the values" in engine.skipped_note
+    assert not {"rollout", "legrad"} & set(engine.cam_methods)
+    with pytest.raises(SelectionError, match=r"rollout cannot .* it is not traceable, and atten"):
+        engine.resolve(Selection(cam="rollout"))
 
+
+@pytest.fixture
+def mine(tmp_path: Path) -> str:
     (tmp_path / "mine.py").write_text(
         "import torch\n"
         "from torch import nn\n\n\n"
@@ -387,10 +395,25 @@ def test_the_program_records_such_a_model_and_says_so(tmp_path: Path, capsys) ->
         "            x = 2 * x\n"
         "        return self.fc(x.mean((2, 3)))\n"
     )
+    return f"{tmp_path}/mine.py:Mine"
+
+
+def test_the_list_of_layers_says_what_is_not_among_them(mine: str, capsys) -> None:
+    from rtvis import cli
+
+    assert cli.main(["--network", mine, "--device", "cpu", "--list", "layers"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == ["layer", "conv", "fc", "#"]
+    assert "attention is not shown" in lines[-1]
+
+
+def test_the_program_records_such_a_model_and_says_so(mine: str, tmp_path: Path, capsys) -> None:
+    from rtvis import cli
+
     film = tmp_path / "out.mp4"
     code = cli.main(
         [
-            *("--network", f"{tmp_path}/mine.py:Mine", "--pace", "fast", "--frames", "3"),
+            *("--network", mine, "--pace", "fast", "--frames", "3"),
             *("--view", "none", "--record", str(film), "--layer", "conv", "--unit", "2"),
             *("--canvas", "480x800", "--device", "cpu"),
         ]

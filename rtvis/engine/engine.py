@@ -40,7 +40,7 @@ from rtvis.engine.step import Step
 from rtvis.engine.trace import UntraceableError, flatten
 from rtvis.engine.untraced import UntracedStep
 from rtvis.errors import DeviceError, NetworkError, RtvisError
-from rtvis.registry import ATTENTION_METHODS, CAM_METHODS, method_named
+from rtvis.registry import ATTENTION_METHODS, CAM_METHODS, AttentionMethod, method_named
 from rtvis.threads import cpu_threads
 
 log = logging.getLogger(__name__)
@@ -87,6 +87,8 @@ class Engine:
         self._network = network
         self._steps: dict[int, Step | UntracedStep] = {}
         self._untraced_note = ""
+        self.skipped_note = ""
+        """Which layers are not shown, and why; empty where all are."""
         self.batch_size = batch_size
         step = self._step_for(batch_size)
         self.layers: tuple[Layer, ...] = (
@@ -105,11 +107,10 @@ class Engine:
         """(height, width) of a dense output, which has scores for each pixel; None without one."""
         self.default_cam_layer = step.pieces.cam_site.layer
         self._parameters: dict[str, Tensor] | None = None
-        sites = step.pieces.sites if isinstance(step, Step) else ()  # others have no attention
         self._method_faults = {
             name: fault
             for name, method in ATTENTION_METHODS.items()
-            if (fault := fault_of(method, sites))
+            if (fault := self._fault_of(method, step))
         }
         self._last_changes: tuple[object, Changes] | None = None
         self._graph_step: GraphStep | None = None
@@ -469,13 +470,21 @@ class Engine:
             except NetworkError as second:
                 raise second from fault
             self._untraced_note = f"explained eagerly by autograd, not traceable: {fault.reason}"
+            self.skipped_note = (
+                f"layers are the modules that are called: attention is not shown, as this network "
+                f"is not traceable: {fault.reason}"
+            )
             return step
+
+    def _fault_of(self, method: AttentionMethod, step: Step | UntracedStep) -> str:
+        if isinstance(step, Step):
+            return fault_of(method, step.pieces.sites)
+        return "is not traceable, and attention is read from the trace alone"
 
     def _build(self, example: Tensor, name: str) -> Pieces:
         flat = flatten(self._network.model, example, name=name)
         found = find_layers(flat, example.shape[0])
         self.skipped_note = skipped_note(skipped_layers(flat))
-        """Which layers are not shown, and why; empty where all are."""
         model, rules = self._network.model, self._network.layer_rules
         sites = apply_rules(found, rules, name=self.network)
         cam_layer = model.cam_layer if isinstance(model, Borrowing) else None
