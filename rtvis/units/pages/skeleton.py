@@ -28,7 +28,7 @@ img{display:block;background:var(--panel)}
 .tiles>div{display:flex;flex-wrap:wrap;gap:4px;content-visibility:auto;
 contain-intrinsic-size:auto 1100px;width:100%}
 .t{width:64px;height:80px;font-size:11px;line-height:16px;text-align:center;color:var(--dim);
-background:var(--panel);display:block}.t i{display:block;height:64px}
+background:var(--panel);display:block}.t i{display:block;height:64px;background-repeat:no-repeat}
 .t:hover{color:var(--text);outline:1px solid var(--chosen);text-decoration:none}
 .t.dead{opacity:.45}
 form{display:flex;gap:16px;flex-wrap:wrap;margin:0 0 12px;align-items:center}
@@ -37,9 +37,9 @@ font:inherit;padding:2px 6px}input{width:6em}
 .unit{display:grid;grid-template-columns:minmax(240px,300px) 1fr;gap:24px}
 .unit aside img{width:100%;height:auto}.unit aside section{margin-bottom:20px}
 .unit aside td{padding-right:8px}
-.rows{display:grid;grid-template-columns:minmax(56px,auto) repeat(5,auto) 1fr;gap:8px 10px;
-align-items:center}
-.rows img{height:112px;width:auto;max-width:200px;object-fit:contain}
+.rows{display:grid;grid-template-columns:130px minmax(60px,114px) minmax(80px,170px)
+repeat(3,minmax(60px,114px));gap:8px 10px;align-items:center}
+.rows img{max-width:100%;max-height:114px}
 .rows .head{color:var(--dim);font-size:12px}
 .rows .say{font-size:12px;overflow-wrap:anywhere}.rows .say b{font-size:14px;font-weight:600}
 svg{display:block}svg rect{fill:var(--dim)}

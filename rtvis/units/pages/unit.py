@@ -119,10 +119,10 @@ def _inputs(facts: LayerFacts, unit: int, inputs: tuple[UnitInput, ...]) -> str:
         told = "no pictures of its strongest inputs were made; rtvis units crops does"
         return f'<p class="dim">{told}</p>' if facts.top is not None else ""
     files = facts.files.get(unit, {})
-    heads = "".join(f'<span class="head">{text}</span>' for text in ("", *_HEADS, ""))
+    heads = "".join(f'<span class="head">{text}</span>' for text in ("", *_HEADS))
     rows = [heads]
     for rank, each in enumerate(inputs):
-        rows.append(f"<span><b>{number(each.value)}</b></span>")
+        rows.append(_said(each))
         for kind in KINDS:
             name = names.ranked(kind, rank)
             path = f"{names.unit(unit)}/{name}"
@@ -131,12 +131,11 @@ def _inputs(facts: LayerFacts, unit: int, inputs: tuple[UnitInput, ...]) -> str:
                 if name in files
                 else "<span></span>"
             )
-        rows.append(_said(each))
     return f'<h2>The inputs that excite it most</h2><div class="rows">{"".join(rows)}</div>'
 
 
 def _said(each: UnitInput) -> str:
-    parts = [escape(each.name)]
+    parts = [f"<b>{number(each.value)}</b>", escape(each.name)]
     if each.label is not None:
         parts.append(f'<span class="dim">class</span> {escape(each.label)}')
     if each.pts_seconds is not None:
