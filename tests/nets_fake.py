@@ -59,6 +59,7 @@ class FakeEngine:
         self.form: Form = "eager"
         self.compile_note = ""
         self.cam_methods = ("grad-cam", "layercam")
+        self.mean_rgb = (128, 128, 128)
         self.input_size = (6, 6)
         self.delay_s = delay_s
         self.error: BaseException | None = None

@@ -386,3 +386,46 @@ def test_cuda_fits_as_the_cpu_does_and_never_waits(fit: Fit) -> None:
     for on_cuda, on_cpu in zip(ours[1:], expected[1:], strict=True):
         red = [((each.cpu() >> 16) & 0xFF).float() for each in (on_cuda, on_cpu)]
         assert (red[0] - red[1]).abs().mean() < 4
+
+
+def test_the_bars_that_the_network_sees_are_drawn_and_the_cam_over_them() -> None:
+    # 200 x 100 pixels of the screen for 100 x 100 of a picture that is twice as wide as high.
+    rect, inset, around = Rect(10, 20, 100, 100), Rect(35, 20, 50, 100), (10, 120, 240)
+    picture_HW3 = torch.full((*WIDE, 3), 100, dtype=torch.uint8)
+    cam_HW = torch.zeros(8, 8)
+    for cam in (None, cam_HW):
+        canvas_HW = torch.zeros(130, 140, dtype=torch.int32)
+        cam_HW[0, 4] = 4.0  # in the upper bar
+        draw_input(
+            canvas_HW, rect, picture_HW3, cam_HW=cam, crop=LETTERBOX_OF_WIDE, style="alpha",
+            inset=inset, around=around,
+        )  # fmt: skip
+        words_HW = canvas_HW.numpy()
+        shown_HW3 = np.stack([(words_HW >> shift) & 0xFF for shift in (16, 8, 0)], axis=2)
+        assert (shown_HW3[35:85, 20:120] == 100).all(), "the picture"
+        bars_HW3 = np.concatenate([shown_HW3[10:35, 20:120], shown_HW3[85:110, 20:120]])
+        if cam is None:
+            assert (bars_HW3 == around).all()
+        else:  # column 4.5 * 12.5 = 56, row 0.5 * 12.5 = 6
+            assert (shown_HW3[16, 76] != around).any()
+            assert (bars_HW3[25:] == around).all(), "nothing in the lower bar"
+        assert not words_HW[:10].any()
+        assert not words_HW[:, :20].any()
+
+
+def test_on_the_screen_a_letterboxed_picture_has_the_network_s_proportions() -> None:
+    frame = (100, 200)
+    selection = Selection(fit="letterbox")
+    beyond = Crop(top=-50.0, left=0.0, height=200.0, width=200.0)
+    plan = layout(View(selection=selection), LAYERS, frame_size=frame, crop=beyond)
+    image, inset = plan.images["input"], plan.inset
+    assert inset is not None
+    assert image.height == image.width
+    assert inset.width == image.width
+    assert inset.height == pytest.approx(image.height / 2, abs=1)
+    assert inset.top - image.top == pytest.approx(image.bottom - inset.bottom, abs=1)
+    assert plan.panes["input"].contains(image.left, image.top)
+    inside = Crop(top=0.0, left=50.0, height=100.0, width=100.0)
+    cropped = layout(View(), LAYERS, frame_size=frame, crop=inside)
+    assert cropped.inset is None
+    assert cropped.images["input"].width == pytest.approx(2 * cropped.images["input"].height, abs=2)

@@ -236,6 +236,13 @@ class Engine:
         """
         return self._network.preprocessing.to_pictures(input_BCHW)
 
+    @property
+    def mean_rgb(self) -> tuple[int, int, int]:
+        """The colour that letterboxing puts around a picture, 0..255."""
+        mean = self._network.preprocessing.mean
+        red, green, blue = (round(255 * mean[min(axis, len(mean) - 1)]) for axis in range(3))
+        return red, green, blue
+
     def crop_of(self, image: Image, fit: Fit = "crop") -> Crop:
         """The part of a picture that the network sees."""
         return self._network.preprocessing.crop_of(image.shape[0], image.shape[1], fit)

@@ -175,7 +175,7 @@ class Compositor:
         halves = _halves(scene)
         frame_sizes = [_size_of(half.image_HW3) for half in halves]
         sizes = (*frame_sizes, _input_size(scene), _output_size(scene))
-        crop = result.crop if result is not None and sizes[-1] is not None else None
+        crop = result.crop if result is not None else None
         key = (view, id(scene.layers), id(scene.labels), layer, unit, sizes, crop)
         if self.layout is None or self._layout_key != key:
             self._layout_key = key
@@ -216,6 +216,8 @@ class Compositor:
                 style=view.cam_style,
                 labels_HW=labels_HW,
                 background=background_classes(scene.labels),
+                inset=plan.inset if name == "input" else None,
+                around=scene.mean_rgb,
             )
         if result is None or ranges is None or plan.layer is None or scene.maps_note:
             return

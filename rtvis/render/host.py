@@ -52,6 +52,15 @@ def resize(image_HW3: ImageU8, height: int, width: int) -> ImageU8:
     return sized
 
 
+def framed(bytes_HW3: ImageU8, rect: Rect, inset: Rect, around: tuple[int, int, int]) -> ImageU8:
+    """A picture of the size of `rect`: one colour, and the given picture at `inset`."""
+    framed_HW3 = np.empty((rect.height, rect.width, 3), np.uint8)
+    framed_HW3[:] = around
+    top, left = inset.top - rect.top, inset.left - rect.left
+    framed_HW3[top : top + inset.height, left : left + inset.width] = bytes_HW3
+    return framed_HW3
+
+
 def dim_outside(bytes_HW3: ImageU8, seen: tuple[slice, slice]) -> ImageU8:
     """As `display.dim_outside`."""
     dimmed: ImageU8 = np.right_shift(bytes_HW3, 1)

@@ -91,8 +91,12 @@ def layout(
         "unit": _unit_area(contents["unit"], metrics),
         "backprop": contents["backprop"].fit(*(input_size or (1, 1))),
     }
+    inset = None
     if view.compared != "off":
         images |= _halves(contents["input"], frame_size, second_size, metrics)
+    elif crop is not None and frame_size is not None and crop.reaches_beyond(frame_size):
+        images["input"] = contents["input"].fit(round(crop.height), round(crop.width))
+        inset = _inset(images["input"], frame_size, crop)
     grid = None
     if view.zoom == "unit":
         images["unit"] = _unit_area(contents["grid"], metrics)
@@ -105,7 +109,10 @@ def layout(
     pixels = None
     if output_size is not None and frame_size is not None:
         pixels = lay_pixels(
-            images["input"], frame_size=frame_size, crop=crop, output_size=output_size
+            images["input"],
+            frame_size=frame_size,
+            crop=crop if inset is None else None,  # the image is all that the network sees
+            output_size=output_size,
         )
     class_rows: tuple[Rect, ...] = ()
     if "classes" in contents:
@@ -131,6 +138,7 @@ def layout(
         panes=panes,
         contents=contents,
         images=images,
+        inset=inset,
         layer=layer,
         unit=unit,
         beside=next((each for each in layers if each.name == view.selection.beside), None),
@@ -256,6 +264,16 @@ def _give_rows(
 def _unit_area(content: Rect, metrics: Metrics) -> Rect:
     """Where the enlarged map may go: the content without the colour scale at its right."""
     return Rect(content.top, content.left, content.height, content.width - metrics.scale_width)
+
+
+def _inset(image: Rect, frame_size: tuple[int, int], crop: Crop) -> Rect:
+    """Where a picture lies within what the network sees of it."""
+    down, across = image.height / crop.height, image.width / crop.width
+    top, bottom = round(-crop.top * down), round((frame_size[0] - crop.top) * down)
+    left, right = round(-crop.left * across), round((frame_size[1] - crop.left) * across)
+    top, left = min(max(top, 0), image.height - 1), min(max(left, 0), image.width - 1)
+    bottom, right = max(min(bottom, image.height), top + 1), max(min(right, image.width), left + 1)
+    return Rect(image.top + top, image.left + left, bottom - top, right - left)
 
 
 def _halves(

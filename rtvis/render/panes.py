@@ -60,9 +60,11 @@ def draw_input(
     style: CamStyle,
     labels_HW: Tensor | None = None,
     background: tuple[int, ...] = (),
+    inset: Rect | None = None,
+    around: tuple[int, int, int] = (128, 128, 128),
 ) -> None:
     """The source picture, dimmed where the network does not look, with a CAM over the rest, or a
-    label picture.
+    label picture; or all that the network sees, with bars around the picture.
 
     Args:
         canvas_HW: Packed pixels, written in place.
@@ -73,11 +75,19 @@ def draw_input(
         style: How the CAM lies over the picture.
         labels_HW: int64, the class of each pixel of the dense output.
         background: Classes where the picture is left as it is.
+        inset: Where in `rect` the picture lies, with bars around it; then `rect` is what the
+            network sees, and has its proportions.
+        around: RGB of the bars, 0..255.
     """
+    if inset is not None:
+        crop = None
     view = cover(crop, (image_HW3.shape[0], image_HW3.shape[1]), (rect.height, rect.width))
     seen = view.seen
     if canvas_HW.device.type == "cpu":
-        bytes_HW3 = host.resize(image_HW3.numpy(), rect.height, rect.width)
+        place = inset or rect
+        bytes_HW3 = host.resize(image_HW3.numpy(), place.height, place.width)
+        if inset is not None:
+            bytes_HW3 = host.framed(bytes_HW3, rect, inset, around)
         if crop is not None:
             bytes_HW3 = host.dim_outside(bytes_HW3, seen)
         if cam_HW is not None:
@@ -86,7 +96,10 @@ def draw_input(
             bytes_HW3[seen] = labels_over_host(bytes_HW3[seen], labels_HW, view, background)
         host.paint(canvas_HW, rect, bytes_HW3)
         return
-    shown_HW3 = resize_picture(image_HW3, (rect.height, rect.width))
+    place = inset or rect
+    shown_HW3 = resize_picture(image_HW3, (place.height, place.width))
+    if inset is not None:
+        shown_HW3 = _framed(shown_HW3, rect, inset, around)
     if crop is not None:
         shown_HW3 = display.dim_outside(shown_HW3, seen)
     if cam_HW is not None:
@@ -94,6 +107,16 @@ def draw_input(
     if labels_HW is not None:
         shown_HW3[seen] = labels_over(shown_HW3[seen], labels_HW, view, background)
     canvas_HW[rect.rows, rect.columns] = display.pack_bytes(shown_HW3)
+
+
+def _framed(bytes_HW3: Tensor, rect: Rect, inset: Rect, around: tuple[int, int, int]) -> Tensor:
+    """As `host.framed`, on any device."""
+    framed_HW3 = bytes_HW3.new_empty(rect.height, rect.width, 3)
+    for channel, level in enumerate(around):  # numbers, for a tensor would wait for the device
+        framed_HW3[..., channel] = level
+    top, left = inset.top - rect.top, inset.left - rect.left
+    framed_HW3[top : top + inset.height, left : left + inset.width] = bytes_HW3
+    return framed_HW3
 
 
 def draw_backprop(

@@ -30,6 +30,9 @@ class Layout:
     images: dict[str, Rect]
     """"input", "unit", "backprop": where the pictures themselves are drawn; one of the latter two
     moves into the grid's pane when zoomed. While two are compared "second" is beside "input"."""
+    inset: Rect | None
+    """Where the source's picture lies within the image "input", if that is letterboxed: bars are
+    around it."""
     layer: Layer | None
     """Whose maps are shown."""
     unit: int

@@ -191,6 +191,8 @@ class Scene:
     image_HW3: Tensor | None = None
     """uint8 RGB, 0..255, on the compositor's device: the frame, uncropped. None before the
     first frame."""
+    mean_rgb: tuple[int, int, int] = (128, 128, 128)
+    """What the network sees around a letterboxed picture, 0..255."""
     result: Result | None = None
     """Of this frame and selection, or an older one with `stale_since_ns`. The first picture of
     a batch is drawn."""

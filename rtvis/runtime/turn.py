@@ -51,6 +51,8 @@ class EngineLike(ComparedEngine, Protocol):
     def form(self) -> Form: ...
     @property
     def cam_methods(self) -> tuple[str, ...]: ...
+    @property
+    def mean_rgb(self) -> tuple[int, int, int]: ...
     def preprocess(self, image: Tensor, *, fit: Fit = "crop") -> Tensor: ...
     @property
     def input_size(self) -> tuple[int, int]: ...
@@ -446,6 +448,7 @@ class Turn:
             view=view,
             layers=self._engine.layers,
             image_HW3=self._image_HW3,
+            mean_rgb=self._engine.mean_rgb,
             result=self._result,
             weights=self._weights(view),
             labels=self._engine.labels,
