@@ -110,7 +110,7 @@ def _drive(
         for progress in optimize(engine, targets, recipe, batch=arguments.batch):
             found += progress.finished
         seconds += time.process_time() - began_s
-        cells += [(f"{targets.layer} {each.unit}", each.image_HW3) for each in found]
+        cells += [(f"{each.unit} {targets.layer}", each.image_HW3) for each in found]
         if arguments.sheet is not None:
             sheet_HW3 = contact_sheet(cells, columns=len(targets.units), side=144)
             cv2.imwrite(str(arguments.sheet), sheet_HW3[:, :, ::-1])

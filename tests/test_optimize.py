@@ -403,6 +403,17 @@ def test_pictures_get_larger_on_the_way() -> None:
     assert sides == [(4, 4), (4, 4), (8, 8), (8, 8)]
 
 
+def test_a_view_is_not_moved_to_the_next_neuron() -> None:
+    """Of a layer with one pixel between neurons, at most half of it, whatever the recipe says."""
+    engine = engine_of(seeded(CamNet), size=16)
+    recipe = replace(preset("default"), rotation=0.0, zoom=0.0, jitter=5, iterations=6)
+    ascent = Ascent(engine, Targets(layer="stem", units=(0,)), replace(recipe, plain_last=0))
+    x = torch.randn(1, 3, 16, 16)
+    assert torch.equal(ascent._view(x), x)  # no whole pixel is left
+    dense = Ascent(engine, Targets(layer="fc", units=(0,)), replace(recipe, plain_last=0))
+    assert not torch.equal(dense._view(x), x)  # it sees all of the picture
+
+
 # Parametrisations
 
 

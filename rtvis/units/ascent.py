@@ -84,6 +84,7 @@ class Ascent:
         self._adam = Adam(self._z, recipe.lr) if recipe.policy == "adam" else None
         self._is_running_B = torch.ones(batch, dtype=torch.bool, device=device)
         self._sizes = dict(recipe.sizes)
+        self._jitter = min(recipe.jitter, *(each / 2 for each in self.layer.stride))
         self.value_B = torch.full((batch,), math.nan, device=device)
         """The objective at the last run."""
 
@@ -204,9 +205,10 @@ class Ascent:
         if not recipe.sees_views or self._is_plain:
             return x_BCHW
         if not (recipe.rotation or recipe.zoom):
-            by = [chances.whole(at, what, recipe.jitter) for what in (Draw.DOWN, Draw.RIGHT)]
+            limit = math.floor(self._jitter)
+            by = [chances.whole(at, what, limit) for what in (Draw.DOWN, Draw.RIGHT)]
             return regularise.rolled(x_BCHW, by[0], by[1])
-        by = [chances.between(at, what, recipe.jitter) for what in (Draw.DOWN, Draw.RIGHT)]
+        by = [chances.between(at, what, self._jitter) for what in (Draw.DOWN, Draw.RIGHT)]
         return regularise.warped(
             x_BCHW,
             angle_B=chances.between(at, Draw.ANGLE, math.radians(recipe.rotation)),

@@ -50,7 +50,7 @@ PRESETS: Final[dict[str, Recipe]] = {
         jitter=14,
         rotation=12.0,
         zoom=0.12,
-        plain_last=8,
+        plain_last=16,
     ),
     "dvt": _DVT,
     "dvt-class": replace(_DVT, decay=0.01, lr=10.0, iterations=300),

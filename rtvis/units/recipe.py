@@ -76,7 +76,8 @@ class Recipe:
     robust_spread: float = 0.05
 
     jitter: int = 0
-    """The network sees the picture shifted by up to so many pixels ..."""
+    """The network sees the picture shifted by up to so many pixels, and not by more than half of
+    what lies between two neurons: next to them another one would be meant ..."""
     rotation: float = 0.0
     """... rotated by up to so many degrees ..."""
     zoom: float = 0.0
