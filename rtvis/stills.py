@@ -267,7 +267,8 @@ class Stills:
             yield self._write_backprop(job, row, request)
 
     def _write_backprop(self, job: _Job, row: "_Row", request: BackpropRequest) -> Outcome:
-        picture = display.BACKPROP_DISPLAYS[request.display](row.backprop_CHW.float())
+        shown_CHW = display.side_by_side(row.backprop_CHW.float())
+        picture = display.BACKPROP_DISPLAYS[request.display](shown_CHW)
         rgb_HW3 = display.to_bytes(picture).expand(3, -1, -1).permute(1, 2, 0)
         files = {job.output: encode_image(job.output, bgr_on_host(rgb_HW3))}
         selection = row.selection

@@ -25,6 +25,11 @@ from rtvis.engine.preprocess import Preprocessing
 from rtvis.errors import NetworkError, RtvisError
 from rtvis.flags import parse_config
 from rtvis.render import display
+from rtvis.render.compositor import Compositor
+from rtvis.render.grid import Rect
+from rtvis.render.panes import draw_backprop
+from rtvis.render.scene import Scene
+from rtvis.session import View
 from rtvis.sources.pixels import read_image
 
 
@@ -384,3 +389,36 @@ def test_maxvit_is_built_for_the_size_that_is_asked_for() -> None:
     with torch.device("meta"):
         model = zoo.build(zoo.find("maxvit_t"), size=(448, 448)).model
         assert model(torch.empty(1, 3, 448, 448)).shape == (1, 1000)
+
+
+def test_of_an_input_of_two_pictures_both_gradients_are_shown_side_by_side(tmp_path: Path) -> None:
+    first_3HW, second_3HW = torch.zeros(3, 4, 5), torch.zeros(3, 4, 5)
+    first_3HW[0, 1, 2], second_3HW[2, 3, 4] = 2.0, -4.0
+    both_3HW = display.side_by_side(torch.cat([first_3HW, second_3HW]))
+    assert both_3HW.shape == (3, 4, 10)
+    assert torch.equal(both_3HW[:, :, :5], first_3HW)
+    assert torch.equal(both_3HW[:, :, 5:], second_3HW)
+    for channels in (1, 3, 4, 12):
+        other_CHW = torch.rand(channels, 4, 5)
+        assert display.side_by_side(other_CHW) is other_CHW
+    # On the screen: red a little up in the left half, blue down in the right one, grey elsewhere.
+    canvas_HW = torch.zeros(4, 10, dtype=torch.int32)
+    six_CHW = torch.cat([first_3HW, second_3HW])
+    draw_backprop(canvas_HW, Rect(0, 0, 4, 10), six_CHW, how="raw")
+    words_HW = canvas_HW.numpy()
+    shown_HW3 = np.stack([(words_HW >> shift) & 0xFF for shift in (16, 8, 0)], axis=2)
+    # Divided by max(2, 4 * 2) = 8, plus 1/2.
+    assert np.abs(shown_HW3[1, 2] - [191, 128, 128]).max() <= 1
+    assert np.abs(shown_HW3[3, 9] - [128, 128, 0]).max() <= 1
+    assert np.abs(np.delete(shown_HW3.reshape(40, 3), [12, 39], axis=0) - 128).max() <= 1
+
+
+def test_the_pane_and_the_script_give_two_pictures_the_room_of_two(tmp_path: Path) -> None:
+    with engine_with(6, SIZE, repeats=True) as engine:
+        result = engine.run(NOISE_HW3, Selection(layer="second", unit=1))
+        scene = Scene(view=View(), layers=engine.layers, result=result)
+        compositor = Compositor(engine.device)
+        compositor.compose(scene)
+    assert compositor.layout is not None
+    image = compositor.layout.images["backprop"]
+    assert image.width / image.height == pytest.approx(2 * SIZE[1] / SIZE[0], rel=0.03)

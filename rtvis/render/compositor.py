@@ -426,5 +426,5 @@ def _output_size(scene: Scene) -> tuple[int, int] | None:
 def _input_size(scene: Scene) -> tuple[int, int] | None:
     if scene.result is None:
         return None
-    shape = scene.result.backprop_B3HW.shape
-    return shape[2], shape[3]
+    _, channels, height, width = scene.result.backprop_B3HW.shape
+    return height, 2 * width if channels == 6 else width  # as `display.side_by_side`

@@ -178,6 +178,13 @@ def in_colours(gradient_CHW: Tensor) -> Tensor:
     return gradient_CHW.mean(dim=0, keepdim=True)
 
 
+def side_by_side(gradient_CHW: Tensor) -> Tensor:
+    """Of six channels, which are two pictures, both: [3, H, 2W] (DVT-58); others as they are."""
+    if gradient_CHW.shape[0] != 6:
+        return gradient_CHW
+    return torch.cat([gradient_CHW[:3], gradient_CHW[3:]], dim=2)
+
+
 def raw(gradient_CHW: Tensor) -> Tensor:
     """DVT-54: the signed gradient in colour around mid-grey. [3, H, W] or [1, H, W], 0..1."""
     return norm01_centred(in_colours(gradient_CHW))

@@ -122,8 +122,9 @@ def _framed(bytes_HW3: Tensor, rect: Rect, inset: Rect, around: tuple[int, int, 
 def draw_backprop(
     canvas_HW: Tensor, rect: Rect, gradient_3HW: Tensor, *, how: BackpropDisplay
 ) -> None:
-    """The backward picture, nearest pixels when growing, area when shrinking."""
-    image_CHW = display.BACKPROP_DISPLAYS[how](gradient_3HW.float())
+    """The backward picture, nearest pixels when growing, area when shrinking; that of an input of
+    two pictures in two halves."""
+    image_CHW = display.BACKPROP_DISPLAYS[how](display.side_by_side(gradient_3HW.float()))
     draw_data(canvas_HW, rect, image_CHW)
 
 
