@@ -170,3 +170,24 @@ def test_a_step_of_an_ascent_never_waits_for_the_device(compiled: Engine) -> Non
         finally:
             torch.cuda.set_sync_debug_mode("default")
         assert ascent.record(0)["runs"]["value"][-1] is not None
+
+
+def test_gradients_by_graphs_equal_plain_ones_and_wait_for_nothing(compiled: Engine) -> None:
+    layer = compiled.layers[2].name
+    step = compiled._steps[1]
+    for seed in range(TURNS_BEFORE_CAPTURE + 4):
+        x = torch.randn(1, 3, *SIZE, generator=torch.Generator().manual_seed(seed)).cuda()
+        unit_B = torch.tensor([seed % 3], device="cuda")
+        if seed == TURNS_BEFORE_CAPTURE + 2:  # captured by then
+            torch.cuda.set_sync_debug_mode("error")
+        try:
+            found = compiled.neuron_gradients(x, layer=layer, unit_B=unit_B, objective="mean")
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        with torch.no_grad():
+            plain = step.reach(
+                x.contiguous(memory_format=torch.channels_last), step.pieces.sites[2]
+            ).gradients(unit_B=unit_B, objective="mean")
+        assert relative_error(found.grad_BCHW, plain.grad_BCHW) < 1e-5
+    assert compiled._graph_reach is not None
+    assert list(compiled._graph_reach._sites) == [2]

@@ -33,6 +33,7 @@ from rtvis.engine.pieces import Pieces
 from rtvis.engine.preprocess import Preprocessing
 from rtvis.engine.queries import described
 from rtvis.engine.reach import Reach, Reaches
+from rtvis.engine.reach_graphs import GraphReach
 from rtvis.engine.reached import Gradients, Reached
 from rtvis.engine.resolve import find_layer, resolve_selection
 from rtvis.engine.skipped import skipped_layers, skipped_note
@@ -114,6 +115,7 @@ class Engine:
         }
         self._last_changes: tuple[object, Changes] | None = None
         self._graph_step: GraphStep | None = None
+        self._graph_reach: GraphReach | None = None
         self._reaches: Reaches | None = None
         self._num_compiled = 0
         self._gradient_graphs: GradientGraphs | None = None
@@ -330,7 +332,12 @@ class Engine:
                 assert isinstance(step, UntracedStep)
                 return step.reach(x_BCHW, step.pieces.sites[index])
             if batch == self.batch_size and not whole:
-                return step.reach(x_BCHW, step.pieces.sites[index])
+                site = step.pieces.sites[index]
+                if not self._may_use_graphs:
+                    return step.reach(x_BCHW, site)
+                if self._graph_reach is None:
+                    self._graph_reach = GraphReach(step)
+                return self._graph_reach.run(x_BCHW, site)
             return self._reach_of(batch, index).run(x_BCHW)
 
     def neuron_gradients(
