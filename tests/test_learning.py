@@ -538,7 +538,6 @@ def test_an_optimised_picture_is_looked_at_instead_of_the_film_and_the_frame_com
     assert loop.turn.frame is stand_in
     assert scene is not None
     assert scene.picture_name == "optimised stem:3"
-    assert loop.engine.asked[-1][1].fit == "stretch", "all of it is the network's input"
     loop.once()
     assert loop.turn.frame is stand_in, "the film does not come through"
     loop.turn.show_instead(None)

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from rtvis.data import Crop, Selection
+from rtvis.data import ClosedEvent, Crop, KeyEvent, Selection
 from rtvis.errors import ConfigError, StoreError
 from rtvis.render.compositor import Compositor
 from rtvis.render.focus import focus_of
@@ -216,13 +216,12 @@ class _User:
         self.fault: BaseException | None = None
 
     def play(self, pipeline: Pipeline, sink: MemorySink, shelf: StoreShelf) -> None:
-        from rtvis.data import ClosedEvent
-
         try:
             assert self._source.started.wait(10)
             self._source.put()
             self._wait(lambda: self._state(pipeline) == (1, "done"))
             self._wait(lambda: shelf.has(self._layer, 1))
+            self._look_at_it(pipeline, sink)
             self._session.update(selection=Selection(layer=self._layer, unit=2))
             self._wait(lambda: self._state(pipeline) == (2, "growing"))
             self._session.update(selection=Selection(layer=self._layer, unit=1))
@@ -231,6 +230,27 @@ class _User:
             self.fault = fault
         finally:
             sink.send(ClosedEvent())
+
+    def _look_at_it(self, pipeline: Pipeline, sink: MemorySink) -> None:
+        """The optimised picture becomes the network's input, and then the frame comes back."""
+        frame = pipeline._turn.frame
+        sink.send(KeyEvent(key="insert"))
+        self._wait(lambda: pipeline._turn.frame is not frame)
+        assert pipeline._turn.frame is not None
+        assert pipeline._turn.frame.name == f"optimised {self._layer}:1"
+        self._wait(lambda: pipeline._turn.selection.fit == "stretch")
+        result = pipeline._turn.composed.result
+        self._wait(lambda: pipeline._turn.composed.result is not result)
+        # As at the last step of the optimiser, which saw a picture that was not rounded to bytes.
+        value = float(pipeline._turn.composed.result.maps_BCHW[0, 1].max())
+        assert (
+            value
+            > 0.8
+            * pipeline._learning.shown(self._session.read()[0], pipeline._turn.selection).value
+        )
+        sink.send(KeyEvent(key="insert"))
+        self._wait(lambda: pipeline._turn.frame is frame)
+        self._wait(lambda: pipeline._turn.selection.fit == "crop")
 
     def _state(self, pipeline: Pipeline) -> tuple[int, str] | None:
         learning = pipeline._learning

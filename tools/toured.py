@@ -81,6 +81,11 @@ class User:
         return self._pipeline.session.read()[0]
 
     @property
+    def has_stand_in(self) -> bool:
+        """Whether an optimised picture is looked at."""
+        return self._pipeline._turn.stand_in is not None
+
+    @property
     def layout(self) -> Layout:
         """Where everything lies that is on the screen."""
         drawn = self._pipeline._controller.drawn
@@ -247,6 +252,9 @@ def _see_to_it(user: User, binding: KeyBinding) -> None:
         user.key(binding.keys[0])
         user.wait(lambda: not user.view.recording, "its end")
         user.wait(lambda: any(path.stat().st_size for path in Path().glob("*.mp4")), "a film")
+    if binding.action == "optimised picture as input" and user.has_stand_in:
+        user.key(binding.keys[0])
+        user.wait(lambda: not user.has_stand_in, "the film again")
     if binding.action == "switch source":
         user.key(binding.keys[0])
         user.wait(lambda: user.view.side == "files", "the files again")
@@ -283,6 +291,9 @@ def _press(user: User, name: str, binding: KeyBinding, here: View) -> None:
         user.click(button.rect)
 
     user.check(act, here, binding.name, f"button {name}")
+    if name == "as-input" and user.has_stand_in:
+        act()
+        user.wait(lambda: not user.has_stand_in, "the film again")
     if name in {"record", "source"}:
         side, recording = user.view.side, user.view.recording
         user.canvas()

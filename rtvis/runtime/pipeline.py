@@ -12,7 +12,7 @@ from typing import Literal, Self, TypeAlias, assert_never
 
 from torch import Tensor
 
-from rtvis.data import ClosedEvent, Event, Frame, Rates, ShownEvent, SourceStatus
+from rtvis.data import ClosedEvent, Event, Fit, Frame, Rates, ShownEvent, SourceStatus
 from rtvis.errors import SinkError, SourceError
 from rtvis.plain import Plain
 from rtvis.render.layout import Layout, layout
@@ -187,6 +187,8 @@ class Pipeline:
             rival=rival,
         )
         self._jobs = Jobs(step_timer(engine.device))
+        self._fit_before: Fit = "crop"
+        """Before an optimised picture became the input."""
         self._learning: Learning | None = None
         if replay is None:  # which shows what was seen, and nothing else
             self._learning = Learning(
@@ -408,6 +410,8 @@ class Pipeline:
         """Look at the optimised picture; any other step goes back to the source."""
         if self._turn.stand_in is not None:
             self._turn.show_instead(None)
+            if self.session.read()[0].selection.fit == "stretch":
+                self._set_fit(self._fit_before)
             self._say("the source again", False)
             return
         selection, learning = self._turn.selection, self._learning
@@ -415,6 +419,8 @@ class Pipeline:
         if image is None or selection is None:
             self._say("there is no optimised picture of this unit to look at yet", False)
             return
+        self._fit_before = selection.fit
+        self._set_fit("stretch")  # made for the network's input: all of it, and nothing else
         self._turn.show_instead(
             Frame(
                 image_HW3=image.cpu().numpy().copy(),  # waits for a GPU, once for a key
@@ -423,6 +429,9 @@ class Pipeline:
                 name=f"optimised {selection.layer}:{selection.unit}",
             )
         )
+
+    def _set_fit(self, fit: Fit) -> None:
+        self.session.apply(lambda view: replace(view, selection=replace(view.selection, fit=fit)))
 
     def _network_input(self) -> Tensor | None:
         image_HW3 = self._turn.picture

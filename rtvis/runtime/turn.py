@@ -206,7 +206,7 @@ class Turn:
         return self._stand_in
 
     def show_instead(self, frame: Frame | None) -> None:
-        """Look at this picture, all of which becomes the network's input, until None is given."""
+        """Look at this picture until None is given."""
         if frame is not None and self._stand_in is None:
             self._before = self._frame
         self._stand_in = frame
@@ -400,8 +400,6 @@ class Turn:
                 is_fresh=fresh,
             )
             return self._rival.run(self._engine, asked)
-        if frame is self._stand_in:  # made for the network's input: all of it, and nothing else
-            selection = replace(selection, fit="stretch")
         result = self._engine.run(
             input_HW3,
             selection,
