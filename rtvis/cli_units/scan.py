@@ -4,12 +4,14 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from rtvis.cli_units.scan_ray import ClusterOptions, cluster_of, plan_of
 from rtvis.command import Command
 from rtvis.config import NetworkConfig
-from rtvis.errors import ConfigError, SourceError, StoreError
+from rtvis.errors import ConfigError, RtvisError, SourceError, StoreError
 from rtvis.flags import parse_config
 from rtvis.leaving import DONE, leaving_at_once
 from rtvis.options import option, seconds, text, whole
@@ -18,8 +20,10 @@ from rtvis.paths import path_of
 if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rich.console import Console
 
+    from rtvis.data import Layer
     from rtvis.engine.models import Network
     from rtvis.engine.reduced_step import ReducedStep
+    from rtvis.units.cluster import Cluster
     from rtvis.units.items import Files
     from rtvis.units.scan import Progress, ScanSettings, ScanState
     from rtvis.units.scan_store import How
@@ -96,7 +100,7 @@ class ScanOptions:
         expects="a whole number from 1",
     )
     workers: int | None = option(
-        "threads that decode; default: one for each core",
+        "threads that decode, with Ray tasks; default: one for each core",
         metavar="N",
         parse=whole(1),
         expects="a whole number from 1",
@@ -134,6 +138,7 @@ class ScanConfig:
     """All of it."""
 
     scan: ScanOptions = field(default_factory=ScanOptions)
+    cluster: ClusterOptions = field(default_factory=ClusterOptions)
     network: NetworkConfig = field(default_factory=NetworkConfig)
 
 
@@ -174,17 +179,26 @@ def _run(config: ScanConfig) -> int:
     if options.pictures is not None:
         found = found.take(np.arange(min(options.pictures, len(found))))
     with messages.status(f"loading {config.network.network}"):
-        network = _load(config.network)
+        network = _loader(config.network)()
     if options.dump is not None:
         return _dump(config, network, found, path_of(options.dump), messages)
     root = None if options.store is None else path_of(options.store)
     store = open_store(root, identity_of(network))
-    with store.writing("rtvis units scan") as writer:
+    with (
+        store.writing("rtvis units scan") as writer,
+        cluster_of(
+            config.cluster,
+            device=options.device,
+            num_decoders=options.workers,
+            is_debug=options.debug,
+            messages=messages,
+        ) as cluster,
+    ):
         if options.restart:
             from rtvis.units.scan_store import forget
 
             forget(store, writer)
-        return _scan(config, network, found, store, writer, messages)
+        return _scan(config, network, found, store, writer, cluster, messages)
 
 
 def _dump(
@@ -199,6 +213,8 @@ def _dump(
     patterns = config.network.layers or ()
     if len(patterns) != 1 or out.suffix != ".npy":
         raise ConfigError("--dump FILE.npy takes one layer by name: --layers NAME")
+    if config.cluster.engine != "process":
+        raise ConfigError("--dump: is written by one process; leave --engine ray out")
     options, num_failed = config.scan, 0
     with Engine(network, device=options.device, dtype=options.dtype, compile="off") as engine:
         passing = dump(engine, patterns[0], files, out)
@@ -213,12 +229,13 @@ def _dump(
     return DONE
 
 
-def _load(wanted: NetworkConfig) -> "Network":
+def _loader(wanted: NetworkConfig) -> "partial[Network]":
     from rtvis.engine.layer_rules import layer_rules
     from rtvis.engine.models import load_network
 
     # Which layers are scanned is chosen later: their numbers are those among all.
-    return load_network(
+    return partial(
+        load_network,
         wanted.network,
         weights=wanted.weights,
         labels=wanted.labels,
@@ -239,21 +256,22 @@ def _scan(
     found: "Files",
     store: "Store",
     writer: "StoreWriter",
+    cluster: "Cluster | None",
     messages: "Console",
 ) -> int:
     from rtvis.units.scan_store import ordered_files, read_state, write_results, write_state
 
     options = config.scan
     files = ordered_files(store, found)
-    step, settings, name, how = _prepared(config, network, files, store, messages)
+    step, settings, name, how = _prepared(config, network, files, store, cluster, messages)
     state = read_state(store, name, files, step, settings)
     if state.ledger.num_items:
         done = f"{state.ledger.num_files} of {len(files)} files are done"
         messages.print(f"goes on in {store.folder}: {done}", markup=False, soft_wrap=True)
-    num_workers = options.workers or os.cpu_count() or 1
+    passing = _passing(config, network, step, state, how, cluster, messages)
     try:
-        _passed(step, state, network, num_workers, messages, writer, name, how, options.save_every)
-    except (KeyboardInterrupt, StoreError):
+        _passed(passing, state, messages, writer, name, how, options.save_every)
+    except (KeyboardInterrupt, RtvisError):
         _keep(writer, name, state, how, messages)
         raise
     finally:
@@ -264,7 +282,7 @@ def _scan(
         raise SourceError(f"none of {state.ledger.num_files} files can be read; the last: {last}")
     write_state(writer, name, state, how)
     write_results(writer, step.layers, state)
-    for line in _summary(state, step, store.folder):
+    for line in _summary(state, step.layers, how, store.folder):
         messages.print(line, markup=False, soft_wrap=True)
     return DONE
 
@@ -274,16 +292,19 @@ def _prepared(
     network: "Network",
     files: "Files",
     store: "Store",
+    cluster: "Cluster | None",
     messages: "Console",
 ) -> tuple["ReducedStep", "ScanSettings", str, "How"]:
     """The pass, what it looks for, the name of its state, and how it computes."""
     from rtvis.engine.device import resolve_device, resolve_dtype
-    from rtvis.engine.reduced_step import reduced_step
+    from rtvis.engine.reduced_step import default_batch, reduced_step
     from rtvis.units.scan import ScanSettings
     from rtvis.units.scan_store import How, classes_are_summed, read_how, state_name
 
     options = config.scan
-    device, dtype = resolve_device(options.device), resolve_dtype(options.dtype)
+    dtype = resolve_dtype(options.dtype)
+    device = resolve_device(options.device if cluster is None else "cpu")
+    at = device.type if cluster is None else cluster.device
     settings = ScanSettings(
         num_top=options.top,
         min_distance_s=options.min_distance,
@@ -292,25 +313,35 @@ def _prepared(
     )
 
     def step_of(*, batch: int | None, compiled: bool) -> "ReducedStep":
+        compiled = compiled and cluster is None  # else by the actors; here it is only looked at
         with messages.status("preparing the network" + (", compiling" if compiled else "")):
             return reduced_step(
                 network,
                 layers=tuple(config.network.layers or ("*",)),
                 device=device,
                 dtype=dtype,
-                batch=batch,
+                batch=batch or default_batch(at),
                 compiled=compiled,
             )
 
+    def form_of(step: "ReducedStep", *, compiled: bool) -> str:
+        if cluster is None or step.form == "untraced":
+            return step.form
+        return "compiled" if compiled else "eager"
+
     pays = len(files) >= WORTH_COMPILING or bool(files.is_film_F.any())
-    step = step_of(batch=options.batch, compiled=options.compile_ == "auto" and pays)
+    compiled = options.compile_ == "auto" and pays
+    step = step_of(batch=options.batch, compiled=compiled)
     with_classes = classes_are_summed(files, step, settings)
     name = state_name(step.layers, settings, with_classes=with_classes)
     before = read_how(store, name)
-    if before is not None and (before.form, before.batch) != (step.form, step.batch):
+    form = form_of(step, compiled=compiled)
+    if before is not None and (before.form, before.batch) != (form, step.batch):
         step.close()
-        step = step_of(batch=before.batch, compiled=before.form == "compiled")
-    how = How(form=step.form, batch=step.batch, dtype=options.dtype, device=device.type)
+        compiled = before.form == "compiled"
+        step = step_of(batch=before.batch, compiled=compiled)
+        form = form_of(step, compiled=compiled)
+    how = How(form=form, batch=step.batch, dtype=options.dtype, device=at)
     if before is not None and before != how:
         raise StoreError(
             f"{store.folder}: the scan was begun {before.form} in {before.dtype} on "
@@ -322,11 +353,39 @@ def _prepared(
     return step, settings, name, how
 
 
-def _passed(
+def _passing(
+    config: ScanConfig,
+    network: "Network",
     step: "ReducedStep",
     state: "ScanState",
-    network: "Network",
-    num_workers: int,
+    how: "How",
+    cluster: "Cluster | None",
+    messages: "Console",
+) -> Iterator["Progress"]:
+    """The scan, in this process or on a cluster."""
+    if cluster is None:
+        from rtvis.units.scan import scan
+
+        num_workers = config.scan.workers or os.cpu_count() or 1
+        return scan(step, state, network.preprocessing, num_workers=num_workers)
+    from rtvis.units.cluster_scan import scan_on_cluster
+
+    plan = plan_of(
+        cluster,
+        network,
+        _loader(config.network),
+        layers=tuple(config.network.layers or ("*",)),
+        how=how,
+        settings=state.settings,
+        state=state,
+    )
+    note = partial(messages.print, markup=False, soft_wrap=True)
+    return scan_on_cluster(cluster, plan, state, on_note=note)
+
+
+def _passed(
+    passing: Iterator["Progress"],
+    state: "ScanState",
     messages: "Console",
     writer: "StoreWriter",
     name: str,
@@ -334,11 +393,9 @@ def _passed(
     save_every_s: float,
 ) -> None:
     """Run the scan to its end, with a bar, storing its state now and then."""
-    from rtvis.units.scan import scan
     from rtvis.units.scan_store import write_state
 
     saved_s = time.monotonic()
-    passing = scan(step, state, network.preprocessing, num_workers=num_workers)
     try:
         for _ in _shown(passing, messages):
             if time.monotonic() - saved_s >= save_every_s:
@@ -391,14 +448,16 @@ def _shown(passing: Iterator["Progress"], messages: "Console") -> Iterator["Prog
             yield progress
 
 
-def _summary(state: "ScanState", step: "ReducedStep", folder: Path) -> Iterator[str]:
-    ledger, num_units = state.ledger, sum(layer.num_units for layer in step.layers)
+def _summary(
+    state: "ScanState", layers: "tuple[Layer, ...]", how: "How", folder: Path
+) -> Iterator[str]:
+    ledger, num_units = state.ledger, sum(layer.num_units for layer in layers)
     failed = len(ledger.errors)
     unreadable = f", {failed} of them unreadable (see items.json)" if failed else ""
     yield f"{ledger.num_files} files, {ledger.num_items} items{unreadable}"
     dead = ""
     if state.findings.statistics is not None:
-        found = state.findings.statistics.of_layers(step.layers).values()
+        found = state.findings.statistics.of_layers(layers).values()
         dead = f", {sum(int(each.is_dead_C.sum()) for each in found)} of them dead"
-    yield f"{len(step.layers)} layers, {num_units} units{dead}; {step.form}, batch {step.batch}"
+    yield f"{len(layers)} layers, {num_units} units{dead}; {how.form}, batch {how.batch}"
     yield f"in {folder}"

@@ -79,7 +79,7 @@ def reduced_step(
     """
     if device.type == "cpu":
         keep_freed_memory()
-    batch = network.only_batch or batch or (CPU_BATCH if device.type == "cpu" else GPU_BATCH)
+    batch = network.only_batch or batch or default_batch(device.type)
     prep, name = network.preprocessing, f"network '{network.name}'"
     example = torch.empty(batch, prep.num_channels, *prep.size, dtype=dtype)
     try:
@@ -99,6 +99,11 @@ def reduced_step(
         folder=(cache_dir or default_cache_dir()) / "compiled",
         on_wait=on_wait,
     )
+
+
+def default_batch(device: str) -> int:
+    """Pictures at once that suit a device: `cpu`, `cuda`."""
+    return CPU_BATCH if device == "cpu" else GPU_BATCH
 
 
 def chosen_sites(sites: Sequence[SiteT], patterns: Sequence[str], *, name: str) -> list[SiteT]:

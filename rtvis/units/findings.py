@@ -1,6 +1,7 @@
 """What a scan has found: all of it is added and merged exactly, whoever found which part."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -62,13 +63,23 @@ class Findings:
         """Add pictures or frames to the best items; see `TopTracker.update_packed`."""
         self.tracker.update_packed(values_BT, place_BT, item_B)
 
-    def add(self, other: "Findings") -> None:
-        """Add what was found in other items: in any order, with the same result."""
-        self.tracker.add(other.tracker.top())
+    def add(
+        self, other: "Findings", *, first_item: int = 0, class_of_K: Tensor | None = None
+    ) -> None:
+        """Add what was found in other items: in any order, with the same result.
+
+        Args:
+            other: About the same units.
+            first_item: The number here of what is item 0 there.
+            class_of_K: int64: for each class there, which one it is here; None: the same.
+        """
+        top = other.tracker.top()
+        item_CN = torch.where(top.item_CN < 0, -1, top.item_CN + first_item)
+        self.tracker.add(replace(top, item_CN=item_CN))
         if self.statistics is not None and other.statistics is not None:
             self.statistics.add(other.statistics)
         if self.classes is not None and other.classes is not None:
-            self.classes.add(other.classes)
+            self.classes.add(other.classes, class_of_K)
 
     def to_arrays(self) -> Arrays:
         """All of it, as arrays of numbers."""

@@ -128,18 +128,18 @@ class Items:
         done, files = self.num_files, self.files
         pts = np.concatenate([np.empty(0), *self.film_pts])
         return {
-            "root": _packed([str(files.root)]),
-            "names": _packed(files.names[:done]),
+            "root": pack_texts([str(files.root)]),
+            "names": pack_texts(files.names[:done]),
             "size_bytes": files.size_bytes_F[:done],
             "modified_ns": files.modified_ns_F[:done],
             "label": files.label_F[:done],
             "is_film": files.is_film_F[:done],
-            "classes": _packed(files.classes),
+            "classes": pack_texts(files.classes),
             "num_items": self.num_items_D,
             "checksum": self.checksum_D,
             "film_pts": pts,
             "error_files": np.array(sorted(self.errors), dtype=np.int64),
-            "error_texts": _packed([self.errors[index] for index in sorted(self.errors)]),
+            "error_texts": pack_texts([self.errors[index] for index in sorted(self.errors)]),
         }
 
     @staticmethod
@@ -150,20 +150,20 @@ class Items:
             StoreError: Something is missing or does not fit together.
         """
         try:
-            names = _unpacked(arrays["names"])
+            names = unpack_texts(arrays["names"])
             files = Files(
-                root=Path(_unpacked(arrays["root"])[0]),
+                root=Path(unpack_texts(arrays["root"])[0]),
                 names=names,
                 size_bytes_F=arrays["size_bytes"].astype(np.int64),
                 modified_ns_F=arrays["modified_ns"].astype(np.int64),
                 label_F=arrays["label"].astype(np.int64),
                 is_film_F=arrays["is_film"].astype(np.bool_),
-                classes=_unpacked(arrays["classes"]),
+                classes=unpack_texts(arrays["classes"]),
             )
             num_items_D = arrays["num_items"].astype(np.int64)
             frames = num_items_D[files.is_film_F]
             film_pts = np.split(arrays["film_pts"], frames.cumsum())
-            texts = _unpacked(arrays["error_texts"])
+            texts = unpack_texts(arrays["error_texts"])
             errors = dict(zip(arrays["error_files"].tolist(), texts, strict=True))
         except (KeyError, IndexError, ValueError, UnicodeDecodeError) as fault:
             raise StoreError(f"the list of items is damaged: {fault}") from None
@@ -182,12 +182,13 @@ class Items:
 _PER_FILE = ("size_bytes", "modified_ns", "label", "is_film", "checksum")
 
 
-def _packed(texts: tuple[str, ...] | list[str]) -> npt.NDArray[np.uint8]:
+def pack_texts(texts: tuple[str, ...] | list[str]) -> npt.NDArray[np.uint8]:
     """Each text with a zero byte behind it: no name of a file holds one."""
     data = b"".join(text.encode("utf-8", "surrogateescape") + b"\0" for text in texts)
     return np.frombuffer(data, dtype=np.uint8)
 
 
-def _unpacked(data: npt.NDArray[Any]) -> tuple[str, ...]:
+def unpack_texts(data: npt.NDArray[Any]) -> tuple[str, ...]:
+    """What `pack_texts` was given."""
     parts = data.astype(np.uint8).tobytes().split(b"\0")
     return tuple(part.decode("utf-8", "surrogateescape") for part in parts[:-1])

@@ -59,6 +59,27 @@ class Progress:
     last_error: str = ""
 
 
+class Rate:
+    """How fast a run goes on, from when this is made."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._started_s, self._items_before = time.monotonic(), ledger.num_items
+
+    def progress(self, errors: Sequence[str]) -> Progress:
+        """Where it is now; `errors`: what came up since the last time."""
+        ledger = self._ledger
+        seconds = max(time.monotonic() - self._started_s, 1e-6)
+        return Progress(
+            num_files=ledger.num_files,
+            total_files=len(ledger.files),
+            num_items=ledger.num_items,
+            num_errors=len(ledger.errors),
+            items_per_s=(ledger.num_items - self._items_before) / seconds,
+            last_error=errors[-1] if errors else "",
+        )
+
+
 class ScanState:
     """Everything that a scan knows: it can be stored, and goes on as if it had never stopped.
 
@@ -120,6 +141,21 @@ class ScanState:
                 self._add_hits(reduced, rows, item_B, shown if film >= 0 else None)
             if film >= 0 and some[-1][0].is_last:
                 self._end_film()
+
+    def commit_found(
+        self, samples: Sequence[Sample], found: Findings, class_of_K: Tensor | None = None
+    ) -> None:
+        """Add what somebody else has found in pictures, not films.
+
+        Args:
+            samples: The next ones in order.
+            found: In it they are the items 0, 1, 2 ...
+            class_of_K: int64: for each class in `found`, which one it is here; None: the same.
+        """
+        first = self.ledger.num_items
+        for sample in samples:
+            self.ledger.enter(sample)
+        self.findings.add(found, first_item=first, class_of_K=class_of_K)
 
     def _add_items(
         self, samples: Sequence[Sample], numbers: Sequence[int], reduced: Reduced
@@ -228,43 +264,47 @@ def scan(
         num_workers=num_workers,
         every_s=settings.every_s,
     )
-    started_s, items_before = time.monotonic(), ledger.num_items
+    rate = Rate(ledger)
     samples = reader.samples(ledger.num_files, start_frame=len(ledger.open_pts))
     try:
-        for some in batches(samples, step.batch):
-            images = [sample.image for sample in some if sample.image is not None]
-            state.commit(some, step.run(_stacked(images, step, preprocessing)) if images else None)
-            seconds = max(time.monotonic() - started_s, 1e-6)
-            errors = [sample.error for sample in some if sample.error is not None]
-            yield Progress(
-                num_files=ledger.num_files,
-                total_files=len(ledger.files),
-                num_items=ledger.num_items,
-                num_errors=len(ledger.errors),
-                items_per_s=(ledger.num_items - items_before) / seconds,
-                last_error=errors[-1] if errors else "",
-            )
+        for some in batches(samples, step.batch, ledger.files):
+            state.commit(some, reduced_of(some, step, preprocessing))
+            yield rate.progress([sample.error for sample in some if sample.error is not None])
     finally:
         samples.close()  # type: ignore[attr-defined]
 
 
-def batches(samples: Iterator[Sample], size: int) -> Iterator[list[Sample]]:
-    """Samples in order, so many at a time that `size` of them have a picture; the last: fewer."""
+def batches(samples: Iterator[Sample], size: int, files: Files) -> Iterator[list[Sample]]:
+    """Samples in order, so many at a time; fewer where a film begins or ends, and at the end.
+
+    Which pictures go together thus follows from the order of the files alone: whoever looks at a
+    part of them, from a place on where a batch begins, gives the network the same batches.
+    """
     some: list[Sample] = []
-    num_shown = 0
     for sample in samples:
-        if num_shown == size or len(some) >= 4 * size:
+        is_film = files.is_film_F[sample.file]
+        if some and (len(some) == size or (is_film and sample.file != some[-1].file)):
             yield some
-            some, num_shown = [], 0
+            some = []
         some.append(sample)
-        num_shown += sample.image is not None
+        if is_film and sample.is_last:
+            yield some
+            some = []
     if some:
         yield some
 
 
-def _stacked(images: Sequence[Tensor], step: ReducedStep, preprocessing: Preprocessing) -> Tensor:
-    """The network's input; rows that are left over repeat the last picture."""
+def reduced_of(
+    samples: Sequence[Sample], step: ReducedStep, preprocessing: Preprocessing
+) -> Reduced | None:
+    """What the pass leaves of those that have a picture, in the first rows; None if none has.
+
+    Rows that are left over repeat the last picture.
+    """
+    images = [sample.image for sample in samples if sample.image is not None]
+    if not images:
+        return None
     if step.device.type != "cpu":
         images = [preprocessing.apply(each.to(step.device, non_blocking=True)) for each in images]
     spare = step.batch - len(images)
-    return torch.cat([*images, *([images[-1]] * spare)])
+    return step.run(torch.cat([*images, *([images[-1]] * spare)]))

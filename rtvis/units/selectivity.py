@@ -79,12 +79,21 @@ class ClassSums:
             )
         return self
 
-    def add(self, other: "ClassSums") -> None:
-        """Add what another one gathered, of the same units and classes and other pictures."""
-        self.with_classes(len(other._num_K))
-        num_classes = len(other._num_K)
-        self._total_KT[:num_classes] += other._total_KT.to(self._total_KT.device)
-        self._num_K[:num_classes] += other._num_K.to(self._num_K.device)
+    def add(self, other: "ClassSums", class_of_K: Tensor | None = None) -> None:
+        """Add what another one gathered, of the same units and other pictures.
+
+        Args:
+            other: Of these classes or the first of them.
+            class_of_K: int64: for each of the other's classes, which one it is here; None: the
+                same.
+        """
+        device = self._total_KT.device
+        if class_of_K is None:
+            class_of_K = torch.arange(len(other._num_K))
+            self.with_classes(len(other._num_K))
+        class_of_K = class_of_K.to(device)
+        self._total_KT.index_add_(0, class_of_K, other._total_KT.to(device))
+        self._num_K.index_add_(0, class_of_K, other._num_K.to(device))
 
     def of_layers(self, layers: Sequence[Layer]) -> dict[str, Selectivity]:
         """For each layer by name; the units are those of the layers end to end."""
