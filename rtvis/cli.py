@@ -140,6 +140,10 @@ def _run(config: Config) -> int:
 
     with leaving_at_once():  # it takes seconds, so only once the flags are known to be good
         import torch  # noqa: F401
+    from rtvis.plugins import load_plugins
+
+    for failure in load_plugins(config.program.plugin or ()):
+        print(f"rtvis: {failure}", file=sys.stderr)
     if config.program.list_ is not None:
         return _list(config)
     return run_live(config, Console(stderr=True, highlight=False))

@@ -428,6 +428,13 @@ class ProgramConfig:
     """The program itself."""
 
     list_: Subject | None = option("print what there is, and leave")  # noqa: RUF009
+    plugin: tuple[str, ...] | None = option(
+        "Python files that add to rtvis, such as a CAM method; this runs their code",
+        metavar="FILE,...",
+        parse=patterns,
+        expects="Python files",
+        saved=False,  # who opens somebody's state must decide that
+    )
     debug: bool = option("tracebacks and a log on standard error", default=False)
 
 
