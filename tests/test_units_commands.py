@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from rtvis import filing
 from rtvis.cli import main
 from rtvis.data import Layer
 from rtvis.engine.identity import Identity
@@ -15,6 +16,7 @@ from rtvis.engine.preprocess import Preprocessing
 from rtvis.units import names
 from rtvis.units.store import Store, open_store
 from rtvis.units.tracker import Top
+from rtvis.units.verify import verify
 
 CONV = Layer(
     index=0,
@@ -149,6 +151,25 @@ def test_nothing_is_removed_without_a_yes(
     monkeypatch.setattr("sys.stdin", terminal)
     assert main(rm) == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_unit_is_removed_from_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = made_store(tmp_path)
+    write_all = filing.write_all
+    gone = store.unit_path(CONV.name, 1)
+
+    def full_until_removed(files: dict[Path, bytes], **how: object) -> None:
+        if gone.exists():
+            raise OSError(28, "No space left on device", str(next(iter(files))))
+        write_all(files, **how)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(filing, "write_all", full_until_removed)
+    with store.writing("a test") as writer:
+        writer.remove(CONV.name, 1)
+    assert store.unit_files(CONV.name, 1) == ()
+    assert all(not checked.fault for checked in verify(store))
 
 
 def test_rm_removes_a_unit_or_layers_and_what_is_left_is_whole(

@@ -75,27 +75,38 @@ def parse(words: Sequence[str], *, prog: str) -> Command:
         ConfigError: An unknown flag, or a value that cannot be used.
     """
     config = parse_config(CropsConfig, words, prog=prog, description=_DESCRIPTION, epilog=_EPILOG)
-    return Command(run=lambda: _run(config), debug=config.crops.debug)
+    return Command(run=lambda: run_crops(config), debug=config.crops.debug)
 
 
-def _run(config: CropsConfig) -> int:
+def run_crops(config: CropsConfig) -> int:
+    """Make the pictures and pages that are asked for; returns the exit code.
+
+    Raises:
+        RtvisError: The network or the store cannot be had, or nothing was scanned.
+    """
     from rich.console import Console
 
     messages = Console(stderr=True, highlight=False)
     with leaving_at_once():
         import torch  # noqa: F401
+    with messages.status(f"loading {config.network.network}"):
+        engine = _engine(config)
+    with engine:
+        return _make(engine, config, messages)
+
+
+def _make(engine: "Engine", config: CropsConfig, messages: "Console") -> int:
     from rtvis.errors import StoreError
     from rtvis.units.pages import write_pages
     from rtvis.units.pictures import make_pictures
     from rtvis.units.store import open_store
 
     options = config.crops
-    with messages.status(f"loading {config.network.network}"), _engine(config) as engine:
-        store = open_store(root_of(options.store), engine.identity)
-        chosen = chosen_layers(store, config.network.layers)
-        scanned = [name for name in chosen if store.read_top(name) is not None]
-        if not scanned:
-            raise StoreError(f"{store.folder}: none of its layers was scanned; `rtvis units scan`")
+    store = open_store(root_of(options.store), engine.identity)
+    chosen = chosen_layers(store, config.network.layers)
+    scanned = [name for name in chosen if store.read_top(name) is not None]
+    if not scanned:
+        raise StoreError(f"{store.folder}: none of its layers was scanned; `rtvis units scan` does")
     with store.writing("rtvis units crops") as writer:
         making = make_pictures(
             engine,
@@ -167,4 +178,4 @@ def _shown(making: "Iterator[PicturesProgress]", messages: "Console") -> int:
     return num_warnings
 
 
-__all__ = ["parse"]
+__all__ = ["CropsConfig", "CropsOptions", "parse", "run_crops"]

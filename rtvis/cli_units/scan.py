@@ -85,6 +85,7 @@ class ScanOptions:
         parse=text,
         expects="a folder",
     )
+    crops: bool = option("then make pictures and pages, as `rtvis units crops` does", default=False)
     restart: bool = option("forget what earlier scans have left in the store", default=False)
     save_every: float = option(
         "store the state of the scan so often",
@@ -198,7 +199,13 @@ def _run(config: ScanConfig) -> int:
             from rtvis.units.scan_store import forget
 
             forget(store, writer)
-        return _scan(config, network, found, store, writer, cluster, messages)
+        code = _scan(config, network, found, store, writer, cluster, messages)
+    if options.crops:
+        from rtvis.cli_units.crops import CropsConfig, CropsOptions, run_crops
+
+        crops = CropsOptions(store=options.store, device=options.device, dtype=options.dtype)
+        return run_crops(CropsConfig(crops=crops, network=config.network))
+    return code
 
 
 def _dump(

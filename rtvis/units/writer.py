@@ -138,8 +138,10 @@ class StoreWriter:
         for name in [name for name in known if name.startswith(gone)]:
             del known[name]
         known.pop(names.unit_page(unit), None)
-        # The list first: a file without a sum is no fault, a sum without a file is one.
-        self._put(folder)
+        # The list first: a file without a sum is a lesser fault than a sum without a file. But
+        # where the disk is full removing mends that, and `flush` puts the list in place.
+        with contextlib.suppress(StoreError):
+            self._put(folder)
         remove_folder(folder / names.unit(unit))
         (folder / names.unit_page(unit)).unlink(missing_ok=True)
 
