@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rtvis.cli import main
 from rtvis.data import Crop, ImageU8, Layer
 from rtvis.engine.engine import Engine
 from rtvis.errors import SourceError, StoreError
@@ -307,3 +308,39 @@ def test_a_frame_of_a_film_is_found_by_its_time(tmp_path: Path) -> None:
         with pytest.raises(SourceError, match=r"has no frame at 9.000 s any more"):
             source.read(item(99, 9.0))
     assert math.isclose(image_HW3.mean(), 0, abs_tol=2)
+
+
+NET = """
+import torch
+from torch import nn
+
+def make():
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3, stride=2, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(4, 2),
+    )
+"""
+
+
+def test_a_scan_goes_on_to_pictures_and_pages_and_the_store_is_whole(
+    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "net.py").write_text(NET)
+    network = ["--network", f"{tmp_path / 'net.py'}:make", "--size", "32", "--device", "cpu"]
+    root = ["--store", str(tmp_path / "units")]
+    crops = ["units", "crops", *network, *root]
+    assert main([*crops, "--layers", "0"]) == 1
+    assert "nothing was scanned into it; `rtvis units scan` does" in capsys.readouterr().err
+    scan = ["units", "scan", *network, *root, "--data", str(pictures), "--layers", "0"]
+    assert main([*scan, "--top", "3", "--crops"]) == 0
+    (folder,) = (tmp_path / "units").iterdir()
+    assert (folder / "0" / "0003" / "guided_02.jpg").is_file()
+    assert (folder / "0" / "0003.html").is_file()
+    assert (folder / "index.html").is_file()
+    capsys.readouterr()
+    assert main([*crops, "--layers", "0"]) == 0
+    assert "warning" not in capsys.readouterr().err
+    assert main([*crops, "--layers", "5"]) == 2
+    assert "no layer of" in capsys.readouterr().err
+    assert main(["units", "verify", *root]) == 0

@@ -103,6 +103,8 @@ def _make(engine: "Engine", config: CropsConfig, messages: "Console") -> int:
 
     options = config.crops
     store = open_store(root_of(options.store), engine.identity)
+    if not store.layers():
+        raise StoreError(f"{store.folder}: nothing was scanned into it; `rtvis units scan` does")
     chosen = chosen_layers(store, config.network.layers)
     scanned = [name for name in chosen if store.read_top(name) is not None]
     if not scanned:
