@@ -25,9 +25,10 @@ PageName: TypeAlias = Literal[
 ]
 """What the details pane shows; each is a module of `rtvis.render.pages`."""
 
-Pattern: TypeAlias = Literal["maps", "optimized", "top"]
+Pattern: TypeAlias = Literal["maps", "optimized", "top", "moments"]
 """What the tiles of the grid show of the units: what they do with this picture, or what they have
-learned: the picture made to excite them, or the crop that excites them most (DVT-34)."""
+learned: the picture made to excite them, the crop of a data set that excites them most (DVT-34), or
+that of this session."""
 
 Beginning: TypeAlias = Literal["noise", "frame"]
 """Where the picture that is to excite a unit begins: at noise, or at what is shown (DV-21)."""
@@ -104,6 +105,8 @@ class View:
     """What `selection.interventions` was before each of the last changes, the newest last."""
     nudged: bool = field(default=False, metadata=_PASSING)
     """The last change was a small step of a strength: the next one belongs to it."""
+    moment: int | None = field(default=None, metadata=_PASSING)
+    """Number of the frame of the moment that is looked at in the place of the source."""
     hover: Target = field(default_factory=lambda: Target(kind="none"), metadata=_PASSING)
     recording: bool = field(default=False, metadata=_PASSING)
     notice: str = field(default="", metadata=_PASSING)

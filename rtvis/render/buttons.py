@@ -27,7 +27,7 @@ BUTTONS: Final = (
     "freeze", "tap", "gradients", "colours", "zoom",  # grid
     "pattern",                          # grid
     "compared",                         # grid, while two are compared
-    "counts", "beside", "page",         # details
+    "counts", "beside", "forget", "page",  # details
     "weaken", "strengthen", "undo", "clear",  # details, page of changes
     "grow", "beginning", "as-input",    # details, page of what was learned
     "generate-layer", "generate-all", "pause-jobs", "cancel-jobs",  # likewise
@@ -39,6 +39,7 @@ PATTERN_NAMES: Final[dict[Pattern, str]] = {
     "maps": "live",
     "optimized": "optimised",
     "top": "top inputs",
+    "moments": "moments",
 }
 
 COMPARED_NAMES: Final[dict[Compared, str]] = {"first": "A", "second": "B", "difference": "A − B"}
@@ -146,6 +147,8 @@ def lay_buttons(
         rows["grid"] = (("compared", COMPARED_NAMES[view.compared]), *rows["grid"])
     if view.page == "dense":
         rows["details"] = (("beside", "next"), *rows["details"])
+    if view.page == "moments":
+        rows["details"] = (("forget", "forget"), *rows["details"])
     if view.page == "histogram":
         rows["details"] = (("counts", "log" if view.log_counts else "linear"), *rows["details"])
     buttons = []

@@ -22,23 +22,26 @@ class MomentsPlan:
     facts: tuple[Rect, ...]
     """Rows below."""
 
-    def caption(self, place: int, line: int, row: int) -> Rect | None:
-        """A line of words under a picture."""
+    def caption(self, place: int, line: int, metrics: Metrics) -> Rect | None:
+        """A line of words under a picture and its outline."""
         tile = self.grid.tile(place) if self.grid is not None else None
         if tile is None:
             return None
-        return Rect(tile.bottom + line * row, tile.left, row, tile.width)
+        row = metrics.row
+        return Rect(tile.bottom + metrics.line + line * row, tile.left, row, tile.width)
 
 
 def lay_moments(area: Rect, metrics: Metrics) -> MomentsPlan:
     """Divide the content of the details pane."""
     row, gap = metrics.row, metrics.gap // 2
+    # An outline goes around each picture.
+    area = Rect(area.top + metrics.line, area.left, area.height - metrics.line, area.width)
     top = area.bottom - _NUM_FACTS * row
     facts = tuple(Rect(top + i * row, area.left, row, area.width) for i in range(_NUM_FACTS))
     width = (area.width - (_ACROSS - 1) * gap) // _ACROSS
     pitch = (top - area.top) // _ACROSS
     for num_lines in (2, 1):
-        side = min(width, pitch - num_lines * row - gap)
+        side = min(width, pitch - num_lines * row - metrics.line - gap)
         if side >= (40 if num_lines == 2 else 24) * metrics.scale:
             break
     else:
@@ -52,8 +55,8 @@ def lay_moments(area: Rect, metrics: Metrics) -> MomentsPlan:
         first_row=0,
         tile_height=side,
         tile_width=width,
-        pitch_y=min(pitch, side + num_lines * row + gap),
+        pitch_y=min(pitch, side + num_lines * row + metrics.line + gap),
         pitch_x=width + gap,
-        caption_height=num_lines * row,
+        caption_height=num_lines * row + metrics.line,
     )
     return MomentsPlan(grid=grid, num_lines=num_lines, facts=facts)

@@ -14,7 +14,7 @@ Steer: TypeAlias = Literal[
 ]
 """What changes what is looked at."""
 
-Effect: TypeAlias = Literal["leave", "save", "record"] | Steer | Generate
+Effect: TypeAlias = Literal["leave", "save", "record", "forget moments"] | Steer | Generate
 """What reaches beyond the View; the runtime carries it out."""
 
 
@@ -150,7 +150,7 @@ BINDINGS: Final = (
     KeyBinding(
         keys=("s",),
         action=looking.next_pattern,
-        text="tiles: live, optimised, top inputs",
+        text="tiles: live, optimised, top, moments",
         group=_LEARNED,
         button="pattern",
     ),
@@ -202,6 +202,13 @@ BINDINGS: Final = (
         text="cancel that",
         group=_LEARNED,
         button="cancel-jobs",
+    ),
+    KeyBinding(
+        keys=("f5",),
+        action="forget moments",
+        text="forget all moments, begin anew",
+        group=_LEARNED,
+        button="forget",
     ),
     KeyBinding(
         keys=("z",),

@@ -18,6 +18,7 @@ from rtvis.data import (
 from rtvis.render.help_table import help_line, help_target, lay_help
 from rtvis.render.layout import Layout
 from rtvis.render.pages import PAGES
+from rtvis.render.pages.moments import moments_of
 from rtvis.render.readout import Readout
 from rtvis.runtime.bindings import (
     BINDINGS,
@@ -199,8 +200,8 @@ class Controller:
                 binding = self._buttons.get(target.pane.removeprefix("button:"))
                 if target.pane.startswith("button:") and binding is not None:
                     self._run(binding)
-            case "none" | "top" | "moment":
-                pass
+            case "moment" | "top" | "none":
+                self._click_moment(target)
             case _:
                 assert_never(target.kind)
 
@@ -237,6 +238,14 @@ class Controller:
         assert target.unit is not None
         start = partial(tracing.toggle_start, layer=target.layer, unit=target.unit)
         self._change(lambda view: replace(start(view), hint_shown=False))
+
+    def _click_moment(self, target: Target) -> None:
+        """Look at its frame in the place of the source, or no more; on other pages nothing."""
+        moments = moments_of(self.drawn.readout) if self.drawn is not None else ()
+        if target.place is None or target.place >= len(moments):
+            return
+        frame = moments[target.place].frame
+        self._change(lambda view: replace(view, moment=None if view.moment == frame else frame))
 
     def _click_pixel(self, target: Target) -> None:
         pixel = target.position

@@ -24,15 +24,19 @@ from rtvis.runtime.shelf import (
     Kept,
     KeptTop,
     Loader,
+    SheetKind,
     Shelf,
     TileFound,
     Trouble,
     UnitFound,
 )
-from rtvis.session import View
+from rtvis.session import Pattern, View
 
 _REDRAW_S: Final = 0.1
 """How often a picture that grows is drawn while nothing else changes."""
+
+_SHEETS: Final[dict[Pattern, SheetKind]] = {"optimized": "optimized", "top": "top"}
+"""What the shelf is asked for."""
 
 
 @dataclass(slots=True)
@@ -131,7 +135,7 @@ class Learning:
 
     def pattern(self, view: View, selection: Selection | None) -> PatternShown | None:
         """For the tiles of the grid; None while they show maps."""
-        if view.pattern == "maps" or selection is None or view.zoom != "grid":
+        if view.pattern in {"maps", "moments"} or selection is None or view.zoom != "grid":
             return None
         layer = selection.layer or ""
         own = self._pattern
@@ -298,14 +302,15 @@ class Learning:
 
     def _follow_pattern(self, view: View, layer: str) -> None:
         key = (layer, view.pattern)
-        if view.pattern == "maps" or self._pattern.key == key:
+        sheet = _SHEETS.get(view.pattern)
+        if sheet is None or self._pattern.key == key:
             return
         self._pattern = _Pattern(key, is_loading=self._loader is not None)
         if view.pattern == "optimized":
             for unit, image_HW3 in self._known.done_of(layer):
                 self._add_tile(layer, unit, image_HW3)
         if self._loader is not None:
-            self._loader.want_sheet(layer, view.pattern)
+            self._loader.want_sheet(layer, sheet)
         self._touch(at_once=True)
 
     def _add_tile(self, layer: str, unit: int, image_HW3: Tensor) -> None:
@@ -363,7 +368,7 @@ class Learning:
 def in_sight(view: View) -> bool:
     """Whether anything of what units have learned is shown."""
     on_page = view.page == "learned" and has_details(view)
-    return on_page or (view.pattern != "maps" and view.zoom == "grid")
+    return on_page or (view.pattern in {"optimized", "top"} and view.zoom == "grid")
 
 
 def _name_of(selection: Selection) -> Name:

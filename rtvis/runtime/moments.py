@@ -16,16 +16,18 @@ moment of its own. Frames of different films are never one event.
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import torch
 from torch import Tensor
 
-from rtvis.data import Frame, Intervention, Layer, Result, Selection
+from rtvis.data import Frame, ImageU8, Intervention, Layer, Result, Selection
 from rtvis.render.layout import has_details
-from rtvis.render.scene import Clip, MomentsShown
+from rtvis.render.pages.moments import time_in
+from rtvis.render.scene import Clip, MomentsShown, PatternShown
+from rtvis.runtime.moment_tiles import MomentTiles
 from rtvis.session import View
 from rtvis.threads import cpu_threads
 from rtvis.units.frame_pool import FramePool
@@ -106,6 +108,7 @@ class LiveMoments:
         self._others_P: Tensor | None = None
         """Who refers to the pictures from layers that are not selected."""
         self._version = 0
+        self.tiles = MomentTiles(device)
 
     @property
     def state(self) -> int:
@@ -221,6 +224,7 @@ class LiveMoments:
         self._key = self._others_P = self._last = None
         if self.pool is not None:
             self.pool.clear()
+        self.tiles.rest()
         self._version += 1
 
     def of(self, selection: Selection | None) -> Gathered | None:
@@ -243,6 +247,7 @@ class LiveMoments:
         return MomentsShown(
             apart_s=self.apart_s,
             note=note,
+            chosen=view.moment if view.moment is not None else -1,
             clips=self.clips,
             num_frames=gathered.tracker.num_frames,
             since_s=gathered.since_s,
@@ -252,6 +257,41 @@ class LiveMoments:
             pool_2=torch.stack(((self.pool.frame_P >= 0).sum(), self.pool.num_given_up)),
         )
 
+    def pattern(self, view: View, selection: Selection | None) -> PatternShown | None:
+        """The best moment of every unit; None while the tiles of the grid show something else."""
+        if view.pattern != "moments" or view.zoom != "grid" or selection is None:
+            self.tiles.rest()
+            return None
+        gathered, layer = self.of(selection), self._layers.get(selection.layer or "")
+        tiles: Mapping[int, ImageU8] = {}
+        if gathered is not None and layer is not None and self.pool is not None:
+            with cpu_threads(1):
+                tiles = self.tiles.of(gathered.tracker.ranks, self.pool, layer)
+        note = note_of(view.compared, selection.interventions) or "more to come"
+        return PatternShown(layer=selection.layer or "", tiles=tiles, note=note)
+
+    def frame_of(self, number: int, selection: Selection | None) -> Frame | None:
+        """What the network saw at a moment of the selected layer, as a frame that stands in.
+
+        Waits for a GPU, once for a click. None where the picture is gone.
+        """
+        gathered, pool = self.of(selection), self.pool
+        if gathered is None or pool is None:
+            return None
+        ranks = gathered.tracker.ranks
+        slots = (pool.frame_P == number).nonzero().flatten().tolist()
+        times = ranks.when_NU[ranks.frame_NU == number].tolist()
+        if not slots or not times:
+            return None
+        index, at = divmod(times[0], _SPAN)
+        clip = self.clips[index]
+        return Frame(
+            image_HW3=pool.picture_PHW3[slots[0]].cpu().numpy().copy(),
+            seq=number,
+            captured_ns=self._now_ns(),
+            name=f"moment {time_in(clip, at / 1e6)} {clip.name}".strip(),
+        )
+
     def _numbers(self, ranks: Ranks, pool: FramePool) -> Tensor:
         """float64 [N, 7]: see `MomentsShown.moments_NF`."""
         is_there_N = ranks.frame_NU[:, 0] >= 0
@@ -259,7 +299,7 @@ class LiveMoments:
         columns = (
             ranks.value_NU[:, 0],
             torch.where(is_there_N, when_N // _SPAN, -1),
-            when_N % _SPAN / 1e6,
+            (when_N % _SPAN).double() / 1e6,  # a plain quotient would be float32
             ranks.row_NU[:, 0],
             ranks.column_NU[:, 0],
             ranks.frame_NU[:, 0],

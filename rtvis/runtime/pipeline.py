@@ -151,6 +151,9 @@ class Pipeline:
         self._pictures: LatestSlot[Composed] = LatestSlot()
         self._stop = threading.Event()
         self._save_wanted = threading.Event()
+        self._forget_wanted = threading.Event()
+        self._moment: int | None = None
+        """The moment that stands in for the source."""
         self._steering: queue.SimpleQueue[Steer] = queue.SimpleQueue()
         self._generating: queue.SimpleQueue[Generate] = queue.SimpleQueue()
         self._reason: Reason | None = None
@@ -334,6 +337,8 @@ class Pipeline:
         match effect:
             case "leave":
                 self._end("left")
+            case "forget moments":
+                self._forget_wanted.set()
             case "save":
                 self._save_wanted.set()
             case "record":
@@ -409,10 +414,7 @@ class Pipeline:
     def _stand_in(self) -> None:
         """Look at the optimised picture; any other step goes back to the source."""
         if self._turn.stand_in is not None:
-            self._turn.show_instead(None)
-            if self.session.read()[0].selection.fit == "stretch":
-                self._set_fit(self._fit_before)
-            self._say("the source again", False)
+            self._leave_stand_in()
             return
         selection, learning = self._turn.selection, self._learning
         image = learning.image(selection) if learning is not None and selection else None
@@ -433,6 +435,40 @@ class Pipeline:
     def _set_fit(self, fit: Fit) -> None:
         self.session.apply(lambda view: replace(view, selection=replace(view.selection, fit=fit)))
 
+    def _leave_stand_in(self) -> None:
+        self._turn.show_instead(None)
+        if self.session.read()[0].selection.fit == "stretch":
+            self._set_fit(self._fit_before)
+        self._moment = None
+        self.session.update(moment=None)
+        self._say("the source again", False)
+
+    def _follow_moments(self) -> None:
+        """Show the frame of the moment that the user has chosen, or the source again."""
+        moments = self._moments
+        if moments is None:
+            return
+        if self._forget_wanted.is_set():
+            self._forget_wanted.clear()
+            moments.clear()
+            self._say("all moments are forgotten; counting begins anew", False)
+        wanted = self.session.read()[0].moment
+        if wanted == self._moment:
+            return
+        if wanted is None:
+            self._leave_stand_in()
+            return
+        frame = moments.frame_of(wanted, self._turn.selection)
+        if frame is None:
+            self.session.update(moment=self._moment)
+            self._say("the picture of this moment is gone", False)
+            return
+        self._moment = wanted
+        if self._turn.stand_in is None:
+            self._fit_before = self.session.read()[0].selection.fit
+        self._set_fit("stretch")  # it is the network's input as it was
+        self._turn.show_instead(frame)
+
     def _network_input(self) -> Tensor | None:
         image_HW3 = self._turn.picture
         if image_HW3 is None:
@@ -449,6 +485,7 @@ class Pipeline:
         status = self._source.status()
         is_over = status.state in {"ended", "failed"}
         self._tell(status)
+        self._follow_moments()
         composed = self._turn.run(wait_s=self._work())
         self._deliver(composed)
         self._follow()

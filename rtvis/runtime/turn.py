@@ -98,6 +98,7 @@ class MomentsLike(Protocol):
     def state(self) -> int: ...
     def take(self, frame: Frame, source: str, result: Result) -> None: ...
     def shown(self, view: View, selection: Selection | None) -> MomentsShown | None: ...
+    def pattern(self, view: View, selection: Selection | None) -> PatternShown | None: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -493,13 +494,17 @@ class Turn:
         """What is known of the unit that this picture is about."""
         view, selection = scene.view, self.selection
         if self.moments is not None:
-            scene = replace(scene, moments=self.moments.shown(view, selection))
+            scene = replace(
+                scene,
+                moments=self.moments.shown(view, selection),
+                pattern=self.moments.pattern(view, selection),
+            )
         if self.learning is None:
             return scene
         return replace(
             scene,
             learned=self.learning.shown(view, selection),
-            pattern=self.learning.pattern(view, selection),
+            pattern=scene.pattern or self.learning.pattern(view, selection),
             jobs=self.learning.jobs,
         )
 

@@ -8,6 +8,9 @@ from torch import Tensor
 
 from rtvis.units.moments import Ranks
 
+_MOST: Final = 2**16
+"""Pictures; for tiny ones more would take longer to count than they are worth."""
+
 _COUNTS_EVERY: Final = 32
 """Pictures that come in between two counts on a CPU, unless there is no room."""
 
@@ -39,7 +42,7 @@ class FramePool:
             looks: See `MomentTracker`.
         """
         height, width = size
-        num = max(max_bytes // (height * width * 3), 1)
+        num = min(max(max_bytes // (height * width * 3), 1), _MOST)
         self.picture_PHW3 = torch.empty((num, height, width, 3), dtype=torch.uint8, device=device)
         """uint8 RGB; what it is where `frame_P` is -1 means nothing."""
         self.frame_P = torch.full((num,), -1, dtype=torch.int64, device=device)

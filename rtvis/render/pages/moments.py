@@ -79,15 +79,20 @@ def moments_of(readout: Readout) -> tuple[Moment, ...]:
 
 
 def when(clips: Sequence[Clip], moment: Moment) -> str:
-    """A moment's time: of a film as 1:02.5, of a camera as 14:03:07, else the picture's name."""
-    clip = clips[moment.clip] if moment.clip < len(clips) else None
-    if clip is None:
+    """A moment's time, or its picture's name."""
+    if moment.clip >= len(clips):
         return ""
+    clip = clips[moment.clip]
+    return time_in(clip, moment.seconds) or clip.name
+
+
+def time_in(clip: Clip, seconds: float) -> str:
+    """Of a film as 1:02.5, of a camera as 14:03:07; empty for a picture in a file."""
     if clip.kind == "picture":
-        return clip.name
+        return ""
     if clip.kind == "camera":
-        return time.strftime("%H:%M:%S", time.localtime(clip.begun_wall_s + moment.seconds))
-    tenths = int(moment.seconds * 10 + 1e-6)
+        return time.strftime("%H:%M:%S", time.localtime(clip.begun_wall_s + seconds))
+    tenths = int(seconds * 10 + 1e-6)
     minutes, tenths = divmod(tenths, 600)
     hours, minutes = divmod(minutes, 60)
     if hours:
@@ -104,6 +109,9 @@ def _write(region: Region) -> None:
     plan = lay_moments(layout.contents["details"], metrics)
     shown, moments = region.scene.moments, moments_of(region.readout)
     have = tuple(moment.has_picture for moment in moments)
+    chosen = next((i for i, each in enumerate(moments) if _is_chosen(shown, each)), None)
+    hover = region.scene.view.hover
+    lit = hover.place if hover.kind == "moment" else None
     grid = plan.grid
     if grid is not None:
 
@@ -116,13 +124,26 @@ def _write(region: Region) -> None:
                 brush.fill(tile, lut.RAISED if place < len(have) else lut.BACKGROUND)
                 brush.outline(tile, lut.HAIRLINE, max(metrics.line // 2, 1))
 
-        chrome.slot("moments pictures", grid.area, have, draw, beneath=True)
+            for marked, colour, line in (
+                (lit, lut.TEXT, max(metrics.line // 2, 1)),
+                (chosen, lut.SELECTED, metrics.line),
+            ):
+                tile = grid.tile(marked) if marked is not None else None
+                if tile is not None:
+                    brush.outline(tile.inset(-line), colour, line)
+
+        around = grid.area.inset(-metrics.line)
+        chrome.slot("moments pictures", around, (have, lit, chosen), draw, beneath=True)
         for place in range(NUM_MOMENTS):
             _write_caption(region, place, moments[place] if place < len(moments) else None)
     for index, (rect, words) in enumerate(
         zip(plan.facts, _facts(region, shown, moments), strict=True)
     ):
         chrome.text(f"moments fact {index}", rect, words, metrics.text)
+
+
+def _is_chosen(shown: MomentsShown | None, moment: Moment) -> bool:
+    return shown is not None and shown.chosen == moment.frame
 
 
 def _write_caption(region: Region, place: int, moment: Moment | None) -> None:
@@ -133,7 +154,7 @@ def _write_caption(region: Region, place: int, moment: Moment | None) -> None:
         clips = shown.clips
         texts = [wording.bright(wording.number(moment.value)), wording.dim(when(clips, moment))]
     for line in range(plan.num_lines):
-        rect = plan.caption(place, line, metrics.row)
+        rect = plan.caption(place, line, metrics)
         if rect is not None:
             name = f"moments {place} line {line}"
             region.chrome.text(name, rect, (texts[line],), metrics.text, align=0.5)

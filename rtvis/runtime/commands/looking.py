@@ -115,7 +115,7 @@ def next_page(view: View, context: Context) -> View:
 
 
 def next_pattern(view: View, context: Context) -> View:
-    """The grid's tiles: maps, optimised pictures, top inputs (DVT-34)."""
+    """The grid's tiles: maps, optimised pictures, top inputs (DVT-34), the best moments so far."""
     del context
     if view.zoom != "grid":
         return replace(view, zoom="grid", pattern="optimized")

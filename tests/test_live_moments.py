@@ -1,0 +1,574 @@
+"""Live moments: what is shown to the trackers, what the screen shows, and what a click does."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from rtvis.data import Frame, Intervention, KeyEvent, Layer, PointerEvent, Result, Selection, Target
+from rtvis.engine.engine import Engine
+from rtvis.render.compositor import Compositor
+from rtvis.render.layout import layout
+from rtvis.render.metrics import metrics_for
+from rtvis.render.moments_plan import NUM_MOMENTS, lay_moments
+from rtvis.render.pages.moments import moments_of, time_in
+from rtvis.render.scene import Clip, Scene
+from rtvis.runtime.controller import Controller, Drawn
+from rtvis.runtime.moments import MAX_LAYERS, LiveMoments
+from rtvis.runtime.pipeline import Pipeline
+from rtvis.session import Session, View
+from rtvis.threads import cpu_threads
+from tests.nets import EverySpelling, engine_of, seeded
+from tests.nets_fake import LAYERS, FakeEngine, FakeSource, make_layer
+
+SIZE = (800, 1280)
+STEM = Selection(layer="stem", unit=3, tap="pre")
+PAGE = View(canvas_size=SIZE, page="moments", selection=STEM)
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> object:
+    with cpu_threads(1):
+        yield
+
+
+class Watch:
+    """Live moments of made-up results: each frame has one value in all of a layer's units."""
+
+    def __init__(self, layers: tuple[Layer, ...] = LAYERS, **options: object) -> None:
+        self.layers = {layer.name: layer for layer in layers}
+        self.moments = LiveMoments(
+            layers=layers,
+            input_size=(6, 6),
+            device=torch.device("cpu"),
+            pictures=lambda x: x.permute(0, 2, 3, 1).to(torch.uint8),
+            wall_s=lambda: 1000.0,
+            now_ns=lambda: 5_000_000_000,
+            **{"max_bytes": 2**16, **options},  # type: ignore[arg-type]
+        )
+        self.num_frames = 0
+
+    def see(
+        self,
+        value: float,
+        seconds: float | None = None,
+        *,
+        selection: Selection = STEM,
+        path: str | None = None,
+        source: str = "camera",
+        frame: Frame | None = None,
+    ) -> Frame:
+        """A camera's frame at so many seconds, or one of a film, or a picture without a time."""
+        if frame is None:
+            frame = Frame(
+                image_HW3=np.zeros((6, 6, 3), np.uint8),
+                seq=self.num_frames,
+                captured_ns=5_000_000_000 + round((seconds or 0) * 1e9),
+                pts_seconds=seconds if path is not None else None,
+                path=Path(path) if path is not None else None,
+            )
+        self.num_frames += 1
+        self.moments.take(frame, source, self.result(value, selection))
+        return frame
+
+    def result(self, value: float, selection: Selection) -> Result:
+        layer = self.layers[selection.layer or ""]
+        maps_BCHW = torch.full((1, layer.num_units, *layer.map_size), value - 1)
+        maps_BCHW[:, :, 0, -1] = value
+        return Result(
+            scores_BK=torch.zeros(1, 10),
+            maps_BCHW=maps_BCHW,
+            cam_BHW=torch.zeros(1, 2, 2),
+            backprop_B3HW=torch.zeros(1, 3, 6, 6),
+            class_index_B=torch.zeros(1, dtype=torch.int64),
+            position_B2=torch.zeros(1, 2, dtype=torch.int64),
+            value_B=torch.zeros(1),
+            health_B=torch.zeros(1, dtype=torch.int64),
+            selection=selection,
+            form="eager",
+            input_BCHW=torch.full((1, 3, 6, 6), float(self.num_frames % 250)),
+        )
+
+    def of(self, selection: Selection = STEM) -> list[tuple[float, int, float]]:
+        """(value, clip, seconds) of the selected unit's moments, best first."""
+        shown = self.moments.shown(replace(PAGE, selection=selection), selection)
+        assert shown is not None
+        if shown.moments_NF is None:
+            return []
+        rows = shown.moments_NF.tolist()
+        return [(row[0], int(row[1]), row[2]) for row in rows if row[5] >= 0]
+
+
+def test_a_camera_s_time_begins_with_its_first_frame_and_has_the_clock_on_the_wall() -> None:
+    watch = Watch()
+    watch.see(3.0, 10.0)
+    watch.see(4.0, 12.5)
+    assert watch.of() == [(4.0, 0, 2.5), (3.0, 0, 0.0)]
+    clip = watch.moments.clips[0]
+    assert (clip.kind, clip.name) == ("camera", "camera")
+    assert clip.begun_wall_s == 1010.0  # captured ten seconds from now, as this clock has it
+
+
+def test_a_film_in_a_loop_counts_each_time_once() -> None:
+    watch = Watch()
+    for _ in range(3):
+        for index, value in enumerate([1.0, 5.0, 2.0, 7.0, 3.0]):
+            watch.see(value, index * 1.5, path="film.mp4")
+    assert watch.of() == [(v, 0, t) for v, t in [(7, 4.5), (5, 1.5), (3, 6), (2, 3), (1, 0)]]
+
+
+def test_the_same_time_of_two_films_is_two_moments() -> None:
+    watch = Watch()
+    watch.see(3.0, 2.0, path="a.mp4")
+    watch.see(4.0, 2.1, path="b.mp4")
+    assert watch.of() == [(4.0, 1, 2.1), (3.0, 0, 2.0)]
+    assert [clip.name for clip in watch.moments.clips] == ["a.mp4", "b.mp4"]
+
+
+def test_each_picture_of_a_folder_is_one_moment_however_often_it_is_shown() -> None:
+    watch = Watch()
+    for _ in range(2):
+        for name, value in (("a.png", 1.0), ("b.png", 2.0)):
+            watch.see(value, path=name)
+    assert watch.of() == [(2.0, 1, 0.0), (1.0, 0, 0.0)]
+
+
+def test_layers_taps_and_queries_gather_by_themselves_and_keep_what_they_have() -> None:
+    layers = (*LAYERS, make_layer(4, "attention", 3, 2, kind="attention"))
+    layers = tuple(replace(layer, activation="relu") for layer in layers)
+    watch = Watch(layers)
+    behind, middle = replace(STEM, tap="post"), Selection(layer="middle", unit=0)
+    first = Selection(layer="attention", unit=0, position=(0, 0))
+    second = replace(first, position=(0, 1))
+    chosen = (STEM, behind, middle, first, second)
+    for index, selection in enumerate(chosen):
+        watch.see(float(index), 2.0 * index, selection=selection)
+    for index, selection in enumerate(chosen):
+        assert watch.of(selection) == [(float(index), 0, 2.0 * index)]
+    # Where nothing follows the layer, before and behind are the same.
+    plain = Watch()
+    plain.see(1.0, 0.0, selection=STEM)
+    plain.see(2.0, 2.0, selection=behind)
+    assert len(plain.of(STEM)) == len(plain.of(behind)) == 2
+
+
+def test_of_too_many_layers_the_one_looked_at_longest_ago_is_forgotten() -> None:
+    layers = tuple(make_layer(i, f"l{i}", 2, 2) for i in range(MAX_LAYERS + 1))
+    watch = Watch(layers)
+    for layer in layers:
+        watch.see(1.0, 0.0, selection=Selection(layer=layer.name, unit=0))
+    assert len(watch.moments.gathered) == MAX_LAYERS
+    assert watch.of(Selection(layer="l0", unit=0)) == []
+    assert len(watch.of(Selection(layer="l1", unit=0))) == 1
+
+
+def test_a_frame_that_is_computed_again_is_one_frame() -> None:
+    watch = Watch()
+    frame = watch.see(3.0, 0.0)
+    watch.see(3.0, frame=frame, selection=replace(STEM, unit=5))
+    gathered = watch.moments.of(STEM)
+    assert gathered is not None
+    assert gathered.tracker.num_frames == 1
+    # Held, and seen otherwise: the same moment, if it is a better one.
+    watch.see(4.0, frame=frame, selection=replace(STEM, fit="stretch"))
+    assert watch.of() == [(4.0, 0, 0.0)]
+
+
+def test_nothing_counts_while_units_are_changed_and_the_page_says_so() -> None:
+    watch = Watch()
+    watch.see(3.0, 0.0)
+    changed = replace(STEM, interventions=(Intervention(layer="stem", unit=1, scale=0.0),))
+    watch.see(9.0, 5.0, selection=changed)
+    assert watch.of(changed) == [(3.0, 0, 0.0)]
+    shown = watch.moments.shown(PAGE, changed)
+    assert shown is not None
+    assert shown.note == "not counted while units are changed"
+
+
+def test_forgetting_begins_anew_and_is_drawn() -> None:
+    watch = Watch()
+    watch.see(3.0, 0.0)
+    before = watch.moments.state
+    watch.moments.clear()
+    assert watch.moments.state != before
+    assert watch.of() == []
+    watch.see(1.0, 5.0)
+    assert watch.of() == [(1.0, 0, 5.0)]
+    assert watch.moments.pool is not None
+    assert int((watch.moments.pool.frame_P >= 0).sum()) == 1
+
+
+def test_pictures_of_other_layers_stay_until_there_is_no_room() -> None:
+    watch = Watch(max_bytes=4 * 6 * 6 * 3)
+    middle = Selection(layer="middle", unit=0)
+    for index in range(2):
+        watch.see(1.0 + index, 2.0 * index)
+    for index in range(2, 4):
+        watch.see(1.0 + index, 2.0 * index, selection=middle)
+    pool = watch.moments.pool
+    assert pool is not None
+    assert sorted(pool.frame_P.tolist()) == [0, 1, 2, 3]
+    # 20 units of "middle" need each of its pictures, 8 of "stem" each of the others.
+    watch.see(9.0, 20.0, selection=middle)
+    assert sorted(pool.frame_P.tolist()) == [1, 2, 3, 4]
+    shown = watch.moments.shown(PAGE, STEM)
+    assert shown is not None
+    assert shown.moments_NF is not None
+    assert shown.moments_NF[:2, 5:].tolist() == [[1.0, 1.0], [0.0, 0.0]]
+    assert int(pool.num_given_up) == 1
+
+
+@pytest.mark.parametrize(
+    ("clip", "seconds", "text"),
+    [
+        (Clip(kind="film", name="f"), 0.0, "0:00.0"),
+        (Clip(kind="film", name="f"), 13.2, "0:13.2"),
+        (Clip(kind="film", name="f"), 59.99, "0:59.9"),
+        (Clip(kind="film", name="f"), 3725.5, "1:02:05"),
+        (Clip(kind="picture", name="p"), 0.0, ""),
+    ],
+)
+def test_times_as_people_write_them(clip: Clip, seconds: float, text: str) -> None:
+    assert time_in(clip, seconds) == text
+
+
+def test_the_time_of_a_camera_is_that_on_the_wall(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    clip = Clip(kind="camera", name="c", begun_wall_s=3600.0)
+    assert time_in(clip, 65.9) == "01:01:05"
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.parametrize("size", [(800, 1280), (1080, 1920), (2160, 3840), (700, 1200)])
+def test_everything_of_the_page_lies_beside_each_other(size: tuple[int, int]) -> None:
+    plan = layout(replace(PAGE, canvas_size=size), LAYERS)
+    area, metrics = plan.contents["details"], metrics_for(size)
+    page = lay_moments(area, metrics)
+    rects = list(page.facts)
+    if page.grid is not None:
+        for place in range(NUM_MOMENTS):
+            tile = page.grid.tile(place)
+            assert tile is not None
+            rects.append(tile.inset(-metrics.line))
+            for line in range(page.num_lines):
+                caption = page.caption(place, line, metrics)
+                assert caption is not None
+                rects.append(caption)
+    assert all(rect.height > 0 and rect.width > 0 for rect in rects)
+    assert all(area.inset(-metrics.line).contains(r.left, r.top) for r in rects)
+    assert all(r.bottom <= area.bottom for r in rects)
+    for index, one in enumerate(rects):
+        assert not any(one.overlaps(other) for other in rects[index + 1 :])
+
+
+# With a real network
+
+
+def engine() -> Engine:
+    return engine_of(seeded(EverySpelling, seed=2), 32)
+
+
+def film(num: int, seed: int = 0) -> list[Frame]:
+    random = np.random.default_rng(seed)
+    return [
+        Frame(
+            image_HW3=random.integers(0, 256, (40, 56, 3), dtype=np.uint8),
+            seq=index,
+            captured_ns=index,
+            pts_seconds=1.5 * index,
+            path=Path("film.mp4"),
+        )
+        for index in range(num)
+    ]
+
+
+def watched(one: Engine, frames: list[Frame], selection: Selection) -> LiveMoments:
+    moments = LiveMoments(
+        layers=one.layers, input_size=one.input_size, device=one.device, pictures=one.input_pictures
+    )
+    for frame in frames:
+        moments.take(frame, "film", one.run(torch.from_numpy(frame.image_HW3), selection))
+    return moments
+
+
+def scene_of(one: Engine, moments: LiveMoments, view: View, result: Result) -> Scene:
+    return Scene(
+        view=view,
+        layers=one.layers,
+        image_HW3=torch.zeros(40, 56, 3, dtype=torch.uint8),
+        result=result,
+        moments=moments.shown(view, result.selection),
+        pattern=moments.pattern(view, result.selection),
+    )
+
+
+@pytest.mark.parametrize("layer", ["stem", "grouped", "wide"])
+def test_a_moment_s_picture_shown_again_gives_the_value_to_the_bit(layer: str) -> None:
+    one, selection = engine(), Selection(layer=layer, unit=2, tap="pre")
+    frames = film(12)
+    moments = watched(one, frames, selection)
+    view = replace(PAGE, selection=selection)
+    shown = moments.shown(view, one.resolve(selection))
+    assert shown is not None
+    assert shown.moments_NF is not None
+    rows = shown.moments_NF.tolist()
+    highest = sorted(
+        (float(one.run(torch.from_numpy(f.image_HW3), selection).value_B) for f in frames),
+        reverse=True,
+    )
+    assert [row[0] for row in rows] == highest[:9]
+    for value, _, seconds, row, column, number, _ in rows:
+        frame = moments.frame_of(int(number), one.resolve(selection))
+        assert frame is not None
+        assert f"0:{int(seconds):02}" in frame.name
+        again = one.run(torch.from_numpy(frame.image_HW3), replace(selection, fit="stretch"))
+        assert float(again.value_B) == value
+        assert again.position_B2[0].tolist() == [row, column]
+
+
+def test_the_page_shows_what_the_neurons_saw() -> None:
+    one, selection = engine(), Selection(layer="stem", unit=2, tap="pre")
+    moments = watched(one, film(4), selection)
+    view, compositor = replace(PAGE, selection=selection), Compositor(torch.device("cpu"))
+    result = one.run(torch.from_numpy(film(1)[0].image_HW3), selection)
+    canvas_HW = compositor.compose(scene_of(one, moments, view, result)).clone()
+    found = moments_of(compositor.readout)
+    assert len(found) == 4
+    plan = compositor.layout
+    assert plan is not None
+    page = lay_moments(plan.contents["details"], plan.metrics)
+    assert page.grid is not None
+    pool = moments.pool
+    assert pool is not None
+    for place, moment in enumerate(found):
+        picture_HW3 = pool.picture_PHW3[int((pool.frame_P == moment.frame).nonzero())]
+        # The field of 3 by 3 pixels around (2 row, 2 column), moved inside.
+        top, left = max(2 * moment.row - 1, 0), max(2 * moment.column - 1, 0)
+        crop_HW3 = picture_HW3[top : top + 3, left : left + 3]
+        tile = page.grid.tile(place)
+        assert tile is not None
+        inner = tile.fit(3, 3)
+        words_HW = canvas_HW[inner.rows, inner.columns]
+        side = inner.height
+        for y in range(3):
+            for x in range(3):
+                word = int(words_HW[(2 * y + 1) * side // 6, (2 * x + 1) * side // 6]) & 0xFFFFFF
+                red, green, blue = crop_HW3[y, x].tolist()
+                assert word == red << 16 | green << 8 | blue
+    # Places that are still free are all alike.
+    tiles = [page.grid.tile(place) for place in range(4, NUM_MOMENTS)]
+    assert len({canvas_HW[t.rows, t.columns].sum().item() for t in tiles if t is not None}) == 1
+
+
+def test_tiles_of_the_grid_are_the_crops_of_the_best_moments() -> None:
+    one, selection = engine(), Selection(layer="wide", unit=0, tap="pre")
+    moments = watched(one, film(8), selection)
+    resolved = one.resolve(selection)
+    view = replace(PAGE, selection=selection, pattern="moments")
+    for _ in range(2):
+        pattern = moments.pattern(view, resolved)
+    assert pattern is not None
+    assert sorted(pattern.tiles) == list(range(12))
+    gathered, pool = moments.of(resolved), moments.pool
+    assert gathered is not None
+    assert pool is not None
+    best = gathered.tracker.ranks.sorted()
+    layer = next(each for each in one.layers if each.name == "wide")
+    field = min(layer.receptive_field[0], 32)
+    for unit, image_HW3 in pattern.tiles.items():
+        picture_HW3 = pool.picture_PHW3[int(best.slot_NU[0, unit])].numpy()
+        assert image_HW3.shape == (field, field, 3)
+        start = layer.field_at((int(best.row_NU[0, unit]), int(best.column_NU[0, unit])), (32, 32))
+        top = min(max(int(start.top), 0), 32 - field)
+        left = min(max(int(start.left), 0), 32 - field)
+        wanted = picture_HW3[top : top + field, left : left + field]
+        np.testing.assert_array_equal(image_HW3, wanted)
+    before = dict(pattern.tiles)
+    again = moments.pattern(view, resolved)
+    assert again is not None
+    assert all(again.tiles[unit] is image for unit, image in before.items())
+
+
+def test_watching_changes_nothing_that_the_engine_computes() -> None:
+    one, selection = engine(), Selection(layer="grouped", unit=1)
+    image_HW3 = torch.from_numpy(film(1)[0].image_HW3)
+    before = one.run(image_HW3, selection)
+    watched(one, film(5), selection)
+    after = one.run(image_HW3, selection)
+    for name in ("scores_BK", "maps_BCHW", "backprop_B3HW", "cam_BHW"):
+        assert torch.equal(getattr(before, name), getattr(after, name))
+
+
+# In the loop
+
+
+class Room:
+    """A pipeline whose turns a test makes, with a real compositor."""
+
+    def __init__(self, **view: object) -> None:
+        self.engine = _SteppingEngine()
+        self.source = FakeSource()
+        self.session = Session(replace(PAGE, **view))  # type: ignore[arg-type]
+        self.compositor = Compositor(torch.device("cpu"))
+        self.pipeline = Pipeline(
+            engine=self.engine,
+            source=self.source,
+            compositor=self.compositor,
+            session=self.session,
+        )
+        self.source.start(self.pipeline._frames)
+        self.controller = self.pipeline._controller
+
+    def once(self, *, frame: bool = True) -> None:
+        if frame:
+            self.source.put()
+        self.pipeline._one_turn()
+        composed = self.pipeline._turn.composed
+        assert composed is not None
+        self.controller.drawn = composed.drawn
+
+    def settle(self) -> None:
+        """The user's choice is drawn first, then computed."""
+        for _ in range(3):
+            self.once(frame=False)
+
+    def press(self, key: str) -> None:
+        self.controller.handle(KeyEvent(key=key))
+
+    def click(self, place: int) -> None:
+        drawn = self.controller.drawn
+        assert drawn is not None
+        page = lay_moments(drawn.layout.contents["details"], drawn.layout.metrics)
+        assert page.grid is not None
+        tile = page.grid.tile(place)
+        assert tile is not None
+        x, y = tile.left + tile.width // 2, tile.top + tile.height // 2
+        self.controller.handle(PointerEvent(kind="down", x=x, y=y, button="left"))
+
+    @property
+    def frame(self) -> Frame:
+        frame = self.pipeline._turn.frame
+        assert frame is not None
+        return frame
+
+    def shown(self) -> tuple[float, ...]:
+        return tuple(moment.value for moment in moments_of(self.compositor.readout))
+
+
+class _SteppingEngine(FakeEngine):
+    """Every frame excites all units more than the one before."""
+
+    def run(self, image: Tensor, selection: Selection, **about: int) -> Result:  # type: ignore[override]
+        result = super().run(image, selection, **about)
+        level = float(image[0, 0, 0])
+        return replace(
+            result,
+            maps_BCHW=result.maps_BCHW * level,
+            input_BCHW=torch.full((1, 3, 6, 6), level),
+        )
+
+
+def test_a_click_on_a_moment_looks_at_its_frame_and_another_click_at_the_source_again() -> None:
+    room = Room()
+    with room.pipeline:
+        for _ in range(3):
+            room.once()
+            time.sleep(0.01)
+        assert room.shown() == (2.0,)  # within a second: one moment
+        live = room.frame
+        room.click(0)
+        room.settle()
+        assert room.frame is not live
+        assert room.frame.image_HW3[0, 0, 0] == 2
+        assert room.frame.name.startswith("moment ")
+        assert room.engine.asked[-1][1].fit == "stretch"
+        # It is not counted, nor are the source's frames that nobody looks at.
+        gathered = room.pipeline._moments
+        assert gathered is not None
+        num = gathered.gathered[("stem", "pre", None)].tracker.num_frames
+        room.once()
+        assert gathered.gathered[("stem", "pre", None)].tracker.num_frames == num
+        room.click(0)
+        room.settle()
+        assert not room.frame.name
+        assert room.session.read()[0].moment is None
+
+
+def test_the_key_forgets_and_the_page_shows_it_at_once() -> None:
+    room = Room()
+    with room.pipeline:
+        room.once()
+        room.once()
+        assert room.shown() == (1.0,)
+        room.press("f5")
+        room.settle()
+        assert room.shown() == ()
+        assert "forgotten" in room.session.read()[0].notice
+        room.once()
+        assert room.shown() == (2.0,)
+
+
+def test_a_held_picture_counts_once_for_each_layer_that_looks_at_it() -> None:
+    room = Room()
+    with room.pipeline:
+        room.once()
+        room.session.update(paused=True)
+        room.once()
+        room.once()
+        moments = room.pipeline._moments
+        assert moments is not None
+        assert moments.gathered[("stem", "pre", None)].tracker.num_frames == 1
+        room.session.update(selection=Selection(layer="middle", unit=0))
+        room.settle()
+        assert moments.gathered[("middle", "pre", None)].tracker.num_frames == 1
+
+
+def test_a_frame_that_cannot_be_computed_does_not_count() -> None:
+    room = Room()
+    with room.pipeline:
+        room.once()
+        room.engine.error = RuntimeError("no memory")
+        room.once()
+        room.engine.error = None
+        moments = room.pipeline._moments
+        assert moments is not None
+        assert moments.gathered[("stem", "pre", None)].tracker.num_frames == 1
+        assert room.shown() == (0.0,)
+
+
+def test_free_places_of_the_page_are_no_targets() -> None:
+    room = Room()
+    with room.pipeline:
+        room.once()
+        drawn = room.controller.drawn
+        assert isinstance(drawn, Drawn)
+        page = lay_moments(drawn.layout.contents["details"], drawn.layout.metrics)
+        assert page.grid is not None
+        first, second = page.grid.tile(0), page.grid.tile(1)
+        assert first is not None
+        assert second is not None
+        hit = drawn.hit(first.left + 3, first.top + 3)
+        assert hit == Target(kind="moment", pane="details", place=0)
+        assert drawn.hit(second.left + 3, second.top + 3).kind == "pane"
+
+
+def test_a_click_on_a_place_that_has_become_free_does_nothing() -> None:
+    session = Session(PAGE)
+    controller = Controller(
+        session,
+        layers=LAYERS,
+        default_layer=2,
+        cam_methods=("grad-cam",),
+        lay_out=lambda view: layout(view, LAYERS),
+        do=lambda effect: None,
+    )
+    controller._click(Target(kind="moment", pane="details", place=0), twice=False)
+    assert session.read()[0].moment is None
