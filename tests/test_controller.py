@@ -339,7 +339,7 @@ def test_escape_and_q_close_the_help_before_they_leave() -> None:
 
 def test_a_key_that_does_nothing_says_so() -> None:
     desk = Desk()
-    assert desk.press("f9").notice == "the key f9 does nothing; h shows the keys"
+    assert desk.press("f10").notice == "the key f10 does nothing; h shows the keys"
 
 
 # The pointer
@@ -413,7 +413,7 @@ def test_a_click_means_what_was_on_screen_although_the_selection_has_moved_on() 
 
 
 def test_each_button_does_what_its_key_does() -> None:
-    shown_on = {"counts": "histogram", "beside": "dense"}
+    shown_on = {"counts": "histogram", "beside": "dense", "forget": "moments"}
     shown_on |= dict.fromkeys(("weaken", "strengthen", "undo", "clear"), "changes")
     shown_on |= dict.fromkeys(("grow", "beginning", "as-input", "generate-layer"), "learned")
     shown_on |= dict.fromkeys(("generate-all", "pause-jobs", "cancel-jobs"), "learned")

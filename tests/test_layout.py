@@ -82,6 +82,7 @@ def test_panes_lie_on_the_canvas_and_never_overlap(
 ON_PAGE = {
     "counts": "histogram",
     "beside": "dense",
+    "forget": "moments",
     **dict.fromkeys(("weaken", "strengthen", "undo", "clear"), "changes"),
     **dict.fromkeys(("grow", "beginning", "as-input", "generate-layer", "generate-all"), "learned"),
     **dict.fromkeys(("pause-jobs", "cancel-jobs"), "learned"),

@@ -508,7 +508,7 @@ def test_the_key_forgets_and_the_page_shows_it_at_once() -> None:
         room.once()
         room.once()
         assert room.shown() == (1.0,)
-        room.press("f5")
+        room.press("f9")
         room.settle()
         assert room.shown() == ()
         assert "forgotten" in room.session.read()[0].notice

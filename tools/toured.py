@@ -264,7 +264,7 @@ def clicks(user: User) -> None:
     """Every button on every page, and every pane."""
     start = user.view
     table = by_button()
-    for page in ("unit", "learned", "dense", "changes", "histogram", "correlation"):
+    for page in ("unit", "learned", "moments", "dense", "changes", "histogram", "correlation"):
         user.set_out(start)
         user.page(page)
         user.done["pages"].append(page)

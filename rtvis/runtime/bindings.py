@@ -204,7 +204,7 @@ BINDINGS: Final = (
         button="cancel-jobs",
     ),
     KeyBinding(
-        keys=("f5",),
+        keys=("f9",),
         action="forget moments",
         text="forget all moments, begin anew",
         group=_LEARNED,

@@ -18,7 +18,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import torch
 from torch import Tensor
@@ -306,6 +306,28 @@ class LiveMoments:
             pool.holds(ranks)[:, 0],
         )
         return torch.stack([column.double() for column in columns], dim=1)
+
+
+class Watched(Protocol):
+    """What is needed of `rtvis.engine.engine.Engine`."""
+
+    @property
+    def layers(self) -> tuple[Layer, ...]: ...
+    @property
+    def input_size(self) -> tuple[int, int]: ...
+    @property
+    def device(self) -> torch.device: ...
+    def input_pictures(self, input_BCHW: Tensor) -> Tensor: ...
+
+
+def live_moments(engine: Watched) -> LiveMoments:
+    """Those of an engine's network."""
+    return LiveMoments(
+        layers=engine.layers,
+        input_size=engine.input_size,
+        device=engine.device,
+        pictures=engine.input_pictures,
+    )
 
 
 def key_of(selection: Selection, layer: Layer) -> Key:

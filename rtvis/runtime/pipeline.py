@@ -24,7 +24,7 @@ from rtvis.runtime.generate import Generate
 from rtvis.runtime.growth import Grower
 from rtvis.runtime.jobs import Jobs, step_timer
 from rtvis.runtime.learning import Learning
-from rtvis.runtime.moments import LiveMoments
+from rtvis.runtime.moments import live_moments
 from rtvis.runtime.recording import Kept, Recordings
 from rtvis.runtime.replay import Replay
 from rtvis.runtime.save import Saver, Snapshot, take_snapshot, write_snapshot
@@ -205,14 +205,8 @@ class Pipeline:
                 now_s=time.monotonic,
             )
             self._turn.learning = self._learning
-        self._moments: LiveMoments | None = None
-        if replay is None:  # which shows what was seen, and nothing else
-            self._moments = self._turn.moments = LiveMoments(
-                layers=layers,
-                input_size=engine.input_size,
-                device=engine.device,
-                pictures=engine.input_pictures,
-            )
+        # A replay shows what was seen, and nothing else.
+        self._moments = self._turn.moments = live_moments(engine) if replay is None else None
         compared = self.session.read()[0].compared
         if (compared == "off") == (rival is not None):
             self.session.update(compared="first" if rival is not None else "off")
