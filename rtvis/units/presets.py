@@ -20,6 +20,7 @@ _DVT = Recipe(
     start_sd=10.0,
     clip=True,
     keep="best",
+    shown="min-max",  # as their best_Xpm.jpg
     policy="constant",
     lr=1.0,
     iterations=500,
