@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import stat
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -17,10 +18,12 @@ import psutil
 import pytest
 import torch
 
+import rtvis.cli
 from rtvis.engine.identity import identity_of
 from rtvis.engine.models import Network, load_network
 from rtvis.engine.reduced_step import ReducedStep, reduced_step
 from rtvis.errors import ConfigError, SourceError
+from rtvis.leaving import DONE, INTERRUPTED, MISUSED
 from rtvis.units import parcels
 from rtvis.units.cluster import Cluster, Wanted, connected
 from rtvis.units.cluster_actor import ActorPlan, NetworkActor, decode
@@ -283,3 +286,70 @@ def test_data_that_cannot_be_read_end_the_scan(place: Place, cluster: Cluster) -
     with pytest.raises(SourceError, match="same path on every machine"):
         list(scan_on_cluster(cluster, plan, state))
     assert state.ledger.num_files == 0
+
+
+def test_flags_of_a_cluster_want_the_cluster(capsys: pytest.CaptureFixture[str]) -> None:
+    assert rtvis.cli.main(["units", "scan", "--data", "demo", "--actors", "2"]) == MISUSED
+    assert "--actors: is for --engine ray" in capsys.readouterr().err
+
+
+def scanning(folder: Path, store: str, *flags: str) -> subprocess.Popen[str]:
+    words = [
+        "units",
+        "scan",
+        "--network",
+        "net.py:Net",
+        "--size",
+        "32",
+        "--data",
+        "data",
+        "--batch",
+        "4",
+        "--compile",
+        "off",
+    ]
+    code = (  # a shell starts what runs in the background with SIGINT ignored
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
+        "from rtvis.cli import main; sys.exit(main(sys.argv[1:]))"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *words, *flags],
+        cwd=folder,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+@pytest.mark.slow
+def test_the_command_leaves_the_same_store_and_nothing_that_runs(tmp_path: Path) -> None:
+    write_workplace(tmp_path)
+    write_pictures(tmp_path / "data", 200)
+    one, two = scanning(tmp_path, "one"), scanning(tmp_path, "two", "--engine", "ray")
+    for process in (one, two):
+        said, _ = process.communicate(timeout=250)
+        assert process.returncode == DONE, said
+        assert "200 files, 200 items" in said
+        assert len(said.splitlines()) == 3  # Ray says nothing
+    written = [path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.npz")]
+    assert len(written) > 3
+    for path in written:
+        assert (tmp_path / "one" / path).read_bytes() == (tmp_path / "two" / path).read_bytes()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("after_s", [6.0, 25.0])
+def test_ctrl_c_ends_the_cluster_with_the_scan(tmp_path: Path, after_s: float) -> None:
+    write_workplace(tmp_path)
+    write_pictures(tmp_path / "data", 3000)
+    folders = set(Path("/tmp").glob("rtvis-ray-*"))
+    process = scanning(tmp_path, "store", "--engine", "ray", "--actors", "2")
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=after_s)
+    started = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == INTERRUPTED
+    psutil.wait_procs(started, timeout=10)
+    assert [each for each in started if each.is_running()] == []
+    assert set(Path("/tmp").glob("rtvis-ray-*")) <= folders
