@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -572,3 +574,25 @@ def test_a_click_on_a_place_that_has_become_free_does_nothing() -> None:
     )
     controller._click(Target(kind="moment", pane="details", place=0), twice=False)
     assert session.read()[0].moment is None
+
+
+def test_what_is_saved_has_the_moments_of_all_units_and_the_selected_one_s_crops(
+    tmp_path: Path,
+) -> None:
+    room = Room()
+    with room.pipeline:
+        for _ in range(3):
+            room.once()
+        folder = room.pipeline.save_now(tmp_path) / "moments"
+    with np.load(folder / "moments.npz") as arrays:
+        assert arrays["values_CN"].shape == (8, 9)
+        assert arrays["values_CN"][:, 0].tolist() == [2.0] * 8
+        assert arrays["frame_CN"][3].tolist() == [2, *[-1] * 8]
+        assert arrays["position_CN2"].shape == (8, 9, 2)
+        assert np.isnan(arrays["seconds_CN"][:, 1:]).all()
+    about = json.loads((folder / "moments.json").read_text())
+    assert (about["layer"], about["unit"], about["frames_seen"]) == ("stem", 3, 3)
+    assert about["clips"][0]["name"] == "fake source"
+    crops = sorted(path.name for path in folder.glob("*.png"))
+    assert crops == ["unit-0003-1.png"]
+    assert (cv2.imread(str(folder / crops[0])) == 2).all()

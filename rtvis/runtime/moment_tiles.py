@@ -104,7 +104,7 @@ class MomentTiles:
         for unit in self._missing(best_5C):
             frame, row, column, slot, _ = best_5C[:, unit].tolist()
             wanted[unit] = _Best(frame, row, column)
-            crops.append(_crop(pool.picture_PHW3, slot, layer, (row, column)))
+            crops.append(cut(pool.picture_PHW3, slot, layer, (row, column)))
             slots.append(pool.frame_P[slot])
             if len(wanted) == _AT_ONCE:
                 break
@@ -144,7 +144,7 @@ def _best(ranks: Ranks, pool: FramePool) -> Tensor:
     return torch.cat([each.gather(0, best_1C).long() for each in fields])
 
 
-def _crop(picture_PHW3: Tensor, slot: int, layer: Layer, position: tuple[int, int]) -> Tensor:
+def cut(picture_PHW3: Tensor, slot: int, layer: Layer, position: tuple[int, int]) -> Tensor:
     """What a neuron saw, as a view."""
     size = picture_PHW3.shape[1], picture_PHW3.shape[2]
     field = min(layer.receptive_field[0], size[0]), min(layer.receptive_field[1], size[1])

@@ -27,7 +27,8 @@ from rtvis.data import Frame, ImageU8, Intervention, Layer, Result, Selection
 from rtvis.render.layout import has_details
 from rtvis.render.pages.moments import time_in
 from rtvis.render.scene import Clip, MomentsShown, PatternShown
-from rtvis.runtime.moment_tiles import MomentTiles
+from rtvis.runtime.moment_tiles import MomentTiles, cut
+from rtvis.runtime.save import SavedMoments
 from rtvis.session import View
 from rtvis.threads import cpu_threads
 from rtvis.units.frame_pool import FramePool
@@ -290,6 +291,46 @@ class LiveMoments:
             seq=number,
             captured_ns=self._now_ns(),
             name=f"moment {time_in(clip, at / 1e6)} {clip.name}".strip(),
+        )
+
+    def saved(self, selection: Selection | None) -> SavedMoments | None:
+        """All of the selected layer, and the pictures of the selected unit; waits for a GPU."""
+        gathered, pool = self.of(selection), self.pool
+        layer = self._layers.get(selection.layer or "") if selection is not None else None
+        if gathered is None or pool is None or selection is None or layer is None:
+            return None
+        ranks = gathered.tracker.ranks.sorted()
+        is_there_NC = ranks.frame_NU >= 0
+        clip_NC = torch.where(is_there_NC, ranks.when_NU // _SPAN, -1)
+        seconds_NC = torch.where(is_there_NC, (ranks.when_NU % _SPAN).double() / 1e6, torch.nan)
+        position_NC2 = torch.stack((ranks.row_NU, ranks.column_NU), dim=2)
+        unit, has_NC = selection.unit or 0, pool.holds(ranks)
+        crops = {}
+        for place in has_NC[:, unit].nonzero().flatten().tolist():
+            at = (int(ranks.row_NU[place, unit]), int(ranks.column_NU[place, unit]))
+            crop = cut(pool.picture_PHW3, int(ranks.slot_NU[place, unit]), layer, at)
+            crops[f"unit-{unit:04}-{place + 1}.png"] = crop.cpu().numpy().copy()
+        arrays = {
+            "values_CN": ranks.value_NU.T,
+            "clip_CN": clip_NC.T,
+            "seconds_CN": seconds_NC.T,
+            "position_CN2": position_NC2.transpose(0, 1),
+            "frame_CN": ranks.frame_NU.T,
+        }
+        return SavedMoments(
+            arrays={name: array.cpu().numpy().copy() for name, array in arrays.items()},
+            about={
+                "layer": layer.name,
+                "tap": key_of(selection, layer)[1],
+                "unit": unit,
+                "apart_seconds": self.apart_s,
+                "frames_seen": gathered.tracker.num_frames,
+                "clips": [
+                    {"kind": each.kind, "name": each.name, "begun": each.begun_wall_s}
+                    for each in self.clips
+                ],
+            },
+            crops=crops,
         )
 
     def _numbers(self, ranks: Ranks, pool: FramePool) -> Tensor:

@@ -535,7 +535,10 @@ class Pipeline:
         }
         if composed is None:
             return None
-        return take_snapshot(composed, setup=self._setup, about=about)
+        snapshot = take_snapshot(composed, setup=self._setup, about=about)
+        if snapshot is None or self._moments is None or composed.result is None:
+            return snapshot
+        return replace(snapshot, moments=self._moments.saved(composed.result.selection))
 
     def _deliver(self, composed: Composed | None) -> None:
         if composed is None:

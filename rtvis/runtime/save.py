@@ -1,6 +1,7 @@
 """Save everything that is on screen: the panes as pictures, the numbers behind them, the state."""
 
 import datetime
+import json
 import shutil
 import threading
 from collections.abc import Callable, Mapping
@@ -25,6 +26,19 @@ Say = Callable[[str, bool], None]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class SavedMoments:
+    """The best moments so far, in host memory."""
+
+    arrays: Mapping[str, np.ndarray[Any, Any]]
+    """Of all units, best first: "values_CN" (-inf where there is none), "clip_CN", "seconds_CN",
+    "position_CN2", "frame_CN" (-1 where there is none)."""
+    about: Mapping[str, Plain]
+    """Layer, tap, distance, and the names of the clips."""
+    crops: Mapping[str, ImageU8]
+    """RGB, of the selected unit: file name -> what the neuron saw."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Snapshot:
     """All that is saved, in host memory."""
 
@@ -40,6 +54,8 @@ class Snapshot:
     state: Mapping[str, Plain]
     means: Mapping[str, np.ndarray[Any, Any]]
     """What the page in sight had gathered; empty where that is nothing."""
+    moments: SavedMoments | None = None
+    """Of the selected layer; None before its first frame."""
 
 
 def take_snapshot(
@@ -184,6 +200,8 @@ def write_snapshot(snapshot: Snapshot, parent: Path, *, now: datetime.datetime) 
         means: dict[str, Any] = dict(snapshot.means)
         if means:
             np.savez(part / MEANS_FILE, **means)
+        if snapshot.moments is not None:
+            _write_moments(part / "moments", snapshot.moments)
         text = state_text(snapshot.state, name=f"{folder.name}/{STATE_FILE}")
         (part / STATE_FILE).write_text(text, encoding="utf-8")
         part.rename(folder)
@@ -191,6 +209,16 @@ def write_snapshot(snapshot: Snapshot, parent: Path, *, now: datetime.datetime) 
         shutil.rmtree(part, ignore_errors=True)
         raise
     return folder
+
+
+def _write_moments(folder: Path, moments: SavedMoments) -> None:
+    folder.mkdir()
+    arrays: dict[str, Any] = dict(moments.arrays)
+    np.savez(folder / "moments.npz", **arrays)
+    text = json.dumps(dict(moments.about), indent=2, ensure_ascii=False)
+    (folder / "moments.json").write_text(text + "\n", encoding="utf-8")
+    for name, crop_HW3 in moments.crops.items():
+        _write_png(folder / name, crop_HW3[..., ::-1])
 
 
 class Saver:
