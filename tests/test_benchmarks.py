@@ -155,8 +155,8 @@ def test_bench_scan_compares_the_pass_with_the_network_and_files_with_decoding(
     flags = ("--networks", f"{tmp_path}/tiny.py:tiny", "--compile", "off", "--batch", "4")
     text = run(tmp_path, "bench_scan", *flags)
     assert "3 layers, 15 units" in text
-    for row in ("pass", "pass and gathering"):
-        assert float(cells(text, f"{row} |")[3].strip("*")) > 0
+    for row in ("pass |", "pass and gathering"):
+        assert float(cells(text, row)[3].strip("*")) > 0
     decode, compute, whole = (
         float(cells(text, row)[1]) for row in ("decoding", "computing", "scan")
     )

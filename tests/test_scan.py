@@ -299,6 +299,12 @@ def test_a_pattern_that_fits_nothing_names_the_nearest_layer(every_spelling: Net
     assert names == ["grouped", "dilated", "shared"]
 
 
+@pytest.fixture(autouse=True)
+def few_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a scan of a few pictures can be stopped in between."""
+    monkeypatch.setattr("rtvis.units.scan.TOGETHER", 4)
+
+
 class Command:
     """`rtvis units scan` in a folder of the test."""
 

@@ -30,8 +30,8 @@ class Bins(NamedTuple):
 
 
 def bins_of(low_T: Tensor, high_T: Tensor) -> Bins:
-    """The bins for values from `low_T` to `high_T` (float64); any where there are none yet."""
-    is_empty_T = low_T > high_T
+    """The bins for values from `low_T` to `high_T`; any where there are none yet."""
+    is_empty_T, low_T, high_T = low_T > high_T, low_T.double(), high_T.double()
     low_T, high_T = low_T.masked_fill(is_empty_T, 0), high_T.masked_fill(is_empty_T, 0)
     _, exponent_T = torch.frexp((high_T - low_T) / NUM_BINS)
     # Of one value alone the narrowest: bins may be joined later, and never divided.
@@ -48,58 +48,73 @@ class Histogram:
 
     Attributes:
         counts_TQ: int32.
-        low_T: float64, smallest value; inf without one.
-        high_T: float64, largest value; -inf without one.
+        low_T: float32, smallest value; inf without one.
+        high_T: float32, largest value; -inf without one.
     """
 
     def __init__(self, counts_TQ: Tensor, low_T: Tensor, high_T: Tensor) -> None:
         self.counts_TQ = counts_TQ
         self.low_T = low_T
         self.high_T = high_T
+        self._bins = bins_of(low_T, high_T)
+        self._start_T = torch.arange(len(low_T), device=low_T.device) * NUM_BINS
 
     @staticmethod
     def empty(num_units: int, device: torch.device | None = None) -> "Histogram":
         """Of no values."""
-        ends_T = torch.full((num_units,), torch.inf, dtype=torch.float64, device=device)
+        ends_T = torch.full((num_units,), torch.inf, device=device)
         counts_TQ = torch.zeros(num_units, NUM_BINS, dtype=torch.int32, device=device)
         return Histogram(counts_TQ, ends_T, -ends_T)
 
     @property
     def bins(self) -> Bins:
         """Where they lie now."""
-        return bins_of(self.low_T, self.high_T)
+        return self._bins
 
-    def update(self, values_BT: Tensor, counts_BT: Tensor) -> None:
-        """Add values, where `counts_BT` (bool)."""
-        values_BT = values_BT.double().clamp(-_LARGEST_VALUE, _LARGEST_VALUE)
-        low_T = values_BT.masked_fill(~counts_BT, torch.inf).amin(dim=0)
-        high_T = values_BT.masked_fill(~counts_BT, -torch.inf).amax(dim=0)
-        bins = self._stretch(low_T, high_T)
-        values_BT = values_BT.masked_fill(~counts_BT, 0)
-        place_BT = _bin_at(values_BT, bins.exponent_T) - bins.first_T
-        place_BT = place_BT.clamp(0, NUM_BINS - 1)  # where nothing counts
-        self.counts_TQ.scatter_add_(1, place_BT.T, counts_BT.T.to(torch.int32))
+    def update(self, values_BT: Tensor, counts_BT: Tensor | None = None) -> None:
+        """Add values (float32), where `counts_BT` (bool); None: all of them."""
+        values_BT = values_BT.clamp(-_LARGEST_VALUE, _LARGEST_VALUE)
+        low_BT = high_BT = values_BT
+        ones_BT = torch.ones_like(values_BT, dtype=torch.int32)
+        if counts_BT is not None:
+            low_BT = values_BT.masked_fill(~counts_BT, torch.inf)
+            high_BT = values_BT.masked_fill(~counts_BT, -torch.inf)
+            values_BT = values_BT.masked_fill(~counts_BT, 0)
+            ones_BT = counts_BT.to(torch.int32)
+        self._stretch(low_BT.amin(dim=0), high_BT.amax(dim=0))
+        # All of it exact in float32: scaling by a power of two, and the difference of two whole
+        # numbers that are less than 128 apart.
+        scale_T = torch.exp2(-self._bins.exponent_T.float())
+        place_BT = (values_BT * scale_T).floor_() - self._bins.first_T.float()
+        place_BT = place_BT.clamp_(0, NUM_BINS - 1).to(torch.int64) + self._start_T
+        self.counts_TQ.view(-1).scatter_add_(0, place_BT.flatten(), ones_BT.flatten())
 
     def add(self, other: "Histogram") -> None:
         """Add another's values."""
-        bins = self._stretch(other.low_T, other.high_T)
-        self.counts_TQ += _moved(other.counts_TQ, other.bins, bins)
+        device = self.counts_TQ.device
+        self._stretch(other.low_T.to(device), other.high_T.to(device))
+        before = Bins(*(each.to(device) for each in other.bins))
+        self.counts_TQ += _moved(other.counts_TQ.to(device), before, self._bins)
 
-    def _stretch(self, low_T: Tensor, high_T: Tensor) -> Bins:
+    def _stretch(self, low_T: Tensor, high_T: Tensor) -> None:
         """Make room for values from `low_T` to `high_T`."""
-        before = self.bins
+        is_wider_T = (low_T < self.low_T) | (high_T > self.high_T)
         self.low_T = torch.minimum(self.low_T, low_T)
         self.high_T = torch.maximum(self.high_T, high_T)
-        after = self.bins
-        moves_T = (before.exponent_T != after.exponent_T) | (before.first_T != after.first_T)
-        if moves_T.device.type != "cpu":  # asking would cost more than moving all
-            self.counts_TQ = _moved(self.counts_TQ, before, after)
-            return after
-        some = moves_T.nonzero().squeeze(1)
-        if some.numel():
-            old, new = (Bins(each[0][some], each[1][some]) for each in (before, after))
-            self.counts_TQ[some] = _moved(self.counts_TQ[some], old, new)
-        return after
+        if is_wider_T.device.type != "cpu":  # asking would cost more than moving all
+            before, self._bins = self._bins, bins_of(self.low_T, self.high_T)
+            self.counts_TQ = _moved(self.counts_TQ, before, self._bins)
+            return
+        some = is_wider_T.nonzero().squeeze(1)
+        if some.numel() == 0:
+            return
+        old = Bins(*(each[some] for each in self._bins))
+        new = bins_of(self.low_T[some], self.high_T[some])
+        moves = (old.exponent_T != new.exponent_T) | (old.first_T != new.first_T)
+        for held, value in zip(self._bins, new, strict=True):
+            held[some] = value
+        old, new = (Bins(*(each[moves] for each in bins)) for bins in (old, new))
+        self.counts_TQ[some[moves]] = _moved(self.counts_TQ[some[moves]], old, new)
 
     def quantiles(self, levels: tuple[float, ...]) -> Tensor:
         """float64 [T, levels]: values below which those shares of all lie; NaN without values."""
@@ -113,7 +128,7 @@ class Histogram:
             count_T1 = self.counts_TQ.gather(1, place_T1).double().clamp(min=1)
             inside_T1 = 1 - (ends_TQ.gather(1, place_T1) - wanted_T1) / count_T1
             steps_T = (bins.first_T[:, None] + place_T1 + inside_T1.clamp(0, 1)).squeeze(1)
-            value_T = torch.minimum(torch.maximum(steps_T * width_T, self.low_T), self.high_T)
+            value_T = (steps_T * width_T).clamp(self.low_T.double(), self.high_T.double())
             found.append(value_T.masked_fill(self.low_T > self.high_T, torch.nan))
         return torch.stack(found, dim=1)
 

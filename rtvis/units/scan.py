@@ -9,7 +9,7 @@ import itertools
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,10 @@ from rtvis.units.peaks import PeakFilter
 from rtvis.units.reading import Reader, Sample
 
 Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+TOGETHER: Final = 32
+"""Pictures that are added up at once: it costs 1.2 ms each, one batch of four alone 2."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -267,8 +271,11 @@ def scan(
     rate = Rate(ledger)
     samples = reader.samples(ledger.num_files, start_frame=len(ledger.open_pts))
     try:
-        for some in batches(samples, step.batch, ledger.files):
-            state.commit(some, reduced_of(some, step, preprocessing))
+        each_batch = batches(samples, step.batch, ledger.files)
+        while group := list(itertools.islice(each_batch, max(1, TOGETHER // step.batch))):
+            told = [(some, reduced_of(some, step, preprocessing)) for some in group]
+            some = [sample for batch in group for sample in batch]
+            state.commit(some, _joined(told))
             yield rate.progress([sample.error for sample in some if sample.error is not None])
     finally:
         samples.close()  # type: ignore[attr-defined]
@@ -292,6 +299,16 @@ def batches(samples: Iterator[Sample], size: int, files: Files) -> Iterator[list
             some = []
     if some:
         yield some
+
+
+def _joined(told: Sequence[tuple[Sequence[Sample], Reduced | None]]) -> Reduced | None:
+    """The rows of several batches that are of a picture, end to end."""
+    parts = []
+    for samples, reduced in told:
+        if reduced is not None:
+            num_shown = sum(sample.image is not None for sample in samples)
+            parts.append([each[:num_shown] for each in reduced])
+    return Reduced(*map(torch.cat, zip(*parts, strict=True))) if parts else None
 
 
 def reduced_of(

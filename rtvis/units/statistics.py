@@ -69,22 +69,30 @@ class UnitStatistics:
 
     def update(self, reduced: Reduced, is_item_B: Tensor) -> None:
         """Add pictures; only those rows count for which `is_item_B`, and finite values."""
-        finite_BT = reduced.values_BT.isfinite() & reduced.square_BT.isfinite()
-        counts_BT = finite_BT & is_item_B[:, None]
-        square_BT = _kept(reduced.square_BT.double(), counts_BT).clamp(max=LARGEST_MEAN**2)
+        counts_BT = reduced.values_BT.isfinite() & reduced.square_BT.isfinite()
+        counts_BT &= is_item_B[:, None]
+        if counts_BT.device.type == "cpu" and bool(counts_BT.all()):  # as nearly always
+            self._update(reduced, None)
+            self._counts["num"] += len(counts_BT)
+            return
+        zeroed = [part.masked_fill(~counts_BT, 0) for part in reduced]
+        self._update(Reduced(*zeroed), counts_BT)
+        self._counts["num"] += counts_BT.sum(dim=0)
+
+    def _update(self, reduced: Reduced, counts_BT: Tensor | None) -> None:
+        square_BT = reduced.square_BT.double().clamp_(max=LARGEST_MEAN**2)
         whole_BT = square_BT.floor()
-        part_BT = ((square_BT - whole_BT) * 2.0**_SQUARE_BITS).round()
-        positive_BT = _kept(reduced.positive_BT, counts_BT)
+        part_BT = square_BT.sub_(whole_BT).mul_(2.0**_SQUARE_BITS).round_()
+        # Sums of whole numbers below 2**53 are exact in float64, and need one conversion a unit.
         added = {
-            "num": counts_BT,
-            "total": _kept(in_fixed_point(reduced.mean_BT), counts_BT),
-            "square": whole_BT.to(torch.int64),
-            "square_part": part_BT.to(torch.int64),
-            "positive": positive_BT,
-            "fired": positive_BT > 0,
+            "total": _in_steps(reduced.mean_BT).sum(dim=0),
+            "square": whole_BT.sum(dim=0),
+            "square_part": part_BT.sum(dim=0),
+            "positive": reduced.positive_BT.sum(dim=0),
+            "fired": (reduced.positive_BT > 0).sum(dim=0),
         }
-        for name, value_BT in added.items():
-            self._counts[name] += value_BT.sum(dim=0, dtype=torch.int64)
+        for name, value_T in added.items():
+            self._counts[name] += value_T.to(torch.int64)
         self._histogram.update(reduced.values_BT, counts_BT)
 
     def add(self, other: "UnitStatistics") -> None:
@@ -144,8 +152,8 @@ class UnitStatistics:
             mean_C=mean_C,
             std_C=std_C,
             quantiles_CQ=part.quantiles(LEVELS),
-            low_C=part.low_T,
-            high_C=part.high_T,
+            low_C=part.low_T.double(),
+            high_C=part.high_T.double(),
             firing_places_C=counts["positive"] / num_C / num_places,
             firing_pictures_C=counts["fired"] / num_C,
             is_dead_C=(counts["fired"] == 0 if is_rectified else is_constant_C) & (num_C > 0),
@@ -156,10 +164,11 @@ class UnitStatistics:
 
 
 def in_fixed_point(value_BT: Tensor) -> Tensor:
-    """int64, in units of 2 to the power of -`FRACTION_BITS`."""
-    clamped_BT = value_BT.double().clamp(-LARGEST_MEAN, LARGEST_MEAN)
-    return (clamped_BT * 2.0**FRACTION_BITS).round().nan_to_num().to(torch.int64)
+    """int64, in units of 2 to the power of -`FRACTION_BITS`; NaN as 0."""
+    return _in_steps(value_BT).nan_to_num().to(torch.int64)
 
 
-def _kept(value_BT: Tensor, counts_BT: Tensor) -> Tensor:
-    return value_BT.masked_fill(~counts_BT, 0)
+def _in_steps(value_BT: Tensor) -> Tensor:
+    """float64: the whole number of units nearest to each value."""
+    clamped_BT = value_BT.double().clamp_(-LARGEST_MEAN, LARGEST_MEAN)
+    return clamped_BT.mul_(2.0**FRACTION_BITS).round_()
