@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rtvis.data import Selection
@@ -34,6 +35,8 @@ MOVES: dict[str, Callable[[Tensor], Tensor]] = {
     "one unit without its axes": lambda x: (
         x * x[:, :1].squeeze().sin() * x[:, 1:2].squeeze(1)[None]
     ),
+    # Torch's own code adds the epsilon in place.
+    "by its root mean square": lambda x: F.rms_norm(x, (6,), eps=0.1),
     "less its mean": lambda x: x - x.mean((1, -1), keepdim=True) - x.mean(2).unsqueeze(2),
 }
 
@@ -58,9 +61,10 @@ def test_the_gradient_of_a_move_is_autograds(name: str) -> None:
     torch.manual_seed(0)
     model = Moving(MOVES[name]).double().eval().requires_grad_(False)
     x = torch.randn(1, 3, 8, 8, dtype=torch.float64)
-    found = engine_of(model, 8, dtype="float64").run(
-        x, Selection(layer="first", cam_layer="first", cam="hirescam", class_index=1)
-    )
+    engine = engine_of(model, 8, dtype="float64")
+    assert engine.compile_note == "", "it is traced"
+    selection = Selection(layer="first", cam_layer="first", cam="hirescam", class_index=1)
+    found = engine.run(x, selection)
     kept: list[Tensor] = []
     handle = model.first.register_forward_hook(lambda _m, _i, output: kept.append(output))
     with torch.enable_grad():

@@ -136,6 +136,7 @@ def flatten(
     x = placeholders[-1]
     _spell_rrelu(graph)
     _remove_mutations(graph)
+    _spell_in_place(graph)
     if not one_run:
         _check_operations(graph, name)
     inputs = [x]
@@ -269,6 +270,28 @@ def _remove_mutations(graph: fx.Graph) -> None:
         if node.op == "call_function" and node.target is aten.copy_.default and not node.users:
             graph.erase_node(node)
     graph.eliminate_dead_code()
+
+
+def _spell_in_place(graph: fx.Graph) -> None:
+    """Spell what writes over a value that nobody else reads without writing.
+
+    Functionalising leaves such operations where torch's own code is made of them: `rms_norm` adds
+    its epsilon in place.
+    """
+    for node in graph.nodes:
+        target: Any = node.target
+        schema: Any = getattr(target, "_schema", None)
+        if schema is None or not schema.is_mutable or node.kwargs.get("out") is not None:
+            continue
+        packet = getattr(aten, target.overloadpacket.__name__.removesuffix("_"), None)
+        plain = getattr(packet, target._overloadname, None)
+        over: Any = node.args[0] if node.args else None
+        if plain is None or plain is target or not isinstance(over, fx.Node):
+            continue
+        made_by: Any = getattr(over.target, "_schema", None)
+        is_fresh = made_by is not None and not any(each.alias_info for each in made_by.returns)
+        if is_fresh and set(over.users) == {node}:
+            node.target = plain
 
 
 def _check_operations(graph: fx.Graph, name: str) -> None:
