@@ -30,6 +30,10 @@ SAMPLES: dict[str, int] = {
     "timm/test_convnext": 64,  # dense layers on tokens that are not contiguous
     "timm/test_mambaout": 64,
     "timm/test_vit": 64,
+    "timm/test_vit4": 64,  # root mean square norms
+    "timm/test_coatnet": 64,
+    "timm/test_maxvit": 64,  # attention within windows, and within grids
+    "timm/regnetx_002": 64,
 }
 
 
