@@ -70,12 +70,13 @@ def test_a_phony_target_is_not_shadowed_by_a_file_of_its_name() -> None:
 
 def test_what_the_program_imports_is_declared_and_what_is_declared_is_imported() -> None:
     declared = names_of(PROJECT["project"]["dependencies"])
-    optional = names_of(PROJECT["project"]["optional-dependencies"]["cuda"])
+    extras = PROJECT["project"]["optional-dependencies"]
+    optional = names_of(extras["cuda"]) | names_of(extras["cluster"])
     owners = metadata.packages_distributions()
     scripts = [ROOT / name for name in ("main.py", "gradcam.py", "guided_backprop.py")]
     modules = set().union(*(imported_by(place) for place in [ROOT / "rtvis", *scripts]))
     used = {name.lower().replace("_", "-") for m in modules for name in owners.get(m, [m])}
-    with_cuda = {"cupy", "cuda", "cuda-bindings", "triton"}  # come with `optional` or with torch
+    with_cuda = {"cupy", "cuda", "cuda-bindings", "triton"}  # come with an extra or with torch
     assert used - declared - optional - with_cuda == set()
     assert declared - used == set()
 
