@@ -1,11 +1,11 @@
 """The store of what units have learned: whole files, checksums, one writer, room on the disk."""
 
 import json
-import multiprocessing
 import os
 import resource
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -249,9 +249,9 @@ def test_two_writers_at_once_is_an_error_that_names_the_first(store: Store) -> N
         pass
 
 
-def _write_and_die(folder: Path) -> None:
+def write_and_die(folder: str) -> None:
     """In a child: be killed when the first of two files has its name."""
-    store = open_store(folder, IDENTITY)
+    store = open_store(Path(folder), IDENTITY)
     with store.writing("a scan") as writer:
         writer.write_files("conv", {"a": b"first", "b": b"first"})
         writer.flush()
@@ -267,10 +267,11 @@ def _write_and_die(folder: Path) -> None:
 
 
 def test_a_writer_that_is_killed_leaves_whole_files_and_no_lock(tmp_path: Path) -> None:
-    child = multiprocessing.get_context("spawn").Process(target=_write_and_die, args=(tmp_path,))
-    child.start()
-    child.join(60)
-    assert child.exitcode == -signal.SIGKILL
+    code = "import sys, test_store; test_store.write_and_die(sys.argv[1])"
+    child = subprocess.run(
+        [sys.executable, "-c", code, tmp_path], cwd=Path(__file__).parent, timeout=60, check=False
+    )
+    assert child.returncode == -signal.SIGKILL
     store = open_store(tmp_path, IDENTITY)
     assert (store.folder / names.LOCK).exists()
     assert store.writer() is None, "nobody holds it"
