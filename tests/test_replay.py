@@ -266,10 +266,10 @@ def differing_panes(engine: Engine, ours: list[ImageU8], theirs: list[ImageU8]) 
         assert frame_HW3.shape == again_HW3.shape
         for name in PANES:
             rect = plan.panes[name]
-            if not np.array_equal(
-                frame_HW3[rect.rows, rect.columns], again_HW3[rect.rows, rect.columns]
-            ):
-                differing.add(f"{name} of picture {number} of {len(ours)}")
+            first, second = (each[rect.rows, rect.columns] for each in (frame_HW3, again_HW3))
+            if not np.array_equal(first, second):
+                most = int(np.abs(first.astype(int) - second).max())
+                differing.add(f"{name} of picture {number} of {len(ours)}, by up to {most}")
     return differing
 
 
