@@ -156,7 +156,7 @@ def test_two_cameras_are_replayed_to_the_pixel_from_the_frames_that_were_kept(
     argv = [*SMALL, "--replay", "a.mp4", "--record", "b.mp4"]
     assert cli.main(argv) == 0
     after = watched.take()
-    assert differing_panes(engine, before, after) == set()
+    assert differing_panes(engine, before, after) == {}
     assert "grid" in differing_panes(engine, before[2:], after[:-2]), "there was something to see"
     assert not (here / "b.rtvis.zip").exists(), "nothing new was kept"
 
@@ -227,7 +227,7 @@ def test_two_inputs_with_files_are_replayed_to_the_pixel(
         )
     assert cli.main([*SMALL, "--replay", "a.mkv", "--record", "b.mkv"]) == 0
     after = watched.take()
-    assert differing_panes(engine, before, after) == set()
+    assert differing_panes(engine, before, after) == {}
     assert lines_of(here / "a.rtvis.jsonl") == lines_of(here / "b.rtvis.jsonl")
     assert "grid" in differing_panes(engine, before[:2], after[1:3])
 
@@ -241,7 +241,7 @@ def test_the_second_names_of_a_list_are_replayed(
     assert cli.main([*flags, "--record", "a.mkv"]) == 0
     before = watched.take()
     assert cli.main([*SMALL, "--replay", "a.mkv", "--record", "b.mkv"]) == 0
-    assert differing_panes(engine, before, watched.take()) == set()
+    assert differing_panes(engine, before, watched.take()) == {}
 
 
 # The file
