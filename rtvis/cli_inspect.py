@@ -112,8 +112,8 @@ def _run(config: InspectConfig) -> int:
 
 def _inspected(config: InspectConfig, messages: "Console") -> "Inspection":
     from rtvis.engine.device import resolve_device
-    from rtvis.engine.layer_rules import layer_rules
     from rtvis.engine.models import load_network
+    from rtvis.engine.network_arguments import network_arguments
     from rtvis.inspection import Inspector
     from rtvis.stills_files import list_inputs
 
@@ -122,19 +122,7 @@ def _inspected(config: InspectConfig, messages: "Console") -> "Inspection":
     # Before the network, for it is quick to find out that a folder is missing.
     paths = list_inputs([options.data])[: options.pictures] if options.data is not None else []
     with messages.status(f"loading {wanted.network}"):
-        network = load_network(
-            wanted.network,
-            weights=wanted.weights,
-            labels=wanted.labels,
-            size=wanted.size,
-            mean=wanted.mean,
-            std=wanted.std,
-            repeat_channels=wanted.repeat_channels,
-            output=wanted.output,
-            trust_pickle=wanted.trust_pickle,
-            model_config=wanted.model_config,
-            layers=layer_rules(wanted),
-        )
+        network = load_network(wanted.network, **network_arguments(wanted))
         inspector = Inspector(network, device=device)
     _watch(inspector, [str(path) for path in paths], messages)
     return inspector.facts()

@@ -34,8 +34,8 @@ def opened_engine(
     wanted = config.network
     with console.status(f"loading {wanted.network}") as status:
         from rtvis.api import load
-        from rtvis.engine.layer_rules import layer_rules
         from rtvis.engine.models import downloads_weights
+        from rtvis.engine.network_arguments import network_arguments
 
         if downloads_weights(wanted.network, wanted.weights):
             status.stop()  # the libraries draw bars of their own
@@ -46,21 +46,12 @@ def opened_engine(
 
         engine = load(
             wanted.network,
-            weights=wanted.weights,
             device=config.compute.device,
             dtype=config.compute.dtype,
-            size=wanted.size,
-            labels=wanted.labels,
-            mean=wanted.mean,
-            std=wanted.std,
-            repeat_channels=wanted.repeat_channels,
-            output=wanted.output,
-            trust_pickle=wanted.trust_pickle,
-            model_config=wanted.model_config,
-            layers=layer_rules(wanted),
             compile=config.compute.compile if compiling else "off",
             batch_size=batch_size,
             on_loaded=on_loaded,
+            **network_arguments(wanted),
         )
     with engine:
         yield engine

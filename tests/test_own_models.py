@@ -1,5 +1,6 @@
 """Models of one's own: exported programs, the YAML beside them, and rules for their layers."""
 
+import inspect
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +21,7 @@ from rtvis.data import Intervention, Selection
 from rtvis.engine.engine import Engine
 from rtvis.engine.layer_rules import LayerRules, layer_rules
 from rtvis.engine.models import Network, load_network
+from rtvis.engine.network_arguments import network_arguments
 from rtvis.engine.preprocess import Preprocessing
 from rtvis.errors import ConfigError, NetworkError, RtvisError, SelectionError
 from rtvis.options import patterns, renaming
@@ -232,6 +234,37 @@ def test_flags_and_keys_give_the_same_rules() -> None:
     for broken in ("", "a,,b", 3, [3]):
         with pytest.raises((ValueError, TypeError)):
             patterns(broken)
+
+
+def test_every_argument_of_a_network_is_what_its_flag_says() -> None:
+    wanted = NetworkConfig(
+        weights="random",
+        labels="names.txt",
+        size=(16, 24),
+        mean=(0.25,),
+        std=(0.5,),
+        repeat_channels=True,
+        output="out",
+        trust_pickle=True,
+        model_config="none",
+        layers=("stage*",),
+        rename_layers=(("fc", "head"),),
+    )
+    assert network_arguments(wanted) == {
+        "weights": "random",
+        "labels": "names.txt",
+        "size": (16, 24),
+        "mean": (0.25,),
+        "std": (0.5,),
+        "repeat_channels": True,
+        "output": "out",
+        "trust_pickle": True,
+        "model_config": "none",
+        "layers": LayerRules(include=("stage*",), rename={"fc": "head"}),
+    }
+    assert {"name", *network_arguments(wanted)} == {*inspect.signature(load_network).parameters}
+    later = network_arguments(wanted, hides_layers=False)
+    assert later["layers"] == LayerRules(rename={"fc": "head"})
 
 
 def test_the_program_lists_and_selects_layers_by_the_names_that_flags_give(

@@ -1,7 +1,7 @@
 """`rtvis units crops`: pictures of the inputs that excite each unit most, and of what in them."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from rtvis.cli_units.chosen import chosen_layers, root_of
@@ -132,24 +132,13 @@ def _make(engine: "Engine", config: CropsConfig, messages: "Console") -> int:
 def _engine(config: CropsConfig) -> "Engine":
     from rtvis.engine.device import resolve_device
     from rtvis.engine.engine import Engine
-    from rtvis.engine.layer_rules import layer_rules
     from rtvis.engine.models import load_network
+    from rtvis.engine.network_arguments import network_arguments
 
     wanted, options = config.network, config.crops
     # Which layers are wanted is chosen later: their numbers are those among all.
-    network = load_network(
-        wanted.network,
-        weights=wanted.weights,
-        labels=wanted.labels,
-        size=wanted.size,
-        mean=wanted.mean,
-        std=wanted.std,
-        repeat_channels=wanted.repeat_channels,
-        output=wanted.output,
-        trust_pickle=wanted.trust_pickle,
-        model_config=wanted.model_config,
-        layers=replace(layer_rules(wanted), include=(), exclude=()),
-    )
+    arguments = network_arguments(wanted, hides_layers=False)
+    network = load_network(wanted.network, **arguments)
     device = resolve_device(options.device)
     batch = options.batch or (9 if device.type == "cpu" else 72)
     return Engine(

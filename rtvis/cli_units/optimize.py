@@ -96,25 +96,16 @@ def _value(given: str) -> Any:
 
 def _engine(config: OptimizeConfig, messages: "Console") -> "Engine":
     from rtvis.api import load
-    from rtvis.engine.layer_rules import layer_rules
+    from rtvis.engine.network_arguments import network_arguments
 
     network, compute = config.network, config.compute
     with messages.status(f"loading {network.network}"):
         return load(
             network.network,
-            weights=network.weights,
             device=compute.device,
             dtype=compute.dtype,
-            size=network.size,
-            labels=network.labels,
-            mean=network.mean,
-            std=network.std,
-            repeat_channels=network.repeat_channels,
-            output=network.output,
-            trust_pickle=network.trust_pickle,
-            model_config=network.model_config,
-            layers=layer_rules(network),
             compile="off",  # the way to each layer is compiled instead, where that is worth it
+            **network_arguments(network),
         )
 
 

@@ -3,7 +3,7 @@
 import os
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -237,24 +237,11 @@ def _dump(
 
 
 def _loader(wanted: NetworkConfig) -> "partial[Network]":
-    from rtvis.engine.layer_rules import layer_rules
     from rtvis.engine.models import load_network
+    from rtvis.engine.network_arguments import network_arguments
 
     # Which layers are scanned is chosen later: their numbers are those among all.
-    return partial(
-        load_network,
-        wanted.network,
-        weights=wanted.weights,
-        labels=wanted.labels,
-        size=wanted.size,
-        mean=wanted.mean,
-        std=wanted.std,
-        repeat_channels=wanted.repeat_channels,
-        output=wanted.output,
-        trust_pickle=wanted.trust_pickle,
-        model_config=wanted.model_config,
-        layers=replace(layer_rules(wanted), include=(), exclude=()),
-    )
+    return partial(load_network, wanted.network, **network_arguments(wanted, hides_layers=False))
 
 
 def _scan(
