@@ -11,7 +11,8 @@ from rtvis.config import NetworkConfig
 from rtvis.errors import SourceError
 from rtvis.flags import parse_config
 from rtvis.leaving import DONE, leaving_at_once
-from rtvis.options import option, text, whole
+from rtvis.option_values import text
+from rtvis.options import debug_option, device_option, number_option, option
 
 if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rich.console import Console
@@ -43,21 +44,10 @@ class InspectOptions:
         parse=text,
         expects="a folder or a glob of pictures",
     )
-    pictures: int | None = option(
-        "the first N pictures alone",
-        metavar="N",
-        parse=whole(1),
-        expects="a whole number from 1",
-    )
+    pictures: int | None = number_option("the first N pictures alone", 1)
     json_: bool = option("JSON instead of a table", default=False)
-    device: str = option(
-        "auto, cpu, cuda or cuda:N",
-        default="auto",
-        metavar="DEVICE",
-        parse=text,
-        expects="auto, cpu, cuda or cuda:0",
-    )
-    debug: bool = option("tracebacks and a log on standard error", default=False)
+    device: str = device_option()
+    debug: bool = debug_option()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rtvis.errors import RtvisError
 from rtvis.leaving import DONE, FAILED, INTERRUPTED, called, leaving_at_once
-from rtvis.options import region
+from rtvis.option_values import region
 
 if TYPE_CHECKING:
     from rtvis.stills import Stills

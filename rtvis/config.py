@@ -7,22 +7,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
-from rtvis.options import (
-    Entry,
+from rtvis.option_values import (
     amount,
     channels,
     expression,
     gigabytes,
-    option,
     pair,
     patterns,
     region,
     renaming,
     seconds,
-    section,
     size,
     text,
-    whole,
+)
+from rtvis.options import (
+    Entry,
+    debug_option,
+    device_option,
+    dtype_option,
+    layers_option,
+    number_option,
+    option,
+    section,
 )
 
 RuleName: TypeAlias = Literal["gradient", "guided", "deconvnet"]
@@ -101,13 +107,7 @@ class InputConfig:
         default="live",
         saved=False,
     )
-    frames: int | None = option(
-        "stop after N frames",
-        metavar="N",
-        parse=whole(1),
-        expects="a whole number from 1",
-        saved=False,
-    )
+    frames: int | None = number_option("stop after N frames", 1, saved=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -184,13 +184,7 @@ class NetworkConfig:
         of="network weights",
         is_path=True,
     )
-    layers: tuple[str, ...] | None = option(
-        "show these layers alone, or with ! before a pattern all but these; * is any text",
-        metavar="PATTERN,...",
-        parse=patterns,
-        expects="patterns such as layer4*,!*downsample*",
-        of="network",
-    )
+    layers: tuple[str, ...] | None = layers_option("show these layers alone", of="network")
     rename_layers: tuple[tuple[str, str], ...] | None = option(
         "names of layers on screen; {1} is what the first * stands for",
         metavar="PATTERN=NAME,...",
@@ -228,15 +222,8 @@ class NetworkConfig:
 class ComputeConfig:
     """Where and how it runs."""
 
-    device: str = option(
-        "auto, cpu, cuda or cuda:N",
-        default="auto",
-        metavar="DEVICE",
-        parse=text,
-        expects="auto, cpu, cuda or cuda:0",
-        saved=False,
-    )
-    dtype: DtypeName = option("number format of the network", default="float32")  # noqa: RUF009
+    device: str = device_option()
+    dtype: DtypeName = dtype_option()  # noqa: RUF009
     compile: Literal["auto", "off"] = option(
         "compile in the background while the eager form serves, or never",
         default="auto",
@@ -254,13 +241,7 @@ class SelectionConfig:
         parse=text,
         expects="a layer's name",
     )
-    unit: int | None = option(
-        "its selected unit; default: 0",
-        metavar="N",
-        parse=whole(0),
-        expects="a whole number from 0",
-        of="layer",
-    )
+    unit: int | None = number_option("its selected unit; default: 0", 0, of="layer")
     position: tuple[int, int] | None = option(
         "a neuron of that unit: row and column in its map; default: see --seed",
         metavar="ROW,COLUMN",
@@ -366,13 +347,8 @@ class OutputConfig:
         field_name="panes_shown",
         default=False,
     )
-    top: int = option(
-        "how many of the best classes are listed: 1 to 10",
-        default=5,
-        metavar="N",
-        parse=whole(1, 10),
-        expects="a whole number from 1 to 10",
-        field_name="num_top",
+    top: int = number_option(
+        "how many of the best classes are listed: 1 to 10", 1, 10, default=5, field_name="num_top"
     )
 
 
@@ -435,7 +411,7 @@ class ProgramConfig:
         expects="Python files",
         saved=False,  # who opens somebody's state must decide that
     )
-    debug: bool = option("tracebacks and a log on standard error", default=False)
+    debug: bool = debug_option()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,14 +1,9 @@
-"""How a field of a config dataclass becomes a flag, and the parsers of their values."""
+"""How a field of a config dataclass becomes a flag, and the flags that several commands have."""
 
-import math
-import re
-from collections.abc import Callable
 from dataclasses import field
 from typing import Any, TypeAlias
 
-Parse: TypeAlias = Callable[[Any], Any]
-"""From the text of a flag, or the value in a config file, to the value of a field; may raise
-ValueError or TypeError."""
+from rtvis.option_values import Parse, patterns, text, whole
 
 
 def option(
@@ -71,138 +66,68 @@ def section(*, merges: bool = True, of: str = "", files: str = "") -> Any:
     return field(default_factory=dict, metadata=metadata)
 
 
-def whole(minimum: int, maximum: int | None = None) -> Parse:
-    """A parser of whole numbers from `minimum` up, to `maximum` if that is given."""
-
-    def parse(value: Any) -> int:
-        if isinstance(value, bool | float):
-            raise TypeError("not whole")
-        number = int(value)
-        if number < minimum:
-            raise ValueError(f"below {minimum}")
-        if maximum is not None and number > maximum:
-            raise ValueError(f"above {maximum}")
-        return number
-
-    return parse
-
-
-def seconds(value: Any) -> float:
-    """A time from 0."""
-    if isinstance(value, bool):
-        raise TypeError("not a number")
-    number = float(value)
-    if not 0 <= number < math.inf:
-        raise ValueError("below 0, or no number")
-    return number
+def number_option(
+    help_text: str,
+    minimum: int,
+    maximum: int | None = None,
+    *,
+    default: int | None = None,
+    of: str = "",
+    field_name: str = "",
+    saved: bool = True,
+) -> Any:
+    """A whole number from `minimum` up, to `maximum` if that is given; the rest as for `option`."""
+    end = "" if maximum is None else f" to {maximum}"
+    return option(
+        help_text,
+        default=default,
+        metavar="N",
+        parse=whole(minimum, maximum),
+        expects=f"a whole number from {minimum}{end}",
+        of=of,
+        field_name=field_name,
+        saved=saved,
+    )
 
 
-def expression(value: Any) -> str:
-    """A regular expression, as it was given."""
-    try:
-        re.compile(text(value))
-    except re.error as error:
-        raise ValueError(str(error)) from None
-    return text(value)
+def store_option() -> Any:
+    """`--store`: where the stores are that the commands of `rtvis units` read and write."""
+    return option(
+        "the folder with the stores; default: rtvis/units in the user's data folder",
+        metavar="FOLDER",
+        parse=text,
+        expects="a folder",
+    )
 
 
-def text(value: Any) -> str:
-    """A name; a number in a config file is the name of a camera or a class."""
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise TypeError("not text")
-    if not str(value).strip():
-        raise ValueError("empty")
-    return str(value)
+def layers_option(what: str = "these layers alone", *, of: str = "") -> Any:
+    """`--layers`: patterns; `of` as for `option`."""
+    return option(
+        f"{what}, or with ! before a pattern all but these; * is any text",
+        metavar="PATTERN,...",
+        parse=patterns,
+        expects="patterns such as layer4*,!*downsample*",
+        of=of,
+    )
 
 
-def _numbers(value: Any, *, separators: str = ",x") -> list[str | int | float]:
-    if isinstance(value, str):
-        for separator in separators[1:]:
-            value = value.replace(separator, separators[0])
-        return [part.strip() for part in value.strip("[]() ").split(separators[0])]
-    if isinstance(value, list | tuple):
-        return list(value)
-    return [value]
+def device_option() -> Any:
+    """`--device`: of this machine, so that no state holds it."""
+    return option(
+        "auto, cpu, cuda or cuda:N",
+        default="auto",
+        metavar="DEVICE",
+        parse=text,
+        expects="auto, cpu, cuda or cuda:0",
+        saved=False,
+    )
 
 
-def pair(minimum: int) -> Parse:
-    """A parser of two whole numbers: "12,30", "240x320" or a list."""
-    one = whole(minimum)
-
-    def parse(value: Any) -> tuple[int, int]:
-        first, second = (one(part) for part in _numbers(value))
-        return first, second
-
-    return parse
+def dtype_option() -> Any:
+    """`--dtype`: a `DtypeName`."""
+    return option("number format of the network", default="float32")
 
 
-def size(value: Any) -> tuple[int, int]:
-    """(height, width) from one side, "240x320" or a list."""
-    sides = [whole(1)(part) for part in _numbers(value)]
-    if len(sides) == 1:
-        sides *= 2
-    height, width = sides
-    return height, width
-
-
-def region(value: Any) -> tuple[int, int, int, int]:
-    """(top, left, height, width) from four numbers, or from the row and column of one pixel."""
-    numbers = [whole(0)(part) for part in _numbers(value)]
-    if len(numbers) == 2:
-        numbers += [1, 1]
-    top, left, height, width = numbers
-    if min(height, width) < 1:
-        raise ValueError("empty")
-    return top, left, height, width
-
-
-def channels(value: Any) -> tuple[float, ...]:
-    """One number for all channels, or one for each: "0.5", "0.485,0.456,0.406" or a list."""
-    return tuple(float(part) for part in _numbers(value, separators=","))
-
-
-def patterns(value: Any) -> tuple[str, ...]:
-    """Patterns for names: "layer4*,!*downsample*" or a list."""
-    parts = value.split(",") if isinstance(value, str) else value
-    if not isinstance(parts, list | tuple):
-        raise TypeError("not a list")
-    found = tuple(part.strip() for part in parts if isinstance(part, str) and part.strip())
-    if not found or len(found) != len(parts):
-        raise ValueError("empty")
-    return found
-
-
-def renaming(value: Any) -> tuple[tuple[str, str], ...]:
-    """Patterns and names: "layer1.*=stage 1,fc=head" or a mapping."""
-    if isinstance(value, str):
-        pairs: list[Any] = [part.split("=", 1) for part in value.split(",")]
-    else:
-        pairs = list(value.items() if isinstance(value, dict) else value)
-    if not all(isinstance(text, str) for pair in pairs for text in pair):
-        raise TypeError("not text")
-    found = []
-    for pattern, name in pairs:
-        if not pattern.strip() or not name.strip():
-            raise ValueError("empty")
-        found.append((pattern.strip(), name.strip()))
-    return tuple(found)
-
-
-def amount(minimum: float, maximum: float) -> Parse:
-    """A parser of numbers from `minimum` to `maximum`."""
-
-    def parse(value: Any) -> float:
-        number = seconds(value)
-        if not minimum <= number <= maximum:
-            raise ValueError(f"not from {minimum} to {maximum}")
-        return number
-
-    return parse
-
-
-def gigabytes(value: Any) -> float:
-    """An amount above 0."""
-    number = seconds(value)
-    if number == 0:
-        raise ValueError("nothing")
-    return number
+def debug_option() -> Any:
+    """`--debug`."""
+    return option("tracebacks and a log on standard error", default=False)

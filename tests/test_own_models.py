@@ -24,7 +24,7 @@ from rtvis.engine.models import Network, load_network
 from rtvis.engine.network_arguments import network_arguments
 from rtvis.engine.preprocess import Preprocessing
 from rtvis.errors import ConfigError, NetworkError, RtvisError, SelectionError
-from rtvis.options import patterns, renaming
+from rtvis.option_values import patterns, renaming
 from rtvis.render.grid import Rect
 from rtvis.render.strip import lay_strip
 

@@ -2,14 +2,21 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 from rtvis.cli_units.chosen import chosen_layers, root_of
 from rtvis.command import Command
-from rtvis.config import NetworkConfig
+from rtvis.config import DtypeName, NetworkConfig
 from rtvis.flags import parse_config
 from rtvis.leaving import DONE, leaving_at_once
-from rtvis.options import option, text, whole
+from rtvis.options import (
+    debug_option,
+    device_option,
+    dtype_option,
+    number_option,
+    option,
+    store_option,
+)
 
 if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rich.console import Console
@@ -30,34 +37,14 @@ _MOST_WARNINGS: Final = 10
 class CropsOptions:
     """What to make."""
 
-    unit: int | None = option(
-        "of this unit alone", metavar="N", parse=whole(0), expects="a whole number from 0"
-    )
+    unit: int | None = number_option("of this unit alone", 0)
     force: bool = option("make them anew where they are there", default=False)
     pages: bool = option("write the HTML pages, too", default=True)
-    store: str | None = option(
-        "the folder with the stores; default: rtvis/units in the user's data folder",
-        metavar="FOLDER",
-        parse=text,
-        expects="a folder",
-    )
-    batch: int | None = option(
-        "pictures at once; default: 9 on a CPU, 72 on a GPU",
-        metavar="N",
-        parse=whole(1),
-        expects="a whole number from 1",
-    )
-    device: str = option(
-        "auto, cpu, cuda or cuda:N",
-        default="auto",
-        metavar="DEVICE",
-        parse=text,
-        expects="auto, cpu, cuda or cuda:0",
-    )
-    dtype: Literal["float32", "float16", "bfloat16", "float64"] = option(
-        "number format of the network", default="float32"
-    )
-    debug: bool = option("tracebacks and a log on standard error", default=False)
+    store: str | None = store_option()
+    batch: int | None = number_option("pictures at once; default: 9 on a CPU, 72 on a GPU", 1)
+    device: str = device_option()
+    dtype: DtypeName = dtype_option()  # noqa: RUF009
+    debug: bool = debug_option()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,8 @@ from rtvis.command import Command
 from rtvis.errors import ConfigError, StoreError
 from rtvis.flags import parse_config
 from rtvis.leaving import DONE, leaving_at_once
-from rtvis.options import option, patterns, text
+from rtvis.option_values import text
+from rtvis.options import debug_option, layers_option, option, store_option
 from rtvis.paths import path_of
 
 
@@ -29,22 +30,12 @@ class ExportOptions:
         "channels: layer_0/130.png, the optimised inputs",
         default="folder",
     )
-    layers: tuple[str, ...] | None = option(
-        "these layers alone, or with ! before a pattern all but these; * is any text",
-        metavar="PATTERN,...",
-        parse=patterns,
-        expects="patterns such as layer4*,!*downsample*",
-    )
+    layers: tuple[str, ...] | None = layers_option()
     force: bool = option(
         "also where something is: files of these names are replaced", default=False
     )
-    store: str | None = option(
-        "the folder with the stores; default: rtvis/units in the user's data folder",
-        metavar="FOLDER",
-        parse=text,
-        expects="a folder",
-    )
-    debug: bool = option("tracebacks and a log on standard error", default=False)
+    store: str | None = store_option()
+    debug: bool = debug_option()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,7 +12,7 @@ from rtvis.command import Command
 from rtvis.errors import StoreError
 from rtvis.flags import parse_config
 from rtvis.leaving import DONE, leaving_at_once
-from rtvis.options import option, text
+from rtvis.options import debug_option, option, store_option
 
 if TYPE_CHECKING:
     from rtvis.units.contents import LayerContents
@@ -25,14 +25,9 @@ _WIDE: Final = 400
 class LsOptions:
     """What to tell."""
 
-    store: str | None = option(
-        "the folder with the stores; default: rtvis/units in the user's data folder",
-        metavar="FOLDER",
-        parse=text,
-        expects="a folder",
-    )
+    store: str | None = store_option()
     json_: bool = option("JSON instead of a table", default=False)
-    debug: bool = option("tracebacks and a log on standard error", default=False)
+    debug: bool = debug_option()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

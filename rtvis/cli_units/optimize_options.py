@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rtvis.config import ComputeConfig, NetworkConfig
-from rtvis.options import option, pair, patterns, text, whole
+from rtvis.option_values import pair, patterns, text
+from rtvis.options import debug_option, number_option, option, store_option
 
 
 def _assignments(value: Any) -> tuple[tuple[str, str], ...]:
@@ -76,29 +77,12 @@ class OptimizeOptions:
         parse=text,
         expects="noise, uniform, mean or a file",
     )
-    seed: int = option(
-        "of the random numbers",
-        default=0,
-        metavar="N",
-        parse=whole(0),
-        expects="a whole number from 0",
-    )
-    batch: int = option(
-        "units at once",
-        default=8,
-        metavar="N",
-        parse=whole(1),
-        expects="a whole number from 1",
-    )
+    seed: int = number_option("of the random numbers", 0, default=0)
+    batch: int = number_option("units at once", 1, default=8)
     out: str | None = option(
         "write to this folder instead of a store", metavar="FOLDER", parse=text, expects="a folder"
     )
-    store: str | None = option(
-        "the folder with the stores; default: rtvis/units in the user's data folder",
-        metavar="FOLDER",
-        parse=text,
-        expects="a folder",
-    )
+    store: str | None = store_option()
     force: bool = option("replace what is there; else it is left, and left out", default=False)
     study: tuple[tuple[str, str], ...] = option(
         "try every combination: 'lr=0.02,0.05 rotation=0,10'; pictures on the way, meta.json and a "
@@ -108,14 +92,8 @@ class OptimizeOptions:
         parse=_assignments,
         expects="name=value,value with a blank between names",
     )
-    every: int = option(
-        "of a study: runs between two pictures",
-        default=50,
-        metavar="N",
-        parse=whole(1),
-        expects="a whole number from 1",
-    )
-    debug: bool = option("tracebacks and a log on standard error", default=False)
+    every: int = number_option("of a study: runs between two pictures", 1, default=50)
+    debug: bool = debug_option()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -7,26 +7,16 @@ from rtvis.cli_units.chosen import chosen_layers, chosen_store, root_of, split
 from rtvis.command import Command
 from rtvis.flags import parse_config
 from rtvis.leaving import DONE, leaving_at_once
-from rtvis.options import option, patterns, text
+from rtvis.options import debug_option, layers_option, store_option
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PagesOptions:
     """Of what."""
 
-    layers: tuple[str, ...] | None = option(
-        "these layers alone, or with ! before a pattern all but these; * is any text",
-        metavar="PATTERN,...",
-        parse=patterns,
-        expects="patterns such as layer4*,!*downsample*",
-    )
-    store: str | None = option(
-        "the folder with the stores; default: rtvis/units in the user's data folder",
-        metavar="FOLDER",
-        parse=text,
-        expects="a folder",
-    )
-    debug: bool = option("tracebacks and a log on standard error", default=False)
+    layers: tuple[str, ...] | None = layers_option()
+    store: str | None = store_option()
+    debug: bool = debug_option()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,7 +16,7 @@ from rtvis.command import Command
 from rtvis.errors import ConfigError, SelectionError
 from rtvis.flags import parse_config
 from rtvis.leaving import DONE, leaving_at_once
-from rtvis.options import option, patterns, text, whole
+from rtvis.options import debug_option, layers_option, number_option, option, store_option
 
 if TYPE_CHECKING:
     from rtvis.units.store import Store
@@ -26,26 +26,11 @@ if TYPE_CHECKING:
 class RmOptions:
     """What."""
 
-    layers: tuple[str, ...] | None = option(
-        "these layers alone, or with ! before a pattern all but these; * is any text",
-        metavar="PATTERN,...",
-        parse=patterns,
-        expects="patterns such as layer4*,!*downsample*",
-    )
-    unit: int | None = option(
-        "of these layers this unit's pictures alone",
-        metavar="N",
-        parse=whole(0),
-        expects="a whole number from 0",
-    )
+    layers: tuple[str, ...] | None = layers_option()
+    unit: int | None = number_option("of these layers this unit's pictures alone", 0)
     yes: bool = option("do not ask", default=False)
-    store: str | None = option(
-        "the folder with the stores; default: rtvis/units in the user's data folder",
-        metavar="FOLDER",
-        parse=text,
-        expects="a folder",
-    )
-    debug: bool = option("tracebacks and a log on standard error", default=False)
+    store: str | None = store_option()
+    debug: bool = debug_option()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,13 +8,22 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from rtvis.cli_units.chosen import root_of
 from rtvis.cli_units.scan_ray import ClusterOptions, cluster_of, plan_of
 from rtvis.command import Command
-from rtvis.config import NetworkConfig
+from rtvis.config import DtypeName, NetworkConfig
 from rtvis.errors import ConfigError, RtvisError, SourceError, StoreError
 from rtvis.flags import parse_config
 from rtvis.leaving import DONE, leaving_at_once
-from rtvis.options import option, seconds, text, whole
+from rtvis.option_values import seconds, text
+from rtvis.options import (
+    debug_option,
+    device_option,
+    dtype_option,
+    number_option,
+    option,
+    store_option,
+)
 from rtvis.paths import path_of
 
 if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
@@ -51,13 +60,7 @@ class ScanOptions:
         parse=text,
         expects="a folder, a list, a glob or a film",
     )
-    top: int = option(
-        "the N strongest items of each unit",
-        default=9,
-        metavar="N",
-        parse=whole(1, 1000),
-        expects="a whole number from 1 to 1000",
-    )
+    top: int = number_option("the N strongest items of each unit", 1, 1000, default=9)
     classes: str | None = option(
         "a CSV file with picture and class; or none; default: of the list, or names of folders",
         metavar="FILE",
@@ -79,12 +82,7 @@ class ScanOptions:
         parse=seconds,
         expects="a time in seconds from 0",
     )
-    store: str | None = option(
-        "where stores are kept; default: the user's data folder",
-        metavar="FOLDER",
-        parse=text,
-        expects="a folder",
-    )
+    store: str | None = store_option()
     crops: bool = option("then make pictures and pages, as `rtvis units crops` does", default=False)
     restart: bool = option("forget what earlier scans have left in the store", default=False)
     save_every: float = option(
@@ -94,28 +92,12 @@ class ScanOptions:
         parse=seconds,
         expects="a time in seconds from 0",
     )
-    batch: int | None = option(
-        "pictures at once; default: 8 on a CPU, 128 on a GPU",
-        metavar="N",
-        parse=whole(1),
-        expects="a whole number from 1",
+    batch: int | None = number_option("pictures at once; default: 8 on a CPU, 128 on a GPU", 1)
+    workers: int | None = number_option(
+        "threads that decode, with Ray tasks; default: one for each core", 1
     )
-    workers: int | None = option(
-        "threads that decode, with Ray tasks; default: one for each core",
-        metavar="N",
-        parse=whole(1),
-        expects="a whole number from 1",
-    )
-    device: str = option(
-        "auto, cpu, cuda or cuda:N",
-        default="auto",
-        metavar="DEVICE",
-        parse=text,
-        expects="auto, cpu, cuda or cuda:0",
-    )
-    dtype: Literal["float32", "float16", "bfloat16", "float64"] = option(
-        "number format of the network", default="float32"
-    )
+    device: str = device_option()
+    dtype: DtypeName = dtype_option()  # noqa: RUF009
     compile_: Literal["auto", "off"] = option(
         "auto: wait for the compiled form where there is enough to do", default="auto"
     )
@@ -125,13 +107,8 @@ class ScanOptions:
         parse=text,
         expects="a file that ends in .npy",
     )
-    pictures: int | None = option(
-        "the first N files alone",
-        metavar="N",
-        parse=whole(1),
-        expects="a whole number from 1",
-    )
-    debug: bool = option("tracebacks and a log on standard error", default=False)
+    pictures: int | None = number_option("the first N files alone", 1)
+    debug: bool = debug_option()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,8 +160,7 @@ def _run(config: ScanConfig) -> int:
         network = _loader(config.network)()
     if options.dump is not None:
         return _dump(config, network, found, path_of(options.dump), messages)
-    root = None if options.store is None else path_of(options.store)
-    store = open_store(root, identity_of(network))
+    store = open_store(root_of(options.store), identity_of(network))
     with (
         store.writing("rtvis units scan") as writer,
         cluster_of(

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rtvis.errors import ConfigError
-from rtvis.options import option, text, whole
+from rtvis.option_values import text
+from rtvis.options import number_option, option
 
 if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rich.console import Console
@@ -42,12 +43,10 @@ class ClusterOptions:
         parse=text,
         expects="HOST:PORT, or auto",
     )
-    actors: int | None = option(
+    actors: int | None = number_option(
         "processes that hold the network; default: what the cluster has room for, here 1 or one "
         "for each GPU",
-        metavar="N",
-        parse=whole(1),
-        expects="a whole number from 1",
+        1,
     )
     actor_gpus: float | None = option(
         "for each actor; default: 1 on a GPU",
@@ -55,12 +54,10 @@ class ClusterOptions:
         parse=_share,
         expects="a share such as 0.5, or whole GPUs",
     )
-    actor_cpus: int | None = option(
+    actor_cpus: int | None = number_option(
         "for each actor, on a CPU its threads; default: as many threads as one process has, on a "
         "cluster three quarters of a machine; 1 on a GPU",
-        metavar="N",
-        parse=whole(1),
-        expects="a whole number from 1",
+        1,
     )
 
 

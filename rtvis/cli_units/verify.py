@@ -8,7 +8,7 @@ from rtvis.cli_units.chosen import chosen_store, root_of, split, stores_in
 from rtvis.command import Command
 from rtvis.flags import parse_config
 from rtvis.leaving import DONE, FAILED, leaving_at_once
-from rtvis.options import option, text
+from rtvis.options import debug_option, store_option
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,13 +20,8 @@ if TYPE_CHECKING:
 class VerifyOptions:
     """Where."""
 
-    store: str | None = option(
-        "the folder with the stores; default: rtvis/units in the user's data folder",
-        metavar="FOLDER",
-        parse=text,
-        expects="a folder",
-    )
-    debug: bool = option("tracebacks and a log on standard error", default=False)
+    store: str | None = store_option()
+    debug: bool = debug_option()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
