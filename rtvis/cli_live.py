@@ -20,7 +20,8 @@ if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rtvis.data import Selection
     from rtvis.engine.engine import Engine
     from rtvis.plain import Plain
-    from rtvis.runtime.pipeline import Pipeline, Progress, Summary
+    from rtvis.runtime.outcome import Progress, Summary
+    from rtvis.runtime.pipeline import Pipeline
     from rtvis.session import View
     from rtvis.sinks.base import Sink
     from rtvis.sources.base import Source

@@ -474,7 +474,7 @@ def test_the_probabilities_on_screen_equal_those_of_a_hooked_model(
         Intervention(layer="last", unit=1, scale=4.0),
         Intervention(layer="last", unit=4, scale=0.0, offset=value),
     )
-    x_BCHW = room.engine.preprocess(room.turn._frame.image_HW3)  # type: ignore[union-attr]
+    x_BCHW = room.engine.preprocess(room.turn.frame.image_HW3)  # type: ignore[union-attr]
     before_K, after_K = probabilities(net, x_BCHW, ()), probabilities(net, x_BCHW, made)
     moved = room.readout.moved
     assert moved is not None

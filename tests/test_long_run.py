@@ -19,7 +19,8 @@ from rtvis.data import KeyEvent, PointerEvent, Selection
 from rtvis.engine.engine import Engine
 from rtvis.registry import CAM_METHODS
 from rtvis.render.compositor import Compositor
-from rtvis.runtime.pipeline import Pipeline, Progress
+from rtvis.runtime.outcome import Progress
+from rtvis.runtime.pipeline import Pipeline
 from rtvis.session import Session, View
 from rtvis.sinks.memory import MemorySink
 from tests.nets import EverySpelling, engine_of, seeded

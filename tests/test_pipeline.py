@@ -24,7 +24,8 @@ from rtvis.data import ClosedEvent, Event, KeyEvent, Selection
 from rtvis.errors import SelectionError
 from rtvis.render.compositor import Compositor
 from rtvis.runtime.faults import Faults
-from rtvis.runtime.pipeline import Pipeline, Progress, Summary
+from rtvis.runtime.outcome import Progress, Summary
+from rtvis.runtime.pipeline import Pipeline
 from rtvis.runtime.turn import Turn
 from rtvis.session import Session, View
 from rtvis.sinks.memory import MemorySink
@@ -231,7 +232,7 @@ def test_a_change_of_the_form_or_the_source_is_drawn() -> None:
 def test_ages_move_on_four_times_a_second_while_reconnecting() -> None:
     bench = Bench()
     clock_ns = [0]
-    bench.turn._now_ns = lambda: clock_ns[0]
+    bench.turn._now_ns = bench.turn._looked._now_ns = lambda: clock_ns[0]
     bench.frame()
     bench.source.set_state("reconnecting", "the camera is gone")
     drawn = 0
@@ -539,7 +540,7 @@ def test_e_and_w_step_the_source(tmp_path: Path) -> None:
 
 
 def test_a_notice_goes_away_by_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rtvis.runtime.pipeline._NOTICE_S", 0.1)
+    monkeypatch.setattr("rtvis.runtime.notices.NOTICE_S", 0.1)
     run = Run(tmp_path, FakeSource(loose=1))
 
     def script() -> None:

@@ -20,7 +20,8 @@ from rtvis.errors import SourceError
 from rtvis.plain import to_plain
 from rtvis.render.compositor import Compositor
 from rtvis.runtime.journal import Journal, Moment, read_moments
-from rtvis.runtime.pipeline import Pipeline, Summary
+from rtvis.runtime.outcome import Summary
+from rtvis.runtime.pipeline import Pipeline
 from rtvis.runtime.replay import Replay
 from rtvis.session import Session, View
 from rtvis.sinks import recorder as recorder_module

@@ -31,7 +31,8 @@ from rtvis.errors import SinkError
 from rtvis.render.compositor import Compositor
 from rtvis.render.grid import Rect
 from rtvis.render.layout import layout
-from rtvis.runtime.pipeline import Pipeline, Summary
+from rtvis.runtime.outcome import Summary
+from rtvis.runtime.pipeline import Pipeline
 from rtvis.session import Session, View
 from rtvis.sinks import x_keys
 from rtvis.sinks.keys import key_name

@@ -1,22 +1,21 @@
 """The loop: frames in, pictures out, the user's events back in."""
 
-import logging
 import queue
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, Self, TypeAlias, assert_never
+from typing import Literal, Self, assert_never
 
 from torch import Tensor
 
-from rtvis.data import ClosedEvent, Event, Fit, Frame, Rates, ShownEvent, SourceStatus
-from rtvis.errors import SinkError, SourceError
+from rtvis.data import ClosedEvent, Event, Frame, Rates, ShownEvent
+from rtvis.errors import SinkError
 from rtvis.plain import Plain
 from rtvis.render.layout import Layout, layout
-from rtvis.runtime.bindings import BINDINGS, Effect, KeyBinding, Steer, help_lines, key_of
+from rtvis.runtime.bindings import BINDINGS, Effect, KeyBinding, help_lines, key_of
 from rtvis.runtime.compare import Rival
 from rtvis.runtime.composed import Composed
 from rtvis.runtime.controller import Controller
@@ -25,20 +24,21 @@ from rtvis.runtime.growth import Grower
 from rtvis.runtime.jobs import Jobs, step_timer
 from rtvis.runtime.learning import Learning
 from rtvis.runtime.moments import live_moments
+from rtvis.runtime.notices import Notices
+from rtvis.runtime.outcome import Progress, Reason, Summary
 from rtvis.runtime.recording import Kept, Recordings
 from rtvis.runtime.replay import Replay
 from rtvis.runtime.save import Saver, Snapshot, take_snapshot, write_snapshot
 from rtvis.runtime.shelf import Shelf
-from rtvis.runtime.turn import CompositorLike, EngineLike, Turn
+from rtvis.runtime.shown import ShownMeter
+from rtvis.runtime.stand_in import StandIns
+from rtvis.runtime.steering import Steering
+from rtvis.runtime.turn import Turn
+from rtvis.runtime.turn_parts import CompositorLike, EngineLike
 from rtvis.session import Session, View
 from rtvis.sinks.base import Sink
 from rtvis.slot import LatestSlot
-from rtvis.sources.base import Move, Source
-from rtvis.timing import RateMeter
-
-_LOG = logging.getLogger(__name__)
-
-Reason: TypeAlias = Literal["ended", "frames", "left", "closed", "interrupted", "failed"]
+from rtvis.sources.base import Source
 
 _IDLE_S = 0.01
 """How long a turn waits for a frame: also how late it sees a change of the session."""
@@ -46,36 +46,7 @@ _BUSY_S = 0.0005
 """The same while the device is busy with a step of long work."""
 _EVENTS_S = 0.05
 """How long the main thread waits for events; the engine thread wakes it for pictures."""
-_NOTICE_S = 5.0
-_WARNING_S = 10.0
 _STOP_LIMIT_S = 5.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Progress:
-    """How far a run has come."""
-
-    num_processed: int
-    num_frames: int | None
-    """In all, where that is known."""
-    rates: Rates
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Summary:
-    """How a run ended."""
-
-    reason: Reason
-    """"ended": the source is over; "frames": as many as were asked for; "left": by the user;
-    "closed": the window; "interrupted": Ctrl-C; "failed": the source or the film."""
-    message: str = ""
-    """Why, where it failed or the display went away."""
-    num_processed: int = 0
-    num_faults: int = 0
-    """Turns whose frame or selection could not be computed or drawn."""
-    rates: Rates = field(default_factory=Rates)
-    films: tuple[Path, ...] = ()
-    """Films that were finished."""
 
 
 class Pipeline:
@@ -135,9 +106,10 @@ class Pipeline:
         self._num_frames = num_frames
         self._loops = loops
         folder = folder if folder is not None else Path()
+        self._notices = Notices(self.session)
         self.recordings = Recordings(
             folder,
-            self._say,
+            self._notices.say,
             key=key_of("record", bindings),
             setup=setup if journals else None,
             keeping=keeping,
@@ -145,28 +117,19 @@ class Pipeline:
         self._replay = replay
         self._replay_is_over = False
         self._num_replayed = 0
-        self._saver = Saver(folder, self._say)
+        self._saver = Saver(folder, self._notices.say)
         self._setup = dict(setup) if setup is not None else {}
         self._frames: LatestSlot[Frame] = LatestSlot()
         self._pictures: LatestSlot[Composed] = LatestSlot()
         self._stop = threading.Event()
         self._save_wanted = threading.Event()
         self._forget_wanted = threading.Event()
-        self._moment: int | None = None
-        """The moment that stands in for the source."""
-        self._steering: queue.SimpleQueue[Steer] = queue.SimpleQueue()
         self._generating: queue.SimpleQueue[Generate] = queue.SimpleQueue()
         self._reason: Reason | None = None
         self._message = ""
         self._fault: BaseException | None = None
-        self._shown = RateMeter()
-        self._shown_captured_ns = 0
-        self._latency_ms = 0.0
-        self._shown_fps = 0.0
+        self._shown = ShownMeter()
         self._last_rates = Rates()
-        self._noticed_s = 0.0
-        self._noticed = ""
-        self._told = ""
         layers = engine.layers
         default = engine.resolve(replace(self.session.read()[0].selection, layer=None, unit=None))
         self._controller = Controller(
@@ -190,8 +153,6 @@ class Pipeline:
             rival=rival,
         )
         self._jobs = Jobs(step_timer(engine.device))
-        self._fit_before: Fit = "crop"
-        """Before an optimised picture became the input."""
         self._learning: Learning | None = None
         if replay is None:  # which shows what was seen, and nothing else
             self._learning = Learning(
@@ -200,13 +161,28 @@ class Pipeline:
                 jobs=self._jobs,
                 grower=grower,
                 shelf=shelf,
-                say=self._say,
+                say=self._notices.say,
                 start=self._network_input,
                 now_s=time.monotonic,
             )
             self._turn.learning = self._learning
         # A replay shows what was seen, and nothing else.
         self._moments = self._turn.moments = live_moments(engine) if replay is None else None
+        self._stand_ins = StandIns(
+            session=self.session,
+            turn=self._turn,
+            learning=self._learning,
+            moments=self._moments,
+            say=self._notices.say,
+        )
+        self._steering = Steering(
+            source=source,
+            session=self.session,
+            turn=self._turn,
+            stand_ins=self._stand_ins,
+            rival=rival,
+            say=self._notices.say,
+        )
         compared = self.session.read()[0].compared
         if (compared == "off") == (rival is not None):
             self.session.update(compared="first" if rival is not None else "off")
@@ -240,7 +216,7 @@ class Pipeline:
             if self._rival is not None:
                 self._rival.start()
             self._source.start(self._frames)
-            self._show_side()
+            self._steering.begin()
             thread.start()
             while not self._stop.is_set():
                 self._serve()
@@ -278,13 +254,6 @@ class Pipeline:
                 f"{parent}: cannot be saved to ({error.strerror}); name a folder that is yours"
             ) from None
 
-    def _show_side(self) -> None:
-        """Show the source that the View asks for, where there are two."""
-        wanted = self.session.read()[0].side
-        if "only" not in (wanted, self._source.shown) and wanted != self._source.shown:
-            self._steering.put("switch source")
-        self.session.update(side=self._source.shown)
-
     def close(self) -> None:
         """Finish films and saves. Safe to call twice."""
         self._stop.set()
@@ -307,17 +276,17 @@ class Pipeline:
                 self._window.show(composed.picture)
             for event in self._window.poll(_EVENTS_S):
                 self._take(event)
-            self._shown_fps = self._shown.rate()
+            self._shown.read()
         if self.recordings.check():
             self.session.update(recording=False)
             if self._window is None:
                 self._end("failed")
-        self._expire_notice()
+        self._notices.expire()
 
     def _take(self, event: Event) -> None:
         match event:
             case ShownEvent():
-                self._note_shown(event.captured_ns, event.shown_ns)
+                self._shown.note(event.captured_ns, event.shown_ns)
             case ClosedEvent():
                 self._end("closed", event.reason)
             case _ if self._replay is None:
@@ -340,20 +309,11 @@ class Pipeline:
             case (
                 "next picture" | "previous picture" | "switch source" | "optimised picture as input"
             ):
-                # For the engine's thread: it must not take a frame of the source that is left.
-                self._steering.put(effect)
+                self._steering.ask(effect)
             case "generate layer" | "generate all" | "pause jobs" | "cancel jobs":
                 self._generating.put(effect)
             case _:
                 assert_never(effect)
-
-    def _expire_notice(self) -> None:
-        view, _ = self.session.read()
-        if view.notice != self._noticed:
-            self._noticed, self._noticed_s = view.notice, time.monotonic()
-        limit_s = _WARNING_S if view.notice_is_warning else _NOTICE_S
-        if view.notice and time.monotonic() - self._noticed_s > limit_s:
-            self.session.update(notice="", notice_is_warning=False)
 
     # Engine thread
 
@@ -370,99 +330,6 @@ class Pipeline:
             if self._window is not None:
                 self._window.wake()
 
-    def _tell(self, status: SourceStatus) -> None:
-        """Say once what a source has to say while a picture is shown, such as a file it cannot
-        read. That a stream is lost is said by the header, as long as it lasts."""
-        if status.message != self._told:
-            self._told = status.message
-            if status.message and status.state in {"live", "ended", "failed"}:
-                self._say(status.message, True)
-
-    def _steer(self, what: Steer) -> None:
-        """Go to another picture or source."""
-        view, _ = self.session.read()
-        if what == "optimised picture as input" or self._turn.stand_in is not None:
-            self._stand_in()
-            return
-        held = self._turn.frame if view.paused else None
-        move: Move = "switched"
-        if what == "switch source":
-            try:
-                self._source.switch(held=held)
-            except SourceError as error:
-                self._say(str(error), True)
-                return
-        else:
-            count = 1 if what == "next picture" else -1
-            move = self._source.step(count, held=held)
-            if self._rival is not None:
-                self._rival.step(count)
-        if move == "none":
-            self._say("this source has no other picture to go to", False)
-            return
-        if move == "switched":
-            self._turn.leave_source()
-            self.session.update(side=self._source.shown)
-        self._turn.want_frame()
-
-    def _stand_in(self) -> None:
-        """Look at the optimised picture; any other step goes back to the source."""
-        if self._turn.stand_in is not None:
-            self._leave_stand_in()
-            return
-        selection, learning = self._turn.selection, self._learning
-        image = learning.image(selection) if learning is not None and selection else None
-        if image is None or selection is None:
-            self._say("there is no optimised picture of this unit to look at yet", False)
-            return
-        self._fit_before = selection.fit
-        self._set_fit("stretch")  # made for the network's input: all of it, and nothing else
-        self._turn.show_instead(
-            Frame(
-                image_HW3=image.cpu().numpy().copy(),  # waits for a GPU, once for a key
-                seq=self._turn.frame.seq if self._turn.frame is not None else 0,
-                captured_ns=time.monotonic_ns(),
-                name=f"optimised {selection.layer}:{selection.unit}",
-            )
-        )
-
-    def _set_fit(self, fit: Fit) -> None:
-        self.session.apply(lambda view: replace(view, selection=replace(view.selection, fit=fit)))
-
-    def _leave_stand_in(self) -> None:
-        self._turn.show_instead(None)
-        if self.session.read()[0].selection.fit == "stretch":
-            self._set_fit(self._fit_before)
-        self._moment = None
-        self.session.update(moment=None)
-        self._say("the source again", False)
-
-    def _follow_moments(self) -> None:
-        """Show the frame of the moment that the user has chosen, or the source again."""
-        moments = self._moments
-        if moments is None:
-            return
-        if self._forget_wanted.is_set():
-            self._forget_wanted.clear()
-            moments.clear()
-            self._say("all moments are forgotten; counting begins anew", False)
-        wanted = self.session.read()[0].moment
-        if wanted == self._moment:
-            return
-        if wanted is None:
-            self._leave_stand_in()
-            return
-        frame = moments.frame_of(wanted, self._turn.selection)
-        if frame is None:
-            self.session.update(moment=self._moment)
-            self._say("the picture of this moment is gone", False)
-            return
-        self._moment = wanted
-        if self._turn.stand_in is None:
-            self._fit_before = self.session.read()[0].selection.fit
-        self._set_fit("stretch")  # it is the network's input as it was
-        self._turn.show_instead(frame)
-
     def _network_input(self) -> Tensor | None:
         image_HW3 = self._turn.picture
         if image_HW3 is None:
@@ -473,13 +340,15 @@ class Pipeline:
         if self._replay is not None:
             self._replay_turn(self._replay)
             return
-        while not self._steering.empty():
-            self._steer(self._steering.get())
+        self._steering.follow()
         # Before the slot is looked at: a frame put in between is found there.
         status = self._source.status()
         is_over = status.state in {"ended", "failed"}
-        self._tell(status)
-        self._follow_moments()
+        self._steering.tell(status)
+        if self._forget_wanted.is_set():
+            self._forget_wanted.clear()
+            self._forget()
+        self._stand_ins.follow()
         composed = self._turn.run(wait_s=self._work())
         self._deliver(composed)
         self._follow()
@@ -507,6 +376,11 @@ class Pipeline:
         self._learning.follow(view, self._turn.selection)
         while not self._generating.empty():
             self._learning.do(self._generating.get(), self._turn.selection)
+
+    def _forget(self) -> None:
+        if self._moments is not None:
+            self._moments.clear()
+            self._notices.say("all moments are forgotten; counting begins anew", False)
 
     def _replay_turn(self, replay: Replay) -> None:
         if self._replay_is_over:
@@ -549,27 +423,13 @@ class Pipeline:
             self._pictures.put(composed)
             self._window.wake()
         else:
-            self._note_shown(composed.picture.captured_ns, time.monotonic_ns())
-            self._shown_fps = self._shown.rate()
+            self._shown.note(composed.picture.captured_ns, time.monotonic_ns())
+            self._shown.read()
 
     # Any thread
 
-    def _note_shown(self, captured_ns: int, shown_ns: int) -> None:
-        """Count a picture. Without a window on the engine thread: shown is then finished."""
-        self._shown.tick(shown_ns)
-        if captured_ns <= self._shown_captured_ns:
-            return  # no frame yet, or not its first picture
-        self._shown_captured_ns = captured_ns
-        latency_ms = (shown_ns - captured_ns) / 1e6
-        weight = 0.1 if self._latency_ms else 1.0
-        self._latency_ms += (latency_ms - self._latency_ms) * weight
-
     def _lay_out(self, view: View) -> Layout:
         return layout(view, self._engine.layers, labels=self._engine.labels)
-
-    def _say(self, text: str, is_warning: bool) -> None:
-        _LOG.info("%s", text)
-        self.session.update(notice=text, notice_is_warning=is_warning)
 
     def _end(self, reason: Reason, message: str = "") -> None:
         if self._reason is None:
@@ -578,7 +438,9 @@ class Pipeline:
 
     def _rates(self) -> Rates:
         """Called by the engine thread, which owns the meters; others read `_last_rates`."""
-        self._last_rates = self._turn.rates(shown_fps=self._shown_fps, latency_ms=self._latency_ms)
+        self._last_rates = self._turn.rates(
+            shown_fps=self._shown.fps, latency_ms=self._shown.latency_ms
+        )
         return self._last_rates
 
     def _progress(self) -> Progress:

@@ -3,32 +3,35 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final
 
 import torch
 from torch import Tensor
 
-from rtvis.data import Fit, Form, Frame, ImageU8, Picture, Rates, Result, Selection
+from rtvis.data import Frame, Picture, Rates, Result, Selection
 from rtvis.errors import RtvisError
 from rtvis.render.layout import Layout
-from rtvis.render.readout import Readout
 from rtvis.render.scene import (
     Binding,
     Half,
-    JobShown,
-    Learned,
     Memory,
-    MomentsShown,
     Pair,
-    PatternShown,
     Scene,
 )
-from rtvis.runtime.compare import Asked, ComparedEngine, Rival
+from rtvis.runtime.compare import Asked, Rival
 from rtvis.runtime.composed import Composed
 from rtvis.runtime.controller import Drawn
 from rtvis.runtime.difference import Arranger
 from rtvis.runtime.faults import Faults
 from rtvis.runtime.jobs import Traffic
+from rtvis.runtime.looked_at import LookedAt
+from rtvis.runtime.turn_parts import (
+    CompositorLike,
+    EngineLike,
+    LearningLike,
+    MomentsLike,
+    Travelling,
+)
 from rtvis.runtime.upload import upload
 from rtvis.session import Session, View
 from rtvis.slot import LatestSlot
@@ -40,65 +43,6 @@ IN_LOOP: Final = (RtvisError, RuntimeError, ValueError, MemoryError)
 
 _TICK_NS: Final = 250_000_000
 """How often ages on the screen move on while nothing else changes."""
-
-
-class EngineLike(ComparedEngine, Protocol):
-    """What the loop needs of `rtvis.engine.engine.Engine`."""
-
-    @property
-    def device(self) -> torch.device: ...
-    @property
-    def form(self) -> Form: ...
-    @property
-    def cam_methods(self) -> tuple[str, ...]: ...
-    @property
-    def mean_rgb(self) -> tuple[int, int, int]: ...
-    def preprocess(self, image: Tensor, *, fit: Fit = "crop") -> Tensor: ...
-    @property
-    def input_size(self) -> tuple[int, int]: ...
-    def input_pictures(self, input_BCHW: Tensor) -> Tensor: ...
-
-
-class Travelling(Protocol):
-    """A canvas on its way to host memory; `rtvis.render.download.Pending`."""
-
-    def wait(self) -> ImageU8: ...
-    def readout(self) -> Readout | None: ...
-
-
-class CompositorLike(Protocol):
-    """What the loop needs of `rtvis.render.compositor.Compositor`."""
-
-    @property
-    def layout(self) -> Layout | None: ...
-    @property
-    def readout(self) -> Readout: ...
-    @property
-    def memory(self) -> Memory | None: ...
-    def compose(self, scene: Scene) -> Tensor: ...
-    def download(self) -> Travelling: ...
-    def receive(self, readout: Readout | None) -> None: ...
-
-
-class LearningLike(Protocol):
-    """What the loop needs of `rtvis.runtime.learning.Learning`."""
-
-    @property
-    def state(self) -> tuple[object, ...]: ...
-    @property
-    def jobs(self) -> tuple[JobShown, ...]: ...
-    def shown(self, view: View, selection: Selection | None) -> Learned | None: ...
-    def pattern(self, view: View, selection: Selection | None) -> PatternShown | None: ...
-
-
-class MomentsLike(Protocol):
-    """What the loop needs of `rtvis.runtime.moments.LiveMoments`."""
-
-    @property
-    def state(self) -> int: ...
-    def take(self, frame: Frame, source: str, result: Result) -> None: ...
-    def shown(self, view: View, selection: Selection | None) -> MomentsShown | None: ...
-    def pattern(self, view: View, selection: Selection | None) -> PatternShown | None: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -143,9 +87,6 @@ class Turn:
         self._rival = rival
         self.learning: LearningLike | None = None
         """Set by who owns it, before the first turn."""
-        self._stand_in: Frame | None = None
-        self._before: Frame | None = None
-        """What was looked at when the stand-in came."""
         self.moments: MomentsLike | None = None
         """Set by who owns them, before the first turn."""
         self._second: Half | None = None
@@ -155,12 +96,11 @@ class Turn:
         self._compositor = compositor
         self._session = session
         self._source = source
-        self._frames = frames
+        self._looked = LookedAt(source, frames, now_ns=now_ns)
         self._bindings = bindings
         self._rates = rates
         self._recording_note = recording_note
         self._now_ns = now_ns
-        self._frame: Frame | None = None
         self._image_HW3: Tensor | None = None
         self._input_HW3: Tensor | None = None
         self._result: Result | None = None
@@ -173,9 +113,6 @@ class Turn:
         self._num_pictures = 0
         self._submitted: _Submitted | None = None
         self._drew_first = False
-        self._wants_frame = False
-        self._dropped_while_paused = 0
-        self._dropped_at_pause: int | None = None
         self._processed = RateMeter()
         self.clock = StageClock(engine.device)
         self._meter = ProcessMeter(engine.device)
@@ -189,7 +126,7 @@ class Turn:
     @property
     def frame(self) -> Frame | None:
         """What is looked at."""
-        return self._frame
+        return self._looked.frame
 
     @property
     def selection(self) -> Selection | None:
@@ -204,46 +141,28 @@ class Turn:
     @property
     def stand_in(self) -> Frame | None:
         """What is looked at in the place of the source's frames; None while these are."""
-        return self._stand_in
+        return self._looked.stand_in
 
     def show_instead(self, frame: Frame | None) -> None:
         """Look at this picture until None is given."""
-        if frame is not None and self._stand_in is None:
-            self._before = self._frame
-        self._stand_in = frame
+        self._looked.show_instead(frame)
 
     def traffic(self) -> Traffic:
         """What waits to be done."""
         view, revision = self._session.read()
         new_choice = revision != self._drawn_revision or _asks(view) != self._asked
-        if self._stand_in is not None or self._before is not None:
-            return Traffic(choice_waits=new_choice or self._frame is not self._stand_in)
-        if view.paused and self._frame is not None:
-            return Traffic(
-                choice_waits=new_choice, frame_waits=self._wants_frame and self._frames.is_full
-            )
-        fps, frame = self._source.status().captured_fps, self._frame
-        if frame is None or not fps:
-            return Traffic(choice_waits=new_choice, frame_waits=self._frames.is_full)
-        next_frame_s = 1 / fps - (self._now_ns() - frame.captured_ns) / 1e9
-        return Traffic(
-            choice_waits=new_choice,
-            frame_waits=self._frames.is_full,
-            # One that does not come is not waited for.
-            next_frame_s=next_frame_s if next_frame_s > -2 / fps else None,
-            period_s=1 / fps,
-        )
+        return self._looked.traffic(paused=view.paused, choice_waits=new_choice)
 
     def want_frame(self) -> None:
         """Take the next frame even while paused: the user stepped to another picture."""
-        self._wants_frame = True
+        self._looked.wants_frame = True
 
     def leave_source(self) -> None:
         """Forget the frame and all that came of it: another source is shown now."""
-        self._frame = self._image_HW3 = self._input_HW3 = None
+        self._looked.leave()
+        self._image_HW3 = self._input_HW3 = None
         self._result = self._asked = self._submitted = self._second = None
         self._stale_since_ns = 0
-        self._stand_in = self._before = None
         self.faults.clear()
 
     def run(self, *, wait_s: float = 0.0) -> Composed | None:
@@ -273,11 +192,11 @@ class Turn:
             revision: Grows with every call that asks for something else.
             stale_s: How old what is shown shall be, if this cannot be computed.
         """
-        fresh = frame is not None and frame is not self._frame
-        self._frame = frame if frame is not None else self._frame
+        fresh = frame is not None and frame is not self.frame
+        self._looked.frame = frame if frame is not None else self.frame
         news = self._rival is not None and self._rival.has_news(paused=False)
-        if self._frame is not None and (fresh or news or _asks(view) != self._asked):
-            self._compute(self._frame, _asks(view), revision, fresh=fresh)
+        if self.frame is not None and (fresh or news or _asks(view) != self._asked):
+            self._compute(self.frame, _asks(view), revision, fresh=fresh)
         now_ns = self._now_ns()
         if self._stale_since_ns:
             self._stale_since_ns = now_ns - round(1e9 * stale_s)
@@ -293,12 +212,13 @@ class Turn:
             self._drew_first = True  # once: a pointer that never rests must not stop the film
             return self._draw(view, revision)
         self._drew_first = False
-        fresh = self._take_frame(view, wait_s if same_selection or self._frame is None else 0.0)
+        wait_s = wait_s if same_selection or self.frame is None else 0.0
+        fresh = self._looked.take(paused=view.paused, wait_s=wait_s, clock=self.clock)
         if fresh:  # the wait may have been long: the newest choice counts
             view, revision = self._session.read()
         news = self._rival is not None and self._rival.has_news(paused=view.paused)
-        if self._frame is not None and (fresh or news or _asks(view) != self._asked):
-            self._compute(self._frame, _asks(view), revision, fresh=fresh)
+        if self.frame is not None and (fresh or news or _asks(view) != self._asked):
+            self._compute(self.frame, _asks(view), revision, fresh=fresh)
             computed = view.selection
             view, revision = self._session.read()
             # Drawn as computed: a selection made meanwhile is the next turn's.
@@ -314,52 +234,12 @@ class Turn:
             processed_fps=self._processed.rate(),
             shown_fps=shown_fps,
             latency_ms=latency_ms,
-            num_dropped=self._frames.num_dropped - self._dropped_in_pauses(),
-            frame_age_s=self._frame_age_s(),
+            num_dropped=self._looked.num_dropped,
+            frame_age_s=self._looked.age_s,
             stages_ms=self.clock.means_ms(),
             stages_cpu_ms=self.clock.cpu_means_ms(),
             process=self._meter.read(),
         )
-
-    def _frame_age_s(self) -> float:
-        return (self._now_ns() - self._frame.captured_ns) / 1e9 if self._frame is not None else 0.0
-
-    def _take_frame(self, view: View, wait_s: float) -> bool:
-        if self._stand_in is not None or self._before is not None:
-            return self._take_stand_in(wait_s)
-        if view.paused and self._frame is not None and not self._wants_frame:
-            if self._dropped_at_pause is None:
-                self._dropped_at_pause = self._frames.num_dropped
-            time.sleep(wait_s)
-            return False
-        if self._dropped_at_pause is not None and not view.paused:
-            self._dropped_while_paused = self._dropped_in_pauses()
-            self._dropped_at_pause = None
-        with self.clock.stage("wait"):
-            frame = self._frames.take(timeout_s=wait_s)
-        if frame is None:
-            return False
-        self._wants_frame = False
-        self._frame = frame
-        return True
-
-    def _take_stand_in(self, wait_s: float) -> bool:
-        """The frame that stands in, or after it the one that was there before: a still picture is
-        given only once."""
-        frame = self._stand_in
-        if frame is None:
-            frame, self._before = self._before, None
-        if self._frame is frame:
-            time.sleep(wait_s)
-            return False
-        self._frame = frame
-        return True
-
-    def _dropped_in_pauses(self) -> int:
-        """A frame that comes while the user holds the picture is not a dropped one."""
-        if self._dropped_at_pause is None:
-            return self._dropped_while_paused
-        return self._dropped_while_paused + self._frames.num_dropped - self._dropped_at_pause
 
     def _compute(self, frame: Frame, selection: Selection, revision: int, *, fresh: bool) -> None:
         self._asked = selection
@@ -370,7 +250,7 @@ class Turn:
                     self._image_HW3, self._input_HW3 = uploaded.image_HW3, uploaded.input_HW3
             with self.clock.stage("network"):
                 self._result, self._second = self._run(frame, selection, revision, fresh=fresh)
-            if self.moments is not None and frame is not self._stand_in:
+            if self.moments is not None and frame is not self.stand_in:
                 with self.clock.stage("moments"):
                     self.moments.take(frame, self._source.name, self._result)
         except IN_LOOP as error:
@@ -415,7 +295,7 @@ class Turn:
         rival, result = self._rival, self._result
         if rival is None:
             return scene
-        name = (self._frame.name if self._frame is not None else "") or self._source.name
+        name = (self.frame.name if self.frame is not None else "") or self._source.name
         names = rival.names(self._engine, name)
         first = Half(
             name=names[0],
@@ -453,7 +333,7 @@ class Turn:
             labels=self._engine.labels,
             network=self._engine.network,
             source_name=self._source.name,
-            picture_name=self._frame.name if self._frame is not None else "",
+            picture_name=self.frame.name if self.frame is not None else "",
             source=self._source.status(),
             rates=self._rates(),
             device=str(self._engine.device),
@@ -483,7 +363,7 @@ class Turn:
             travelling=travelling,
             layout=layout,
             view=view,
-            frame=self._frame,
+            frame=self.frame,
             result=self._result,
             second=self._second,
             memory=self._compositor.memory,
@@ -549,7 +429,7 @@ class Turn:
         status = self._source.status()
         return (
             self._source.name,
-            self._frame_age_s() > CURRENT_S,
+            self._looked.age_s > CURRENT_S,
             status.state,
             status.message,
             self._engine.form,
