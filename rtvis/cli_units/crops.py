@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from rtvis.cli_units.bars import by_layer
 from rtvis.cli_units.chosen import chosen_layers, root_of
 from rtvis.command import Command
 from rtvis.config import DtypeName, NetworkConfig
@@ -106,9 +107,9 @@ def _make(engine: "Engine", config: CropsConfig, messages: "Console") -> int:
             units=None if options.unit is None else (options.unit,),
             force=options.force,
         )
-        num_warnings = _shown(making, messages)
+        num_warnings = _told(making, messages)
         if options.pages:
-            for _ in write_pages(store, writer, scanned):
+            for _ in by_layer(write_pages(store, writer, scanned), messages):
                 pass
     if num_warnings > _MOST_WARNINGS:
         messages.print(f"rtvis: {num_warnings} warnings in all", markup=False)
@@ -133,26 +134,14 @@ def _engine(config: CropsConfig) -> "Engine":
     )
 
 
-def _shown(making: "Iterator[PicturesProgress]", messages: "Console") -> int:
-    """Run it with a bar; returns the number of warnings."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-    from rich.progress import TimeRemainingColumn as Remaining
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
+def _told(making: "Iterator[PicturesProgress]", messages: "Console") -> int:
+    """Run it with a bar, telling of what comes up; returns the number of warnings."""
     num_warnings = 0
-    with Progress(*columns, console=messages, transient=True) as bar:
-        task = bar.add_task("", total=None)
-        for progress in making:
-            for warning in progress.warnings:
-                num_warnings += 1
-                if num_warnings <= _MOST_WARNINGS:
-                    messages.print(f"rtvis: {warning}", markup=False, soft_wrap=True)
-            bar.update(
-                task,
-                description=progress.layer,
-                completed=progress.num_done,
-                total=progress.num_units,
-            )
+    for progress in by_layer(making, messages):
+        for warning in progress.warnings:
+            num_warnings += 1
+            if num_warnings <= _MOST_WARNINGS:
+                messages.print(f"rtvis: {warning}", markup=False, soft_wrap=True)
     return num_warnings
 
 

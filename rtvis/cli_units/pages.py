@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from rtvis.cli_units.bars import by_layer
 from rtvis.cli_units.chosen import chosen_layers, chosen_store, root_of, split
 from rtvis.command import Command
 from rtvis.flags import parse_config
@@ -45,7 +46,6 @@ def parse(words: Sequence[str], *, prog: str) -> Command:
 
 def _run(name: str | None, options: PagesOptions) -> int:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
     with leaving_at_once():
         import torch  # noqa: F401
@@ -55,21 +55,10 @@ def _run(name: str | None, options: PagesOptions) -> int:
     messages = Console(stderr=True, highlight=False)
     store = chosen_store(name, root_of(options.store))
     layers = chosen_layers(store, options.layers)
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     num_written = 0
-    with (
-        store.writing("rtvis units pages") as writer,
-        Progress(*columns, console=messages, transient=True) as bar,
-    ):
-        task = bar.add_task("", total=None)
-        for progress in write_pages(store, writer, layers):
+    with store.writing("rtvis units pages") as writer:
+        for progress in by_layer(write_pages(store, writer, layers), messages):
             num_written = progress.num_written
-            bar.update(
-                task,
-                description=progress.layer,
-                completed=progress.num_done,
-                total=progress.num_units,
-            )
     print(f"{store.path(None, names.PAGE)}: {num_written} files were new or had changed")
     return DONE
 
