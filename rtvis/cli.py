@@ -17,7 +17,7 @@ from rtvis.command import Command
 from rtvis.config import Config
 from rtvis.errors import ConfigError, RtvisError, SelectionError
 from rtvis.flags import parse_config
-from rtvis.leaving import DONE, FAILED, INTERRUPTED, MISUSED, called, leaving_at_once
+from rtvis.leaving import DONE, FAILED, INTERRUPTED, MISUSED, called, import_torch
 from rtvis.threads import spin_briefly
 
 _DESCRIPTION = (
@@ -138,8 +138,7 @@ def _terminable() -> Iterator[None]:
 def _run(config: Config) -> int:
     from rich.console import Console
 
-    with leaving_at_once():  # it takes seconds, so only once the flags are known to be good
-        import torch  # noqa: F401
+    import_torch()
     from rtvis.plugins import load_plugins
 
     for failure in load_plugins(config.program.plugin or ()):

@@ -10,7 +10,7 @@ from rtvis.command import Command
 from rtvis.config import NetworkConfig
 from rtvis.errors import SourceError
 from rtvis.flags import parse_config
-from rtvis.leaving import DONE, leaving_at_once
+from rtvis.leaving import DONE, import_torch
 from rtvis.option_values import text
 from rtvis.options import debug_option, device_option, number_option, option
 
@@ -85,8 +85,7 @@ def _run(config: InspectConfig) -> int:
     from rich.console import Console
 
     messages = Console(stderr=True, highlight=False)
-    with leaving_at_once():
-        import torch  # noqa: F401
+    import_torch()
     inspection = _inspected(config, messages)
     if config.inspect.json_:
         print(json.dumps(inspection.as_plain(), indent=1, allow_nan=False))

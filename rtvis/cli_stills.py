@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtvis.errors import RtvisError
-from rtvis.leaving import DONE, FAILED, INTERRUPTED, called, leaving_at_once
+from rtvis.leaving import DONE, FAILED, INTERRUPTED, called, import_torch
 from rtvis.option_values import region
 
 if TYPE_CHECKING:
@@ -314,8 +314,7 @@ def _run(
     for folder in {path.parent for path in [*outputs, *(raw or [])]}:
         check_writable(folder)
 
-    with leaving_at_once():
-        import torch  # noqa: F401
+    import_torch()
 
     console = Console(stderr=True)
     num_failed = 0

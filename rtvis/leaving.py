@@ -49,3 +49,12 @@ def leaving_at_once() -> Iterator[None]:
     finally:
         for number in ours:
             signal.signal(number, signal.default_int_handler)
+
+
+def import_torch() -> None:
+    """Import torch ahead of what needs it, which takes seconds; Ctrl-C leaves at once meanwhile.
+
+    Called once the flags are known to be good, and before anything is open that wants closing.
+    """
+    with leaving_at_once():
+        import torch  # noqa: F401

@@ -9,7 +9,7 @@ from rtvis.cli_units.chosen import chosen_layers, root_of
 from rtvis.command import Command
 from rtvis.config import DtypeName, NetworkConfig
 from rtvis.flags import parse_config
-from rtvis.leaving import DONE, leaving_at_once
+from rtvis.leaving import DONE, import_torch
 from rtvis.options import (
     debug_option,
     device_option,
@@ -75,8 +75,7 @@ def run_crops(config: CropsConfig) -> int:
     from rich.console import Console
 
     messages = Console(stderr=True, highlight=False)
-    with leaving_at_once():
-        import torch  # noqa: F401
+    import_torch()
     with messages.status(f"loading {config.network.network}"):
         engine = _engine(config)
     with engine:

@@ -8,7 +8,7 @@ from rtvis.cli_units.chosen import chosen_layers, chosen_store, root_of, split
 from rtvis.command import Command
 from rtvis.errors import ConfigError, StoreError
 from rtvis.flags import parse_config
-from rtvis.leaving import DONE, leaving_at_once
+from rtvis.leaving import DONE, import_torch
 from rtvis.option_values import text
 from rtvis.options import debug_option, layers_option, option, store_option
 from rtvis.paths import path_of
@@ -68,8 +68,7 @@ def _run(name: str | None, options: ExportOptions, output: str) -> int:
     from rich.console import Console
     from rich.progress import track
 
-    with leaving_at_once():
-        import torch  # noqa: F401
+    import_torch()
     from rtvis.units.export import exported, write_export
 
     store = chosen_store(name, root_of(options.store))

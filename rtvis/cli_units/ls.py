@@ -11,7 +11,7 @@ from rtvis.cli_units.chosen import chosen_store, root_of, size_text, split, stor
 from rtvis.command import Command
 from rtvis.errors import StoreError
 from rtvis.flags import parse_config
-from rtvis.leaving import DONE, leaving_at_once
+from rtvis.leaving import DONE, import_torch
 from rtvis.options import debug_option, option, store_option
 
 if TYPE_CHECKING:
@@ -54,8 +54,7 @@ def parse(words: Sequence[str], *, prog: str) -> Command:
 
 
 def _run(name: str | None, options: LsOptions) -> int:
-    with leaving_at_once():
-        import torch  # noqa: F401
+    import_torch()
     root = root_of(options.store)
     if name is not None:
         _tell_layers(chosen_store(name, root), as_json=options.json_)

@@ -10,7 +10,7 @@ from rtvis.cli_units.optimize_options import OptimizeConfig, OptimizeOptions
 from rtvis.command import Command
 from rtvis.errors import ConfigError, SourceError, StoreError
 from rtvis.flags import parse_config
-from rtvis.leaving import DONE, INTERRUPTED, leaving_at_once
+from rtvis.leaving import DONE, INTERRUPTED, import_torch
 
 if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rich.console import Console
@@ -54,8 +54,7 @@ def _run(config: OptimizeConfig) -> int:
     from rich.console import Console
 
     messages = Console(stderr=True, highlight=False)
-    with leaving_at_once():
-        import torch  # noqa: F401
+    import_torch()
     options = config.optimize
     recipe = _recipe(options)
     with _engine(config, messages) as engine:

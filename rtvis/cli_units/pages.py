@@ -7,7 +7,7 @@ from rtvis.cli_units.bars import by_layer
 from rtvis.cli_units.chosen import chosen_layers, chosen_store, root_of, split
 from rtvis.command import Command
 from rtvis.flags import parse_config
-from rtvis.leaving import DONE, leaving_at_once
+from rtvis.leaving import DONE, import_torch
 from rtvis.options import debug_option, layers_option, store_option
 
 
@@ -47,8 +47,7 @@ def parse(words: Sequence[str], *, prog: str) -> Command:
 def _run(name: str | None, options: PagesOptions) -> int:
     from rich.console import Console
 
-    with leaving_at_once():
-        import torch  # noqa: F401
+    import_torch()
     from rtvis.units import names
     from rtvis.units.pages import write_pages
 

@@ -15,7 +15,7 @@ from rtvis.cli_units.chosen import (
 from rtvis.command import Command
 from rtvis.errors import ConfigError, SelectionError
 from rtvis.flags import parse_config
-from rtvis.leaving import DONE, leaving_at_once
+from rtvis.leaving import DONE, import_torch
 from rtvis.options import debug_option, layers_option, number_option, option, store_option
 
 if TYPE_CHECKING:
@@ -59,8 +59,7 @@ def parse(words: Sequence[str], *, prog: str) -> Command:
 
 
 def _run(name: str, options: RmOptions) -> int:
-    with leaving_at_once():
-        import torch  # noqa: F401
+    import_torch()
     store = chosen_store(name, root_of(options.store))
     if options.layers is None and options.unit is None:
         return _remove_store(store, is_confirmed=options.yes)

@@ -14,7 +14,7 @@ from rtvis.command import Command
 from rtvis.config import DtypeName, NetworkConfig
 from rtvis.errors import ConfigError, RtvisError, SourceError, StoreError
 from rtvis.flags import parse_config
-from rtvis.leaving import DONE, leaving_at_once
+from rtvis.leaving import DONE, import_torch
 from rtvis.option_values import seconds, text
 from rtvis.options import (
     debug_option,
@@ -141,8 +141,7 @@ def _run(config: ScanConfig) -> int:
     from rich.console import Console
 
     messages = Console(stderr=True, highlight=False)
-    with leaving_at_once():
-        import torch  # noqa: F401
+    import_torch()
     import numpy as np
 
     from rtvis.engine.identity import identity_of

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rtvis.cli_units.chosen import chosen_store, root_of, split, stores_in
 from rtvis.command import Command
 from rtvis.flags import parse_config
-from rtvis.leaving import DONE, FAILED, leaving_at_once
+from rtvis.leaving import DONE, FAILED, import_torch
 from rtvis.options import debug_option, store_option
 
 if TYPE_CHECKING:
@@ -52,8 +52,7 @@ def parse(words: Sequence[str], *, prog: str) -> Command:
 def _run(name: str | None, options: VerifyOptions) -> int:
     from rich.console import Console
 
-    with leaving_at_once():
-        import torch  # noqa: F401
+    import_torch()
     root = root_of(options.store)
     stores = stores_in(root) if name is None else (chosen_store(name, root),)
     messages = Console(stderr=True, highlight=False)
