@@ -30,6 +30,7 @@ from rtvis.runtime.shelf import (
     Trouble,
     UnitFound,
 )
+from rtvis.runtime.upload import on_device
 from rtvis.session import Pattern, View
 
 _REDRAW_S: Final = 0.1
@@ -255,7 +256,7 @@ class Learning:
         entry.tops = tuple(self._top_shown(top) for top in news.tops)
         kept = news.optimized
         if kept is not None and not entry.is_done:
-            entry.image_HW3, entry.draw = self._on_device(kept.image_HW3), None
+            entry.image_HW3, entry.draw = on_device(kept.image_HW3, self._device), None
             entry.value, entry.share, entry.is_done = kept.value, 1.0, True
             self._growth.forget(name)
         self._touch(at_once=True)
@@ -272,20 +273,13 @@ class Learning:
         self._touch()
 
     def _top_shown(self, top: KeptTop) -> TopShown:
-        back_HW3 = None if top.back_HW3 is None else self._on_device(top.back_HW3)
+        back_HW3 = None if top.back_HW3 is None else on_device(top.back_HW3, self._device)
         return TopShown(
-            crop_HW3=self._on_device(top.crop_HW3),
+            crop_HW3=on_device(top.crop_HW3, self._device),
             back_HW3=back_HW3,
             value=top.value,
             name=top.name,
         )
-
-    def _on_device(self, image_HW3: ImageU8) -> Tensor:
-        image_HW3 = image_HW3 if image_HW3.flags.writeable else image_HW3.copy()
-        image = torch.from_numpy(image_HW3)
-        if self._device.type != "cuda":
-            return image
-        return image.pin_memory().to(self._device, non_blocking=True)
 
     def _look_for(self, name: Name, hovered: Name | None) -> None:
         """The selected unit first, then the one under the pointer."""

@@ -301,8 +301,8 @@ class LiveMoments:
             return None
         ranks = gathered.tracker.ranks.sorted()
         is_there_NC = ranks.frame_NU >= 0
-        clip_NC = torch.where(is_there_NC, ranks.when_NU // _SPAN, -1)
-        seconds_NC = torch.where(is_there_NC, (ranks.when_NU % _SPAN).double() / 1e6, torch.nan)
+        clip_NC, seconds_NC = _clip_and_seconds(ranks)
+        seconds_NC = seconds_NC.masked_fill(~is_there_NC, torch.nan)
         position_NC2 = torch.stack((ranks.row_NU, ranks.column_NU), dim=2)
         unit, has_NC = selection.unit or 0, pool.holds(ranks)
         crops = {}
@@ -335,18 +335,23 @@ class LiveMoments:
 
     def _numbers(self, ranks: Ranks, pool: FramePool) -> Tensor:
         """float64 [N, 7]: see `MomentsShown.moments_NF`."""
-        is_there_N = ranks.frame_NU[:, 0] >= 0
-        when_N = ranks.when_NU[:, 0]
+        clip_NU, seconds_NU = _clip_and_seconds(ranks)
         columns = (
             ranks.value_NU[:, 0],
-            torch.where(is_there_N, when_N // _SPAN, -1),
-            (when_N % _SPAN).double() / 1e6,  # a plain quotient would be float32
+            clip_NU[:, 0],
+            seconds_NU[:, 0],
             ranks.row_NU[:, 0],
             ranks.column_NU[:, 0],
             ranks.frame_NU[:, 0],
             pool.holds(ranks)[:, 0],
         )
         return torch.stack([column.double() for column in columns], dim=1)
+
+
+def _clip_and_seconds(ranks: Ranks) -> tuple[Tensor, Tensor]:
+    """Int64 and float64 [N, U]: the clip, -1 where there is no moment, and the time in it."""
+    clip_NU = torch.where(ranks.frame_NU >= 0, ranks.when_NU // _SPAN, -1)
+    return clip_NU, (ranks.when_NU % _SPAN).double() / 1e6  # a plain quotient would be float32
 
 
 class Watched(Protocol):

@@ -1,4 +1,4 @@
-"""The one upload of a turn."""
+"""Pictures onto the device: the one upload of a turn, and what a page shows beside it."""
 
 from dataclasses import dataclass
 
@@ -20,15 +20,16 @@ class Uploaded:
 
 def upload(frame: Frame, device: torch.device) -> Uploaded:
     """The frame's picture on the device, without waiting for it."""
-    image_HW3 = _uploaded(frame.image_HW3, device)
+    image_HW3 = on_device(frame.image_HW3, device)
     precise = frame.precise_HW3
     return Uploaded(
         image_HW3=image_HW3,
-        input_HW3=image_HW3 if precise is None else _uploaded(precise, device),
+        input_HW3=image_HW3 if precise is None else on_device(precise, device),
     )
 
 
-def _uploaded(pixels_HW3: ImageU8 | ImageF32, device: torch.device) -> Tensor:
+def on_device(pixels_HW3: ImageU8 | ImageF32, device: torch.device) -> Tensor:
+    """The same pixels on the device, without waiting for them; on a CPU in the same memory."""
     if not pixels_HW3.flags.writeable:  # torch warns about such memory
         pixels_HW3 = pixels_HW3.copy()
     image_HW3 = torch.from_numpy(pixels_HW3)

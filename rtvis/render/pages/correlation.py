@@ -10,22 +10,18 @@ from rtvis.render.chrome import Brush
 from rtvis.render.correlation import FEWEST_SAMPLES, Correlation, CorrelationGauge
 from rtvis.render.grid import Rect
 from rtvis.render.layout import Layout
-from rtvis.render.pages.page import Page
+from rtvis.render.pages.page import Page, unit_title
 from rtvis.render.pairs import PairPlan, lay_pairs
 from rtvis.render.panes import single_tile
 from rtvis.render.readout import Readout
 from rtvis.render.region import Region
 from rtvis.render.scene import Scene
 from rtvis.render.surface import Surface
-from rtvis.render.text import SEMIBOLD, Run
+from rtvis.render.text import Run
 from rtvis.render.tiles import draw_tiles
 
 _HEAD = 4
 """Numbers in front of the lists (`Correlation.page_numbers`)."""
-
-
-def _title(region: Region) -> tuple[Run, ...]:
-    return (wording.dim("unit "), Run(f"{region.layout.unit}", lut.SELECTED, SEMIBOLD))
 
 
 def _write(region: Region) -> None:
@@ -197,4 +193,4 @@ def _hit(layout: Layout, readout: Readout, x: int, y: int) -> Target | None:
     return None
 
 
-PAGE = Page(title=_title, write=_write, paint=_paint, make_gauge=CorrelationGauge, hit=_hit)
+PAGE = Page(title=unit_title, write=_write, paint=_paint, make_gauge=CorrelationGauge, hit=_hit)

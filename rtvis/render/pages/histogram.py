@@ -19,11 +19,11 @@ from rtvis.render.histogram import (
     coarse,
 )
 from rtvis.render.layout import Layout
-from rtvis.render.pages.page import Page
+from rtvis.render.pages.page import Page, unit_title
 from rtvis.render.region import Region
 from rtvis.render.scene import Scene
 from rtvis.render.surface import Surface
-from rtvis.render.text import SEMIBOLD, Run
+from rtvis.render.text import Run
 
 _FACTS: Final = 3
 """Rows of facts below the activations."""
@@ -53,10 +53,6 @@ def plan_of(layout: Layout) -> Plan:
     above = Rect(top, left, room * 3 // 5, width)
     below = above.bottom + (2 + _FACTS) * row + metrics.gap
     return Plan(above, Rect(below, left, room - above.height, width))
-
-
-def _title(region: Region) -> tuple[Run, ...]:
-    return (wording.dim("unit "), Run(f"{region.layout.unit}", lut.SELECTED, SEMIBOLD))
 
 
 def _write(region: Region) -> None:
@@ -267,4 +263,4 @@ def _from_below(height: int, device: torch.device) -> Tensor:
     return torch.arange(height - 1, -1, -1, dtype=torch.float32, device=device)[:, None]
 
 
-PAGE = Page(title=_title, write=_write, paint=_paint, make_gauge=HistogramGauge)
+PAGE = Page(title=unit_title, write=_write, paint=_paint, make_gauge=HistogramGauge)

@@ -6,7 +6,7 @@ from rtvis.render.chrome import Brush
 from rtvis.render.grid import Grid, Rect
 from rtvis.render.layout import Layout
 from rtvis.render.learned_plan import LearnedPlan
-from rtvis.render.pages.page import Page
+from rtvis.render.pages.page import Page, unit_title
 from rtvis.render.pattern import draw_picture, missing_tile
 from rtvis.render.readout import Readout
 from rtvis.render.region import Region
@@ -28,7 +28,7 @@ def _title(region: Region) -> tuple[Run, ...]:
     learned = region.scene.learned
     if learned is not None and learned.follows:  # of the one under the pointer
         return (wording.dim("unit "), Run(f"{learned.unit}", lut.TEXT, SEMIBOLD))
-    return (wording.dim("unit "), Run(f"{region.layout.unit}", lut.SELECTED, SEMIBOLD))
+    return unit_title(region)
 
 
 def _write(region: Region) -> None:

@@ -15,7 +15,7 @@ from rtvis.render.chrome import Brush
 from rtvis.render.grid import Rect
 from rtvis.render.layout import Layout
 from rtvis.render.moments_plan import NUM_MOMENTS, lay_moments
-from rtvis.render.pages.page import Page
+from rtvis.render.pages.page import Page, unit_title
 from rtvis.render.panes import resize_picture
 from rtvis.render.readout import Readout
 from rtvis.render.region import Region
@@ -23,7 +23,7 @@ from rtvis.render.resample import grow
 from rtvis.render.scene import Clip, MomentsShown, Scene
 from rtvis.render.seen import seen_pixels
 from rtvis.render.surface import Surface
-from rtvis.render.text import SEMIBOLD, Run
+from rtvis.render.text import Run
 
 _HEAD = 2
 _FIELDS = 7
@@ -98,10 +98,6 @@ def time_in(clip: Clip, seconds: float) -> str:
     if hours:
         return f"{hours}:{minutes:02}:{tenths // 10:02}"
     return f"{minutes}:{tenths // 10:02}.{tenths % 10}"
-
-
-def _title(region: Region) -> tuple[Run, ...]:
-    return (wording.dim("unit "), Run(f"{region.layout.unit}", lut.SELECTED, SEMIBOLD))
 
 
 def _write(region: Region) -> None:
@@ -266,4 +262,4 @@ def _hit(layout: Layout, readout: Readout, x: int, y: int) -> Target | None:
     return Target(kind="moment", pane="details", place=place)
 
 
-PAGE = Page(title=_title, write=_write, paint=_paint, make_gauge=_Gauge, hit=_hit)
+PAGE = Page(title=unit_title, write=_write, paint=_paint, make_gauge=_Gauge, hit=_hit)

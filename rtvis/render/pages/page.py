@@ -8,12 +8,13 @@ import torch
 from torch import Tensor
 
 from rtvis.data import Target
+from rtvis.render import lut, wording
 from rtvis.render.layout import Layout
 from rtvis.render.readout import Readout
 from rtvis.render.region import Region
 from rtvis.render.scene import Measured, Memory, Scene
 from rtvis.render.surface import Surface
-from rtvis.render.text import Run
+from rtvis.render.text import SEMIBOLD, Run
 
 
 class Gauge(Protocol):
@@ -47,6 +48,11 @@ class RememberingGauge(Gauge, Protocol):
 def _nothing(layout: Layout, readout: Readout, x: int, y: int) -> Target | None:
     del layout, readout, x, y
     return None
+
+
+def unit_title(region: Region) -> tuple[Run, ...]:
+    """The number of the selected unit."""
+    return (wording.dim("unit "), Run(f"{region.layout.unit}", lut.SELECTED, SEMIBOLD))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,22 +1,18 @@
 """The selected unit in numbers, and what its neuron sees of the picture."""
 
-from rtvis.render import lut, wording
+from rtvis.render import wording
 from rtvis.render.grid import Rect
 from rtvis.render.layout import DETAIL_ROWS, Layout
-from rtvis.render.pages.page import Page
+from rtvis.render.pages.page import Page, unit_title
 from rtvis.render.region import Region, patches_shown
 from rtvis.render.scene import Scene
 from rtvis.render.seen import draw_seen_gradient, draw_seen_picture
 from rtvis.render.surface import Surface
-from rtvis.render.text import SEMIBOLD, Run, measure
+from rtvis.render.text import Run, measure
 
 
 def _title(region: Region) -> tuple[Run, ...]:
-    return (
-        wording.dim("unit "),
-        Run(f"{region.layout.unit}", lut.SELECTED, SEMIBOLD),
-        wording.bright(f"   {region.unit_name}"),
-    )
+    return (*unit_title(region), wording.bright(f"   {region.unit_name}"))
 
 
 def _write(region: Region) -> None:
