@@ -25,7 +25,7 @@ from rtvis.units import parcels
 from rtvis.units.findings import Findings
 from rtvis.units.parcels import ActorKind, Parcel
 from rtvis.units.reading import Reader, Sample
-from rtvis.units.scan import ScanSettings, batches, reduced_of
+from rtvis.units.scan import ScanSettings, batches, joined, reduced_of
 from rtvis.units.spans import Span
 
 Row: TypeAlias = dict[str, Any]
@@ -128,7 +128,9 @@ class NetworkActor:
             for some in batches(iter(samples), self._plan.batch, span.files)
         ]
         if span.is_film:  # which of its moments count, is seen where all of them come together
-            return Parcel(samples=tuple(samples), kind=self._kind, reduced=_joined(told))
+            reduced = joined(told)
+            here = None if reduced is None else Reduced(*(part.cpu() for part in reduced))
+            return Parcel(samples=tuple(samples), kind=self._kind, reduced=here)
         label_F = span.files.label_F
         classes = np.unique(label_F[label_F >= 0])
         findings = Findings.empty(
@@ -160,16 +162,6 @@ def _add(
     label_B = torch.tensor([*(label_F[file] for file in seen), *spare], dtype=torch.int64)
     findings.add_items(reduced, item_B, label_B.to(device))
     findings.add_hits(reduced.values_BT, reduced.place_BT, item_B)
-
-
-def _joined(told: Sequence[tuple[Sequence[Sample], Reduced | None]]) -> Reduced | None:
-    """The rows of the frames that were seen, in host memory."""
-    parts = [
-        [part[: sum(sample.image is not None for sample in some)].cpu() for part in reduced]
-        for some, reduced in told
-        if reduced is not None
-    ]
-    return Reduced(*(torch.cat(column) for column in zip(*parts, strict=True))) if parts else None
 
 
 def _prepared(plan: ActorPlan) -> tuple[ReducedStep, ActorKind]:

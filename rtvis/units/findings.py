@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,11 +10,10 @@ import torch
 from torch import Tensor
 
 from rtvis.engine.reduced import Reduced
+from rtvis.units.arrays import Arrays, below
 from rtvis.units.selectivity import ClassSums
 from rtvis.units.statistics import UnitStatistics
 from rtvis.units.tracker import Top, TopTracker
-
-Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 
 
 class Findings:
@@ -106,15 +105,9 @@ class Findings:
         )
         tracker = TopTracker(*top.item_CN.shape, device=device)
         tracker.add(top)
-        statistics, classes = _below(arrays, "statistics."), _below(arrays, "classes.")
+        statistics, classes = below(arrays, "statistics."), below(arrays, "classes.")
         return Findings(
             tracker,
             UnitStatistics.from_arrays(statistics, device) if statistics else None,
             ClassSums.from_arrays(classes, device) if classes else None,
         )
-
-
-def _below(arrays: Mapping[str, npt.NDArray[Any]], prefix: str) -> Arrays:
-    return {
-        key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)
-    }

@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rtvis.errors import StoreError
+from rtvis.units.arrays import Arrays
 
 Ints: TypeAlias = npt.NDArray[np.int64]
-Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

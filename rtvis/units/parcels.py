@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,11 @@ import torch
 from torch import Tensor
 
 from rtvis.engine.reduced import Reduced
+from rtvis.units.arrays import Arrays, below
 from rtvis.units.findings import Findings
 from rtvis.units.items import Files, pack_texts, unpack_texts
 from rtvis.units.reading import Sample
 from rtvis.units.spans import Span
-
-Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 
 _SEEN = torch.empty(0)
 """Stands for a picture that stays where it was looked at."""
@@ -140,7 +139,7 @@ def parcel_from_bytes(data: bytes) -> Parcel:
     """What `parcel_to_bytes` was given."""
     held = _from_bytes(data)
     text = json.loads(held["text"].tobytes())
-    findings, reduced = _below(held, "findings/"), _below(held, "reduced/")
+    findings, reduced = below(held, "findings/"), below(held, "reduced/")
     num_seen = int(held["is_seen"].sum())
     return Parcel(
         samples=tuple(_samples_of(held, [_SEEN] * num_seen)),
@@ -197,9 +196,3 @@ def _to_bytes(arrays: Mapping[str, npt.NDArray[Any]]) -> bytes:
 def _from_bytes(data: bytes) -> Arrays:
     with np.load(io.BytesIO(data), allow_pickle=False) as held:
         return {name: held[name] for name in held.files}
-
-
-def _below(arrays: Mapping[str, npt.NDArray[Any]], prefix: str) -> Arrays:
-    return {
-        key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)
-    }

@@ -21,14 +21,12 @@ from rtvis.engine.reduced import Reduced
 from rtvis.engine.reduced_step import ReducedStep
 from rtvis.errors import StoreError
 from rtvis.units import selectivity
+from rtvis.units.arrays import below
 from rtvis.units.findings import Findings
 from rtvis.units.items import Files, Items
 from rtvis.units.ledger import Ledger
 from rtvis.units.peaks import PeakFilter
 from rtvis.units.reading import Reader, Sample
-
-Arrays = Mapping[str, npt.NDArray[Any]]
-
 
 TOGETHER: Final = 32
 """Pictures that are added up at once: it costs 1.2 ms each, one batch of four alone 2."""
@@ -213,7 +211,10 @@ class ScanState:
 
     @staticmethod
     def from_arrays(
-        arrays: Arrays, files: Files, step: ReducedStep, settings: ScanSettings
+        arrays: Mapping[str, npt.NDArray[Any]],
+        files: Files,
+        step: ReducedStep,
+        settings: ScanSettings,
     ) -> "ScanState":
         """What `to_arrays` gave, for the same files and perhaps more behind them.
 
@@ -221,10 +222,10 @@ class ScanState:
             StoreError: Something is missing.
         """
         try:
-            findings = Findings.from_arrays(_below(arrays, "findings/"), step.device)
-            items = Items.from_arrays(_below(arrays, "items/"))
+            findings = Findings.from_arrays(below(arrays, "findings/"), step.device)
+            items = Items.from_arrays(below(arrays, "items/"))
             peaks = PeakFilter.from_arrays(
-                _below(arrays, "peaks/"), settings.min_distance_s, step.device
+                below(arrays, "peaks/"), settings.min_distance_s, step.device
             )
             open_pts = tuple(arrays["open_pts"].tolist())
         except KeyError as fault:
@@ -232,12 +233,6 @@ class ScanState:
         if findings.classes is not None:
             findings.classes.with_classes(len(files.classes))
         return ScanState(findings, Ledger(files, items, open_pts), settings, peaks)
-
-
-def _below(arrays: Arrays, prefix: str) -> dict[str, npt.NDArray[Any]]:
-    return {
-        key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)
-    }
 
 
 def num_classes_of(files: Files, num_units: int, settings: ScanSettings) -> int | None:
@@ -275,7 +270,7 @@ def scan(
         while group := list(itertools.islice(each_batch, max(1, TOGETHER // step.batch))):
             told = [(some, reduced_of(some, step, preprocessing)) for some in group]
             some = [sample for batch in group for sample in batch]
-            state.commit(some, _joined(told))
+            state.commit(some, joined(told))
             yield rate.progress([sample.error for sample in some if sample.error is not None])
     finally:
         samples.close()  # type: ignore[attr-defined]
@@ -301,7 +296,7 @@ def batches(samples: Iterator[Sample], size: int, files: Files) -> Iterator[list
         yield some
 
 
-def _joined(told: Sequence[tuple[Sequence[Sample], Reduced | None]]) -> Reduced | None:
+def joined(told: Sequence[tuple[Sequence[Sample], Reduced | None]]) -> Reduced | None:
     """The rows of several batches that are of a picture, end to end."""
     parts = []
     for samples, reduced in told:

@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -11,9 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from rtvis.data import Layer
+from rtvis.engine.reduced import unit_slices
 from rtvis.engine.reduced_step import ReducedStep
 from rtvis.errors import StoreError
+from rtvis.filing import encode_npz
 from rtvis.units import names
+from rtvis.units.arrays import below
 from rtvis.units.growth import with_new_files
 from rtvis.units.items import Files, Items
 from rtvis.units.scan import ScanSettings, ScanState, num_classes_of
@@ -83,7 +85,7 @@ def read_state(
     arrays = store.read_arrays(None, name)
     if arrays is None:
         return ScanState.empty(files, step, settings)
-    before = Items.from_arrays(_below(arrays, "items/"))
+    before = Items.from_arrays(below(arrays, "items/"))
     if before.files.names != files.names[: before.num_files]:
         files = with_new_files(before, files)
     return ScanState.from_arrays(arrays, files, step, settings)
@@ -107,10 +109,9 @@ def write_results(writer: StoreWriter, layers: tuple[Layer, ...], state: ScanSta
     top = findings.tracker.top()
     statistics = findings.statistics.of_layers(layers) if findings.statistics else {}
     classes = findings.classes.of_layers(layers) if findings.classes else {}
-    first = 0
+    slices = unit_slices(layers)
     for layer in layers:
-        units = slice(first, first + layer.num_units)
-        first = units.stop
+        units = slices[layer.name]
         writer.write_layer(layer)
         writer.write_top(layer.name, top.of_units(units.start, units.stop))
         for name, found in (
@@ -144,9 +145,7 @@ def _longer_items(writer: StoreWriter, items: Items) -> dict[str, bytes]:
         with np.load(path, allow_pickle=False) as before:
             if len(before["num_items"]) > items.num_files:
                 return {}
-    data = io.BytesIO()
-    np.savez_compressed(data, allow_pickle=False, **items.to_arrays())
-    return {ITEMS_ARRAYS: data.getvalue()}
+    return {ITEMS_ARRAYS: encode_npz(items.to_arrays())}
 
 
 def _items_text(items: Items) -> bytes:
@@ -165,12 +164,6 @@ def _items_text(items: Items) -> bytes:
 
 def _arrays_of(found: Any) -> dict[str, npt.NDArray[Any]]:
     return {one.name: getattr(found, one.name).numpy() for one in fields(found)}
-
-
-def _below(arrays: Mapping[str, npt.NDArray[Any]], prefix: str) -> dict[str, npt.NDArray[Any]]:
-    return {
-        key.removeprefix(prefix): value for key, value in arrays.items() if key.startswith(prefix)
-    }
 
 
 def _damaged(store: Store, name: str) -> StoreError:

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from rtvis.data import Layer
+from rtvis.engine.reduced import unit_slices
 from rtvis.units.statistics import FRACTION_BITS, in_fixed_point
 
 NUM_TOP: Final = 5
@@ -97,12 +98,10 @@ class ClassSums:
 
     def of_layers(self, layers: Sequence[Layer]) -> dict[str, Selectivity]:
         """For each layer by name; the units are those of the layers end to end."""
-        found, first = {}, 0
-        for layer in layers:
-            units = slice(first, first + layer.num_units)
-            found[layer.name] = selectivity(self._total_KT[:, units], self._num_K)
-            first += layer.num_units
-        return found
+        return {
+            name: selectivity(self._total_KT[:, units], self._num_K)
+            for name, units in unit_slices(layers).items()
+        }
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """All of it."""

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from rtvis.data import Layer
-from rtvis.engine.reduced import Reduced
+from rtvis.engine.reduced import Reduced, unit_slices
 from rtvis.units.histogram import Histogram
 
 LEVELS: Final = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
@@ -103,11 +103,8 @@ class UnitStatistics:
 
     def of_layers(self, layers: Sequence[Layer]) -> dict[str, Statistics]:
         """The statistics of each layer by name; the units are those of the layers end to end."""
-        found, first = {}, 0
-        for layer in layers:
-            found[layer.name] = self._of(layer, slice(first, first + layer.num_units))
-            first += layer.num_units
-        return found
+        slices = unit_slices(layers)
+        return {layer.name: self._of(layer, slices[layer.name]) for layer in layers}
 
     def to_arrays(self) -> dict[str, npt.NDArray[Any]]:
         """All of it."""
