@@ -8,7 +8,8 @@ import torch
 
 from rtvis.data import Selection
 from rtvis.engine.engine import Engine
-from rtvis.engine.graphs import TURNS_BEFORE_CAPTURE
+from rtvis.engine.graphs import CALLS_BEFORE_CAPTURE
+from rtvis.registry import CAM_METHODS
 from tests.nets import CamNet, EverySpelling, engine_of, seeded
 from tests.references import relative_error
 
@@ -67,7 +68,7 @@ def test_a_route_that_stays_becomes_one_replay_with_the_same_numbers(
     selection = Selection(layer="wide", unit=3, seed="map")
     reference = on_cpu.run(x, selection)
     forms = []
-    for _ in range(TURNS_BEFORE_CAPTURE + 3):
+    for _ in range(CALLS_BEFORE_CAPTURE + 3):
         result = compiled.run(x, selection)
         forms.append(result.form)
         assert relative_error(result.backprop_B3HW.cpu(), reference.backprop_B3HW) < 1e-3
@@ -90,7 +91,7 @@ def test_a_click_reaches_a_captured_route_as_data(
 
 def test_a_result_is_not_overwritten_by_the_next_replay(compiled: Engine, picture) -> None:
     selection = Selection(layer="wide", unit=1)
-    for _ in range(TURNS_BEFORE_CAPTURE + 2):
+    for _ in range(CALLS_BEFORE_CAPTURE + 2):
         first = compiled.run(picture, selection)
     kept = first.maps_BCHW.clone()
     second = compiled.run(255 - picture, selection)
@@ -101,7 +102,7 @@ def test_a_result_is_not_overwritten_by_the_next_replay(compiled: Engine, pictur
 def test_a_turn_never_waits_for_the_device(compiled: Engine, picture) -> None:
     on_device = torch.from_numpy(picture).cuda()
     selections = [Selection(layer="wide", unit=2), Selection(layer="grouped", unit=1)]
-    for selection in selections * (TURNS_BEFORE_CAPTURE + 2):
+    for selection in selections * (CALLS_BEFORE_CAPTURE + 2):
         compiled.run(on_device, selection)
     torch.cuda.synchronize()
     torch.cuda.set_sync_debug_mode("error")
@@ -112,12 +113,42 @@ def test_a_turn_never_waits_for_the_device(compiled: Engine, picture) -> None:
         torch.cuda.set_sync_debug_mode("default")
 
 
-def test_a_method_that_cannot_be_captured_runs_without_a_graph(compiled: Engine, picture) -> None:
-    selection = Selection(layer="wide", unit=2, cam="eigen-cam")
-    for _ in range(TURNS_BEFORE_CAPTURE + 3):
+@pytest.mark.parametrize("method", ["grad-cam", "eigen-cam"])
+def test_every_method_is_captured(compiled: Engine, picture, method: str) -> None:
+    selection = Selection(layer="wide", unit=2, cam=method)
+    for _ in range(CALLS_BEFORE_CAPTURE + 1):
         result = compiled.run(picture, selection)
+    assert result.form == "graph"
     assert bool(result.cam_BHW.isfinite().all())
-    assert compiled.run(picture, Selection(layer="wide", unit=2)).form == "graph"
+
+
+def test_a_method_that_waits_for_the_device_runs_without_a_graph_and_breaks_nothing(
+    compiled: Engine, on_cpu: Engine, picture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def waiting(maps_BCHW: torch.Tensor, grads_BCHW: torch.Tensor) -> torch.Tensor:
+        return maps_BCHW.mean(dim=1).abs() * float(maps_BCHW.max())
+
+    monkeypatch.setitem(CAM_METHODS._things, "waiting", waiting)
+    selection = Selection(layer="wide", unit=2, cam="waiting")
+    x = on_cpu.preprocess(picture)
+    reference = on_cpu.run(x, selection)
+    for _ in range(CALLS_BEFORE_CAPTURE + 3):
+        result = compiled.run(x, selection)
+        assert result.form == "compiled"
+        assert relative_error(result.cam_BHW.cpu(), reference.cam_BHW) < 1e-3
+    # The stream of the capture that failed is not the current one, another capture works ...
+    assert torch.cuda.current_stream() == torch.cuda.default_stream()
+    for _ in range(CALLS_BEFORE_CAPTURE + 1):
+        result = compiled.run(picture, Selection(layer="wide", unit=2, cam="layercam"))
+    assert result.form == "graph"
+    # ... and memory that a second stream has used is given back, which it is not in a capture.
+    side = torch.cuda.Stream()
+    before = torch.cuda.memory_stats()["active_bytes.all.current"]
+    for _ in range(16):
+        torch.empty(2**22, dtype=torch.uint8, device="cuda").record_stream(side)
+        torch.cuda.synchronize()
+    after = torch.cuda.memory_stats()["active_bytes.all.current"]
+    assert after - before < 3 * 2**22
 
 
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
@@ -142,7 +173,7 @@ def test_an_optimisation_becomes_replays_with_the_same_numbers_and_never_waits(
         found = compiled.neuron_gradients(one, layer="wide", unit_B=unit)
         assert found.position_B2.cpu().tolist() == reference.position_B2.tolist()
         assert relative_error(found.grad_BCHW.cpu(), reference.grad_BCHW) < 1e-3
-    graphs = compiled._gradient_graphs
+    graphs = compiled._gradients
     assert graphs is not None
     assert graphs.replayed
     torch.cuda.synchronize()
@@ -175,10 +206,10 @@ def test_a_step_of_an_ascent_never_waits_for_the_device(compiled: Engine) -> Non
 def test_gradients_by_graphs_equal_plain_ones_and_wait_for_nothing(compiled: Engine) -> None:
     layer = compiled.layers[2].name
     step = compiled._steps[1]
-    for seed in range(TURNS_BEFORE_CAPTURE + 4):
+    for seed in range(CALLS_BEFORE_CAPTURE + 4):
         x = torch.randn(1, 3, *SIZE, generator=torch.Generator().manual_seed(seed)).cuda()
         unit_B = torch.tensor([seed % 3], device="cuda")
-        if seed == TURNS_BEFORE_CAPTURE + 2:  # captured by then
+        if seed == CALLS_BEFORE_CAPTURE + 2:  # captured by then
             torch.cuda.set_sync_debug_mode("error")
         try:
             found = compiled.neuron_gradients(x, layer=layer, unit_B=unit_B, objective="mean")
@@ -189,5 +220,6 @@ def test_gradients_by_graphs_equal_plain_ones_and_wait_for_nothing(compiled: Eng
                 x.contiguous(memory_format=torch.channels_last), step.pieces.sites[2]
             ).gradients(unit_B=unit_B, objective="mean")
         assert relative_error(found.grad_BCHW, plain.grad_BCHW) < 1e-5
-    assert compiled._graph_reach is not None
-    assert list(compiled._graph_reach._sites) == [2]
+        assert torch.equal(found.position_B2, plain.position_B2)
+    assert compiled._gradients is not None
+    assert compiled._gradients.replayed

@@ -2,8 +2,7 @@
 
 import functools
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -17,14 +16,14 @@ from rtvis.engine.asked import Click, ClickTensors, Outcome, Route, pack_click
 from rtvis.engine.attention_methods import fault_of
 from rtvis.engine.build import build_pieces
 from rtvis.engine.compile import Compiler
+from rtvis.engine.cuda_capture import CudaCapture
 from rtvis.engine.device import resolve_device, resolve_dtype
-from rtvis.engine.gradient_graphs import GradientGraphs
-from rtvis.engine.graphs import GraphStep
+from rtvis.engine.graphs import MOST_GRADIENTS, MOST_TURNS, Replays
 from rtvis.engine.identity import Identity, identity_of
 from rtvis.engine.interventions import Changes, pack_interventions
 from rtvis.engine.layer_rules import apply_rules
 from rtvis.engine.layers import find_layers
-from rtvis.engine.memory import keep_freed_memory
+from rtvis.engine.memory import keep_freed_memory, within_memory
 from rtvis.engine.models import Network
 from rtvis.engine.objectives import Objective
 from rtvis.engine.outputs import Borrowing
@@ -33,14 +32,13 @@ from rtvis.engine.pieces import Pieces
 from rtvis.engine.preprocess import Preprocessing
 from rtvis.engine.queries import described
 from rtvis.engine.reach import Reach, Reaches
-from rtvis.engine.reach_graphs import GraphReach
 from rtvis.engine.reached import Gradients, Reached
 from rtvis.engine.resolve import find_layer, resolve_selection
 from rtvis.engine.skipped import skipped_layers, skipped_note
 from rtvis.engine.step import Step
 from rtvis.engine.trace import UntraceableError, flatten
 from rtvis.engine.untraced import UntracedStep
-from rtvis.errors import DeviceError, NetworkError, RtvisError
+from rtvis.errors import NetworkError, RtvisError
 from rtvis.registry import ATTENTION_METHODS, CAM_METHODS, AttentionMethod, method_named
 from rtvis.threads import cpu_threads
 
@@ -114,11 +112,14 @@ class Engine:
             if (fault := self._fault_of(method, step))
         }
         self._last_changes: tuple[object, Changes] | None = None
-        self._graph_step: GraphStep | None = None
-        self._graph_reach: GraphReach | None = None
+        self._turns: Replays | None = None
+        self._gradients: Replays | None = None
+        if self.device.type == "cuda":
+            capture = CudaCapture(self.device)
+            self._turns = Replays(capture, most=MOST_TURNS)
+            self._gradients = Replays(capture, most=MOST_GRADIENTS)
         self._reaches: Reaches | None = None
         self._num_compiled = 0
-        self._gradient_graphs: GradientGraphs | None = None
         self._artifacts = (cache_dir or default_cache_dir()) / "compiled"
         self._compiler: Compiler | None = None
         if compile == "auto" and isinstance(step, Step):
@@ -172,7 +173,7 @@ class Engine:
     @property
     def form(self) -> Form:
         """Which form of the step serves now."""
-        if self._graph_step is not None and self._graph_step.replayed:
+        if self._turns is not None and self._turns.replayed:
             return "graph"
         return "compiled" if self._compiler is not None and self._compiler.is_serving else "eager"
 
@@ -321,24 +322,13 @@ class Engine:
             RtvisError: The pictures are not of the network's size.
             DeviceError: Not enough memory.
         """
-        index = find_layer(layer, self.layers, self.default_cam_layer).index
-        self._check_input(x_BCHW)
-        x_BCHW = x_BCHW.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
-        batch = len(x_BCHW)
-        step = self._steps.get(self.batch_size)
-        with self._enough_memory(batch), torch.no_grad():
-            if not isinstance(step, Step):
-                step = self._step_for(batch)
-                assert isinstance(step, UntracedStep)
-                return step.reach(x_BCHW, step.pieces.sites[index])
-            if batch == self.batch_size and not whole:
-                site = step.pieces.sites[index]
-                if not self._may_use_graphs:
-                    return step.reach(x_BCHW, site)
-                if self._graph_reach is None:
-                    self._graph_reach = GraphReach(step)
-                return self._graph_reach.run(x_BCHW, site)
-            return self._reach_of(batch, index).run(x_BCHW)
+        x_BCHW = self._fitting(x_BCHW)
+
+        def call() -> Reached:
+            with torch.no_grad():
+                return self._way_to(layer, len(x_BCHW), whole=whole)(x_BCHW)
+
+        return within_memory(call, self._memory_advice(len(x_BCHW)))
 
     def neuron_gradients(
         self,
@@ -360,27 +350,45 @@ class Engine:
             RtvisError: The pictures are not of the network's size.
             DeviceError: Not enough memory.
         """
-        whole = objective in {"layer", "probability"}
-        x_BCHW = x_BCHW.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
+        x_BCHW = self._fitting(x_BCHW)
         unit_B = unit_B.to(self.device)
         if position_B2 is None:
             position_B2 = torch.full((len(x_BCHW), 2), -1, device=self.device)
-        position_B2 = position_B2.to(self.device)
+        given = x_BCHW, unit_B, position_B2.to(self.device)
 
-        def call(x_BCHW: Tensor, unit_B: Tensor, position_B2: Tensor) -> Gradients:
-            return self.reach(x_BCHW, layer=layer, whole=whole).gradients(
-                unit_B=unit_B, position_B2=position_B2, objective=objective, rule=rule
-            )
+        def call() -> Gradients:
+            whole = objective in {"layer", "probability"}
+            way = self._way_to(layer, len(x_BCHW), whole=whole)
 
-        with self._enough_memory(len(x_BCHW)):
-            if self.device.type != "cuda" or not isinstance(self._steps[self.batch_size], Step):
-                return call(x_BCHW, unit_B, position_B2)
-            if self._gradient_graphs is None:
-                self._gradient_graphs = GradientGraphs()
-            # With other kernels, once they are compiled, it is another graph.
-            form = self._compiler is not None and self._compiler.is_complete, self._num_compiled
-            key = layer, objective, rule, tuple(x_BCHW.shape), form
-            return self._gradient_graphs.run(key, call, x_BCHW, unit_B, position_B2)
+            def there_and_back(x_BCHW: Tensor, unit_B: Tensor, position_B2: Tensor) -> Gradients:
+                with torch.no_grad():
+                    return way(x_BCHW).gradients(
+                        unit_B=unit_B, position_B2=position_B2, objective=objective, rule=rule
+                    )
+
+            if self._gradients is None or not isinstance(self._steps[self.batch_size], Step):
+                return there_and_back(*given)
+            # With other kernels, once they are compiled, it is another capture.
+            form = self._is_complete, self._num_compiled
+            return self._gradients.run((layer, objective, rule, form), there_and_back, *given)
+
+        return within_memory(call, self._memory_advice(len(x_BCHW)))
+
+    def _fitting(self, x_BCHW: Tensor) -> Tensor:
+        self._check_input(x_BCHW)
+        return x_BCHW.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
+
+    def _way_to(self, layer: str, batch: int, *, whole: bool) -> Callable[[Tensor], Reached]:
+        """What runs the network up to a layer for a batch of that size."""
+        index = find_layer(layer, self.layers, self.default_cam_layer).index
+        step = self._steps.get(self.batch_size)
+        if not isinstance(step, Step):
+            step = self._step_for(batch)
+            assert isinstance(step, UntracedStep)
+            return functools.partial(step.reach, site=step.pieces.sites[index])
+        if batch == self.batch_size and not whole:
+            return functools.partial(step.reach, site=step.pieces.sites[index])
+        return self._reach_of(batch, index).run
 
     def compile_reach(self, layer: str, batch: int, *, timeout_s: float | None = None) -> bool:
         """Compile the way to a layer and back for a batch size, and wait for it.
@@ -409,31 +417,30 @@ class Engine:
     def _compute(
         self, step: Step | UntracedStep, x_BCHW: Tensor, route: Route, click: ClickTensors
     ) -> Outcome:
-        serving: Step | UntracedStep | GraphStep = step
-        may_replay = self._may_use_graphs and step.pieces.batch == self.batch_size
-        if may_replay and isinstance(step, Step):
-            if self._graph_step is None:
-                self._graph_step = GraphStep(step)
-            serving = self._graph_step
-        with self._enough_memory(x_BCHW.shape[0]), torch.inference_mode():
-            return serving.run(x_BCHW, route, click, method_named(route.cam))
+        batch, method = len(x_BCHW), method_named(route.cam)
 
-    @contextmanager
-    def _enough_memory(self, batch: int) -> Iterator[None]:
-        try:
-            yield
-        except torch.OutOfMemoryError:
-            torch.cuda.empty_cache()
-            raise DeviceError(
-                f"{self.device} has not enough memory for {self.network} at batch {batch}; use "
-                "--dtype float16, a smaller --size, or --device cpu"
-            ) from None
+        def turn(x_BCHW: Tensor, *click: Tensor) -> Outcome:
+            with torch.inference_mode():
+                return step.run(x_BCHW, route, ClickTensors(*click), method)
+
+        def call() -> Outcome:
+            # A graph keeps the kernels it was captured with: wait for the last compiled piece.
+            may_replay = isinstance(step, Step) and batch == self.batch_size and self._is_complete
+            if self._turns is None or not may_replay:
+                return turn(x_BCHW, *click)
+            return self._turns.run(route, turn, x_BCHW, *click)
+
+        return within_memory(call, self._memory_advice(batch))
+
+    def _memory_advice(self, batch: int) -> str:
+        return (
+            f"{self.device} has not enough memory for {self.network} at batch {batch}; use "
+            "--dtype float16, a smaller --size, or --device cpu"
+        )
 
     @property
-    def _may_use_graphs(self) -> bool:
-        """A graph keeps the kernels it was captured with: wait for the last compiled piece."""
-        complete = self._compiler is not None and self._compiler.is_complete
-        return self.device.type == "cuda" and complete
+    def _is_complete(self) -> bool:
+        return self._compiler is not None and self._compiler.is_complete
 
     def wait_compiled(self, timeout_s: float | None = None) -> bool:
         """Wait until the compiled form serves; False if that was not to be had in time."""

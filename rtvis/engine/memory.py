@@ -1,7 +1,15 @@
-"""Keep freed memory in the process, where the next frame wants it again."""
+"""Memory that was freed stays where the next frame wants it, and too little is said in words."""
 
 import ctypes
 import sys
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+
+from rtvis.errors import DeviceError
+
+FoundT = TypeVar("FoundT")
 
 # From glibc's malloc.h.
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -2, -3, -8
@@ -31,3 +39,21 @@ def keep_freed_memory() -> bool:
     }
     accepted = [mallopt(key, value) for key, value in settings.items()]
     return all(accepted)
+
+
+def within_memory(call: Callable[[], FoundT], advice: str) -> FoundT:
+    """What `call` gives, if the device has room for it.
+
+    Args:
+        call: What to do.
+        advice: What is too small, and what would do.
+
+    Raises:
+        DeviceError: It has no room; all that the call took is free again.
+    """
+    try:
+        return call()
+    except torch.OutOfMemoryError:
+        pass  # With the error go the frames of the call, which hold its tensors.
+    torch.cuda.empty_cache()
+    raise DeviceError(advice)
