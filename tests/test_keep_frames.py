@@ -285,7 +285,7 @@ def test_a_slow_disk_drops_frames_and_counts_them_or_makes_a_film_wait(
     monkeypatch.setattr(frame_keeper.cv2, "imencode", slow)
     writer = keeper(tmp_path / "a.zip", pace="live")
     writer.keep(noise(0))
-    wait_for(writer._queue.empty)  # one is in the encoder, and eight fit into the queue
+    wait_for(lambda: writer._writer.is_empty)  # one is in the encoder, and eight fit into the queue
     numbers = [writer.keep(noise(seed)) for seed in range(1, 12)]
     assert numbers == [1, 2, 3, 4, 5, 6, 7, 8, None, None, None]
     assert writer.num_dropped == 3

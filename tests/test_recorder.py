@@ -53,7 +53,7 @@ class Clock:
 def settle(recorder: Recorder) -> None:
     """Wait until the encoder has taken everything."""
     until_s = time.monotonic() + 10
-    while not recorder._queue.empty() and time.monotonic() < until_s:
+    while not recorder._writer.is_empty and time.monotonic() < until_s:
         time.sleep(0.002)
 
 

@@ -133,7 +133,7 @@ def test_each_frame_of_a_film_in_real_time_has_its_own_line(tmp_path: Path) -> N
         for at_ms, level in ((0, 50), (80, 100), (90, 150), (280, 200)):
             clock[0] = at_ms * 1_000_000
             recorder.show(picture(level), level)
-            wait_for(recorder._queue.empty)
+            wait_for(lambda: recorder._writer.is_empty)
             time.sleep(0.02)
         clock[0] = 400_000_000
     assert told == [50] * 2 + [150] * 5 + [200] * 3

@@ -6,8 +6,6 @@ it. PNG keeps every bit; JPEG is six times smaller and keeps what the eye sees.
 
 import contextlib
 import os
-import queue
-import threading
 import zipfile
 from pathlib import Path
 from typing import Final, Literal, TypeAlias
@@ -16,7 +14,8 @@ import cv2
 import numpy as np
 
 from rtvis.data import ImageU8
-from rtvis.sinks.recorder import RESERVE_BYTES, free_bytes, try_to_write
+from rtvis.sinks.disk import RESERVE_BYTES, free_bytes, try_to_write
+from rtvis.sinks.writer_thread import Pace, WriterThread
 
 Keeping: TypeAlias = Literal["png", "jpeg"]
 """Without any loss, or without a visible one."""
@@ -27,8 +26,6 @@ _FLAGS: Final[dict[Keeping, list[int]]] = {
     "jpeg": [cv2.IMWRITE_JPEG_QUALITY, 95],
 }
 _SUFFIX: Final[dict[Keeping, str]] = {"png": ".png", "jpeg": ".jpg"}
-_QUEUE_SIZE: Final = 8
-_JOIN_TIMEOUT_S: Final = 30.0
 
 
 class FrameKeeper:
@@ -38,9 +35,7 @@ class FrameKeeper:
     `keep` waits for room.
     """
 
-    def __init__(
-        self, path: Path, *, keeping: Keeping, limit_bytes: int, pace: Literal["live", "fast"]
-    ) -> None:
+    def __init__(self, path: Path, *, keeping: Keeping, limit_bytes: int, pace: Pace) -> None:
         """Open the file; nothing is at `path` before it is finished.
 
         Args:
@@ -57,19 +52,21 @@ class FrameKeeper:
         try_to_write(self._part)
         self._keeping: Keeping = keeping
         self._limit_bytes = limit_bytes
-        self._pace = pace
-        self._queue: queue.Queue[tuple[int, ImageU8] | None] = queue.Queue(_QUEUE_SIZE)
-        self._done = threading.Event()
+        self._writer: WriterThread[tuple[int, ImageU8]] = WriterThread(
+            self._write, name="rtvis-frames", pace=pace
+        )
         self._num_asked = 0
         self.num_bytes = 0
         """Written so far."""
         self.num_kept = 0
-        self.num_dropped = 0
-        """Frames that came while the disk or the encoder was behind."""
         self.fault = ""
         """Why later frames are not kept; empty while all is well."""
-        self._thread = threading.Thread(target=self._write, name="rtvis-frames", daemon=True)
-        self._thread.start()
+        self._writer.start()
+
+    @property
+    def num_dropped(self) -> int:
+        """Frames that came while the disk or the encoder was behind."""
+        return self._writer.num_dropped
 
     def note(self) -> str:
         """One short line for the screen: how much, what was dropped."""
@@ -83,19 +80,10 @@ class FrameKeeper:
         Returns:
             Its number, or None where there was no room for it.
         """
-        while not self._done.is_set():
-            try:
-                self._queue.put(
-                    (self._num_asked, image_HW3), timeout=0.1 if self._pace == "fast" else 0
-                )
-            except queue.Full:
-                if self._pace == "live":
-                    self.num_dropped += 1
-                    return None
-            else:
-                self._num_asked += 1
-                return self._num_asked - 1
-        return None
+        if not self._writer.put((self._num_asked, image_HW3)):
+            return None
+        self._num_asked += 1
+        return self._num_asked - 1
 
     def finish(self, *, keep: bool) -> None:
         """Close the file and give it its name, or remove it. Safe to call twice.
@@ -103,13 +91,7 @@ class FrameKeeper:
         Raises:
             RuntimeError: The encoder did not stop.
         """
-        while not self._done.is_set():
-            with contextlib.suppress(queue.Full):
-                self._queue.put(None, timeout=0.1)
-                break
-        self._thread.join(_JOIN_TIMEOUT_S)
-        if self._thread.is_alive():
-            raise RuntimeError(f"{self.path}: the encoder did not stop")
+        self._writer.finish(str(self.path))
         try:
             if keep and self.num_kept and self._part.exists():
                 self._part.replace(self.path)
@@ -121,12 +103,10 @@ class FrameKeeper:
     def _write(self) -> None:
         try:
             with zipfile.ZipFile(self._part, "w", zipfile.ZIP_STORED) as file:
-                while not self.fault and (item := self._queue.get()) is not None:
+                while not self.fault and (item := self._writer.get()) is not None:
                     self._add(file, *item)
         except OSError as error:
             self.fault = f"{self.path}: frames are not kept any more ({error.strerror})"
-        finally:
-            self._done.set()
 
     def _add(self, file: zipfile.ZipFile, number: int, image_HW3: ImageU8) -> None:
         bgr_HW3 = np.ascontiguousarray(image_HW3[:, :, ::-1])

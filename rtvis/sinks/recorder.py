@@ -4,12 +4,11 @@ import contextlib
 import logging
 import os
 import queue
-import shutil
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,18 +16,15 @@ import numpy as np
 from rtvis.data import ClosedEvent, Event, ImageU8, Picture
 from rtvis.errors import SinkError
 from rtvis.sinks.base import SinkBase
+from rtvis.sinks.disk import RESERVE_BYTES, free_bytes, try_to_write
+from rtvis.sinks.writer_thread import Pace, WriterThread
 
 _LOG = logging.getLogger(__name__)
 
 CODECS = {".mp4": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 """Suffix -> codec; these encoders are part of every OpenCV wheel."""
 
-RESERVE_BYTES = 8 << 20
-"""Left free on the disk, so that the film's index can still be written when it fills up."""
-
-_QUEUE_SIZE = 8
 _CHECK_EVERY = 25
-_JOIN_TIMEOUT_S = 30.0
 
 
 class Recorder(SinkBase):
@@ -46,7 +42,7 @@ class Recorder(SinkBase):
         path: str | os.PathLike[str],
         *,
         fps: float = 25.0,
-        pace: Literal["live", "fast"] = "live",
+        pace: Pace = "live",
         now_ns: Callable[[], int] = time.monotonic_ns,
         on_frame: Callable[[object], None] | None = None,
     ) -> None:
@@ -81,19 +77,22 @@ class Recorder(SinkBase):
         self._pace = pace
         self._now_ns = now_ns
         self._on_frame = on_frame
-        self._queue: queue.Queue[tuple[Picture, int, object] | None] = queue.Queue(_QUEUE_SIZE)
+        self._writer: WriterThread[tuple[Picture, int, object]] = WriterThread(
+            self._encode, name="rtvis-recorder", pace=pace
+        )
         self._woken = threading.Event()
-        self._done = threading.Event()
         self._closed = False
         self._told = False
         self.fault = ""
         """Why the film ended early or does not exist; empty while all is well."""
         self.num_written = 0
         """Frames in the film so far."""
-        self.num_dropped = 0
+        self._writer.start()
+
+    @property
+    def num_dropped(self) -> int:
         """Pictures that never got into the film because the encoder was behind."""
-        self._thread = threading.Thread(target=self._encode, name="rtvis-recorder", daemon=True)
-        self._thread.start()
+        return self._writer.num_dropped
 
     @property
     def duration_s(self) -> float:
@@ -112,22 +111,12 @@ class Recorder(SinkBase):
 
     def show(self, picture: Picture, moment: object = None) -> None:
         """Hand the picture to the encoder, and what `on_frame` shall be told of it."""
-        if self._closed or self._done.is_set():
-            return
-        item = (picture, self._now_ns(), moment)
-        while not self._done.is_set():
-            try:
-                self._queue.put(item, timeout=0.1 if self._pace == "fast" else 0)
-            except queue.Full:
-                if self._pace == "live":
-                    self.num_dropped += 1
-                    return
-            else:
-                return
+        if not self._closed:
+            self._writer.put((picture, self._now_ns(), moment))
 
     def poll(self, timeout_s: float = 0.0) -> list[Event]:
         """One ClosedEvent if the film had to end early; see `Sink.poll`."""
-        if timeout_s > 0 and not (self._done.is_set() or self._closed):
+        if timeout_s > 0 and not (self._writer.is_stopped or self._closed):
             self._woken.wait(timeout_s)
         self._woken.clear()
         if self.fault and not self._told:
@@ -151,13 +140,7 @@ class Recorder(SinkBase):
         if self._closed:
             return
         self._closed = True
-        while not self._done.is_set():
-            with contextlib.suppress(queue.Full):
-                self._queue.put(None, timeout=0.1)
-                break
-        self._thread.join(_JOIN_TIMEOUT_S)
-        if self._thread.is_alive():
-            raise RuntimeError(f"{self.path}: the encoder did not stop")
+        self._writer.finish(str(self.path))
 
     def _encode(self) -> None:
         film: _Film | None = None
@@ -166,7 +149,7 @@ class Recorder(SinkBase):
         except (cv2.error, OSError, _FilmError) as error:
             self._fail(str(error))
         finally:
-            self._done.set()
+            self._writer.stop_taking()
             try:
                 if film is not None:
                     film.writer.release()
@@ -183,7 +166,7 @@ class Recorder(SinkBase):
         frame_s = 1 / self._fps
         while True:
             try:
-                item = self._queue.get(timeout=frame_s if film is not None else None)
+                item = self._writer.get(frame_s if film is not None else None)
             except queue.Empty:
                 assert film is not None
                 if self._pace == "live":
@@ -281,23 +264,6 @@ class _Film:
             full_HW3[top : top + height, left : left + width] = canvas_HW3
             canvas_HW3 = full_HW3
         self.image_HW3 = canvas_HW3
-
-
-def try_to_write(path: Path) -> None:
-    """Raise SinkError unless a file can be made there."""
-    try:
-        path.touch()
-        path.unlink()
-    except OSError as error:
-        raise SinkError(
-            f"{path.parent}: cannot be written to ({error.strerror}); "
-            "name a film in a folder that exists and is yours"
-        ) from None
-
-
-def free_bytes(folder: Path) -> int:
-    """What the disk of a folder has room for."""
-    return shutil.disk_usage(folder).free
 
 
 def _count_frames(path: Path) -> int:
