@@ -1,6 +1,7 @@
 """Replays of two inputs, and of cameras whose frames were kept beside the film."""
 
 import dataclasses
+import errno
 import threading
 import time
 import zipfile
@@ -323,6 +324,30 @@ def test_the_limit_and_a_full_disk_end_the_file_but_leave_what_there_is(
     assert {path.name for path in tmp_path.iterdir()} == {"a.zip"}
     with pytest.raises(SinkError, match="cannot be written to"):
         keeper(tmp_path / "no" / "a.zip")
+
+
+def test_a_disk_that_refuses_a_frame_leaves_no_half_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "a.zip").write_bytes(b"an older film's")
+    writer = keeper(tmp_path / "a.zip")
+    writer.keep(noise(0))
+    wait_for(lambda: writer.num_kept == 1)
+    write = zipfile.ZipFile.writestr
+
+    def refuse(file: zipfile.ZipFile, name: str, data: bytes) -> None:
+        write(file, name, data[:100])
+        raise OSError(errno.EDQUOT, "Disk quota exceeded")
+
+    monkeypatch.setattr(zipfile.ZipFile, "writestr", refuse)
+    writer.keep(noise(1))
+    wait_for(lambda: bool(writer.fault))
+    writer.finish(keep=True)
+    assert (
+        writer.fault == f"{tmp_path / 'a.zip'}: the frames could not be kept (Disk quota exceeded)"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
+    assert (tmp_path / "a.zip").read_bytes() == b"an older film's"
 
 
 def test_what_is_no_such_file_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ class FrameKeeper:
             self._write, name="rtvis-frames", pace=pace
         )
         self._num_asked = 0
+        self._is_whole = False
         self.num_bytes = 0
         """Written so far."""
         self.num_kept = 0
@@ -80,7 +81,7 @@ class FrameKeeper:
         Returns:
             Its number, or None where there was no room for it.
         """
-        if not self._writer.put((self._num_asked, image_HW3)):
+        if self.fault or not self._writer.put((self._num_asked, image_HW3)):
             return None
         self._num_asked += 1
         return self._num_asked - 1
@@ -93,7 +94,7 @@ class FrameKeeper:
         """
         self._writer.finish(str(self.path))
         try:
-            if keep and self.num_kept and self._part.exists():
+            if keep and self.num_kept and self._is_whole:
                 self._part.replace(self.path)
         except OSError as error:
             self.fault = f"{self.path}: not written ({error.strerror})"
@@ -106,7 +107,9 @@ class FrameKeeper:
                 while not self.fault and (item := self._writer.get()) is not None:
                     self._add(file, *item)
         except OSError as error:
-            self.fault = f"{self.path}: frames are not kept any more ({error.strerror})"
+            self.fault = f"{self.path}: the frames could not be kept ({error.strerror})"
+        else:
+            self._is_whole = True
 
     def _add(self, file: zipfile.ZipFile, number: int, image_HW3: ImageU8) -> None:
         bgr_HW3 = np.ascontiguousarray(image_HW3[:, :, ::-1])
