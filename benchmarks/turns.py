@@ -1,5 +1,6 @@
 """The calls that `bench_step` times: pieces, turns, turns with rendering, transfers."""
 
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from benchmarks.alone import graphed
 from benchmarks.common import Call
-from rtvis.data import ImageU8, Layer, Rates, Selection
+from rtvis.data import Frame, ImageU8, Layer, Rates, Selection
 from rtvis.engine.engine import Engine
 from rtvis.engine.pieces import Piece, Runner
 from rtvis.engine.step import Step
@@ -18,7 +19,9 @@ from rtvis.registry import method_named
 from rtvis.render.compositor import Compositor
 from rtvis.render.download import Pending
 from rtvis.render.scene import Scene
+from rtvis.runtime.moments import LiveMoments
 from rtvis.session import View
+from rtvis.sources.choose import demo_path
 
 SOURCE_SIZE = (720, 1280)
 _PICTURE = Path(__file__).parent.parent / "sample_images" / "coffee.jpg"
@@ -117,9 +120,26 @@ def eager_turn(engine: Engine, x_BCHW: Tensor, selection: Selection) -> Call:
 
 
 def rendered_turn(engine: Engine, image_HW3: ImageU8, view: View) -> Call:
-    """All that the live program does with a frame: upload, turn, canvas, download.
+    """All that the live program does with a frame: upload, turn, canvas, download."""
+    return film_turn(engine, (image_HW3,), view)
 
-    As there, a canvas travels on CUDA while the next turn is computed.
+
+def film_turn(
+    engine: Engine,
+    images: Sequence[ImageU8],
+    view: View,
+    *,
+    moments: LiveMoments | None = None,
+) -> Call:
+    """The same with one frame after another of a film that goes on and on.
+
+    As in the program, a canvas travels on CUDA while the next turn is computed.
+
+    Args:
+        engine: Computes.
+        images: Frames, uint8 RGB, each as large as the others.
+        view: What is drawn.
+        moments: Looks at every frame, and is drawn where the view says so.
     """
     compositor = Compositor(engine.device)
     numbers = count()
@@ -127,12 +147,18 @@ def rendered_turn(engine: Engine, image_HW3: ImageU8, view: View) -> Call:
 
     def call() -> object:
         number = next(numbers)
+        image_HW3 = images[number % len(images)]
         frame_HW3 = _upload(image_HW3, engine.device)
+        result = engine.run(frame_HW3, view.selection, seq=number)
+        if moments is not None:
+            moments.take(_film_frame(image_HW3, number), "benchmark", result)
         scene = Scene(
             view=view,
             layers=engine.layers,
             image_HW3=frame_HW3,
-            result=engine.run(frame_HW3, view.selection, seq=number),
+            result=result,
+            moments=moments.shown(view, result.selection) if moments is not None else None,
+            pattern=moments.pattern(view, result.selection) if moments is not None else None,
             labels=engine.labels,
             network=engine.network,
             source_name="benchmark",
@@ -152,6 +178,32 @@ def rendered_turn(engine: Engine, image_HW3: ImageU8, view: View) -> Call:
         return canvas_HW3
 
     return call
+
+
+def _film_frame(image_HW3: ImageU8, number: int) -> Frame:
+    return Frame(
+        image_HW3=image_HW3,
+        seq=number,
+        captured_ns=0,
+        pts_seconds=number / 25,
+        path=Path("film.mp4"),
+    )
+
+
+def film_pictures(num: int) -> list[ImageU8]:
+    """Frames of the bundled clip at the size of a camera's, uint8 RGB, an eighth of a second from
+    each other."""
+    film = cv2.VideoCapture(str(demo_path()))
+    height, width = SOURCE_SIZE
+    images: list[ImageU8] = []
+    while len(images) < num:
+        for _ in range(3):
+            _, image = film.read()
+        assert image is not None, "the clip is longer"
+        resized = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+        images.append(np.ascontiguousarray(resized[:, :, ::-1]))
+    film.release()
+    return images
 
 
 def transfers(device: torch.device, canvas_size: tuple[int, int]) -> dict[str, tuple[Call, int]]:

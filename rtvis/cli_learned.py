@@ -8,6 +8,7 @@ from rtvis.paths import path_of
 if TYPE_CHECKING:  # imports are late
     from rtvis.engine.engine import Engine
     from rtvis.runtime.growth import Grower
+    from rtvis.runtime.moments import LiveMoments
     from rtvis.runtime.shelf import Shelf
 
 
@@ -33,4 +34,15 @@ def shelf_of(config: Config, engine: "Engine") -> "Shelf | None":
         lambda: engine.identity,
         engine.layers,
         preset_name=config.learned.preset,
+    )
+
+
+def moments_of(config: Config, engine: "Engine") -> "LiveMoments":
+    """The best moments of every unit, none yet."""
+    from rtvis.runtime.moments import live_moments
+
+    return live_moments(
+        engine,
+        apart_s=config.learned.moments_distance,
+        max_bytes=config.learned.moments_memory * 2**20,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from rtvis.cli_compare import compares_networks, opened_second, rival_of, second_config
-from rtvis.cli_learned import grower_of, shelf_of
+from rtvis.cli_learned import grower_of, moments_of, shelf_of
 from rtvis.cli_replay import found_frames, kept_by, replay_of
 from rtvis.config import Config
 from rtvis.errors import SelectionError, SinkError, did_you_mean
@@ -134,6 +134,7 @@ def run_live(config: Config, console: "Console") -> int:
                     rival=rival,
                     grower=grower_of(config, engine),
                     shelf=shelf_of(config, engine),
+                    moments=moments_of(config, engine),
                 )
             )
             if film is not None:

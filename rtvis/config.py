@@ -378,6 +378,21 @@ class LearnedConfig:
         "key \\ holds it",
         default=True,
         field_name="growing",
+        saved=False,
+    )
+    moments_distance: float = option(
+        "two of a unit's best moments are at least so far from each other",
+        default=1.0,
+        metavar="SECONDS",
+        parse=seconds,
+        expects="seconds from 0, such as 0.5",
+    )
+    moments_memory: int = number_option(
+        "megabytes (2^20 bytes) that the pictures of moments take at most, on the device",
+        1,
+        2**20,
+        default=256,
+        saved=False,  # of this machine
     )
 
 

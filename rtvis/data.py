@@ -64,6 +64,8 @@ class Frame:
     """What to call this picture on screen: a file's name; empty for cameras and streams."""
     path: Path | None = None
     """The file that it comes from; None for cameras and streams, which cannot be asked again."""
+    stands_in: bool = False
+    """Looked at in the place of the source: what a unit has learned, or a moment."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -31,7 +31,7 @@ def option(
         field_name: Of the Selection or View field that a state file may give in its place, where
             that has another name.
         is_path: It can name a file, which a state may have lying beside it.
-        saved: A state holds it, where it belongs to source, network or computing.
+        saved: A state holds it, where it belongs to source, network, computing or what was learned.
     """
     assert (parse is None) == (expects is None), "say what would do"
     metadata = {

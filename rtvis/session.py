@@ -37,6 +37,16 @@ Compared: TypeAlias = Literal["off", "first", "second", "difference"]
 """What of two compared networks or inputs the large panes show."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TopInput:
+    """One of the inputs of a data set that excite a unit most."""
+
+    layer: str
+    unit: int
+    place: int
+    """0 is the best."""
+
+
 _PASSING: Final = {"is_choice": False}
 """Marks what nobody chose to see again: it is not saved with a view."""
 
@@ -107,6 +117,8 @@ class View:
     """The last change was a small step of a strength: the next one belongs to it."""
     moment: int | None = field(default=None, metadata=_PASSING)
     """Number of the frame of the moment that is looked at in the place of the source."""
+    top_input: TopInput | None = field(default=None, metadata=_PASSING)
+    """The same of a data set's picture."""
     hover: Target = field(default_factory=lambda: Target(kind="none"), metadata=_PASSING)
     recording: bool = field(default=False, metadata=_PASSING)
     notice: str = field(default="", metadata=_PASSING)

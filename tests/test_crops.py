@@ -12,9 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rtvis.cli import main
-from rtvis.data import Crop, ImageU8, Layer
+from rtvis.data import Crop, ImageU8, Layer, Selection
 from rtvis.engine.engine import Engine
 from rtvis.errors import SourceError, StoreError
+from rtvis.runtime.store_shelf import StoreShelf
 from rtvis.units import names
 from rtvis.units.crops import BEYOND, MARK, Window, cut, field_window, in_source, marked
 from rtvis.units.data_set import find_files
@@ -169,6 +170,28 @@ def decoded(store: Store, layer: str, unit: int, name: str) -> ImageU8:
     image = store.read_picture(layer, unit, name)
     assert image is not None
     return image
+
+
+def test_the_whole_picture_of_a_best_input_gives_the_scans_value_again(
+    engine: Engine, pictures: Path, tmp_path: Path
+) -> None:
+    store, tops = scanned(engine, pictures, tmp_path)
+    made(engine, store, ["second"])
+    shelf = StoreShelf(tmp_path, lambda: engine.identity, engine.layers, preset_name="default")
+    inputs = read_inputs(store, "second", 3)
+    for place in (0, 1):
+        found = shelf.whole_input("second", 3, place)
+        assert found.name == inputs[place].name
+        assert found.image_HW3.shape[:2] == inputs[place].picture_size
+        selection = Selection(layer="second", unit=3, tap="pre")
+        again = engine.run(torch.from_numpy(found.image_HW3), selection)
+        value = float(tops["second"].values_CN[3, place])
+        assert float(again.value_B) == pytest.approx(value, rel=1e-5)
+    with pytest.raises(StoreError, match="unit 3 of second has no input 3"):
+        shelf.whole_input("second", 3, 2)
+    (pictures / inputs[0].name).unlink()
+    with pytest.raises(SourceError, match=inputs[0].name):
+        shelf.whole_input("second", 3, 0)
 
 
 def test_a_units_pictures_are_those_of_its_neuron(

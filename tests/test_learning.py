@@ -21,7 +21,7 @@ from rtvis.runtime.growth import Grown
 from rtvis.runtime.jobs import Jobs, Traffic
 from rtvis.runtime.learning import Learning
 from rtvis.runtime.pipeline import Pipeline
-from rtvis.runtime.shelf import KeptPicture, KeptTop, Loader, SheetKind
+from rtvis.runtime.shelf import KeptInput, KeptPicture, KeptTop, Loader, SheetKind
 from rtvis.runtime.turn import Turn
 from rtvis.session import Session, View
 from rtvis.slot import LatestSlot
@@ -69,6 +69,7 @@ class FakeShelf:
         self.back_rule = "deconvnet"
         self.pictures: dict[tuple[str, int], ImageU8] = {}
         self.crops: dict[tuple[str, int], tuple[KeptTop, ...]] = {}
+        self.inputs: dict[tuple[str, int, int], KeptInput] = {}
         self.kept: list[tuple[str, int, object]] = []
         self.gate = threading.Event()
         self.gate.set()
@@ -86,6 +87,13 @@ class FakeShelf:
     def tops(self, layer: str, unit: int, num: int) -> tuple[KeptTop, ...]:
         self._asked()
         return self.crops.get((layer, unit), ())[:num]
+
+    def whole_input(self, layer: str, unit: int, place: int) -> KeptInput:
+        self._asked()
+        found = self.inputs.get((layer, unit, place))
+        if found is None:
+            raise StoreError(f"{place}.png: gone")
+        return found
 
     def sheet(self, layer: str, kind: SheetKind) -> Iterator[tuple[int, ImageU8 | None]]:
         del kind

@@ -89,7 +89,7 @@ def test_every_choice_travels_through_a_file(tmp_path: Path) -> None:
     for name in DISPLAY_FIELDS:
         assert getattr(again, name) == getattr(view, name), name
     passing = {"hover", "recording", "notice", "notice_is_warning", "earlier_changes", "nudged"}
-    passing |= {"moment"}  # of this session's film
+    passing |= {"moment", "top_input"}  # of this session's film and store
     assert {*DISPLAY_FIELDS, *passing, "selection"} == set(View.__dataclass_fields__)
     assert all(getattr(again, name) == getattr(View(), name) for name in passing)
 

@@ -171,7 +171,7 @@ BINDINGS: Final = (
     KeyBinding(
         keys=("insert",),
         action="optimised picture as input",
-        text="optimised picture as the input",
+        text="optimised or best as the input",
         group=_LEARNED,
         button="as-input",
     ),

@@ -31,7 +31,7 @@ from rtvis.runtime.bindings import (
 )
 from rtvis.runtime.commands import changing, selecting, tracing
 from rtvis.runtime.commands.context import Context
-from rtvis.session import Session, View
+from rtvis.session import Session, TopInput, View
 
 _NOWHERE = Target(kind="none")
 
@@ -201,7 +201,7 @@ class Controller:
                 if target.pane.startswith("button:") and binding is not None:
                     self._run(binding)
             case "moment" | "top" | "none":
-                self._click_moment(target)
+                self._click_picture(target)
             case _:
                 assert_never(target.kind)
 
@@ -239,13 +239,35 @@ class Controller:
         start = partial(tracing.toggle_start, layer=target.layer, unit=target.unit)
         self._change(lambda view: replace(start(view), hint_shown=False))
 
+    def _click_picture(self, target: Target) -> None:
+        """Look at it in the place of the source, or no more; elsewhere nothing."""
+        if target.kind == "top":
+            self._click_top(target)
+        elif target.kind == "moment":
+            self._click_moment(target)
+
     def _click_moment(self, target: Target) -> None:
-        """Look at its frame in the place of the source, or no more; on other pages nothing."""
         moments = moments_of(self.drawn.readout) if self.drawn is not None else ()
         if target.place is None or target.place >= len(moments):
             return
         frame = moments[target.place].frame
-        self._change(lambda view: replace(view, moment=None if view.moment == frame else frame))
+        self._change(
+            lambda view: replace(
+                view, moment=None if view.moment == frame else frame, top_input=None
+            )
+        )
+
+    def _click_top(self, target: Target) -> None:
+        """One of the best inputs of a data set."""
+        layout = self.drawn.layout if self.drawn is not None else None
+        if layout is None or layout.layer is None or target.place is None:
+            return
+        top = TopInput(layer=layout.layer.name, unit=layout.unit, place=target.place)
+        self._change(
+            lambda view: replace(
+                view, top_input=None if view.top_input == top else top, moment=None
+            )
+        )
 
     def _click_pixel(self, target: Target) -> None:
         pixel = target.position

@@ -21,17 +21,19 @@ from rtvis.runtime.growth import Grower, Growth, SelectedGrowth
 from rtvis.runtime.jobs import Jobs
 from rtvis.runtime.known import MEMORY_BYTES, KnownUnit, KnownUnits, Name
 from rtvis.runtime.shelf import (
+    InputFound,
     Kept,
+    KeptInput,
     KeptTop,
     Loader,
     SheetKind,
     Shelf,
-    TileFound,
+    TilesFound,
     Trouble,
     UnitFound,
 )
 from rtvis.runtime.upload import on_device
-from rtvis.session import Pattern, View
+from rtvis.session import Pattern, TopInput, View
 
 _REDRAW_S: Final = 0.1
 """How often a picture that grows is drawn while nothing else changes."""
@@ -101,6 +103,8 @@ class Learning:
         self._wanted: Name | None = None
         """What the loader was asked for last."""
         self._pattern = _Pattern()
+        self._input: tuple[TopInput, KeptInput | None] | None = None
+        """The whole picture that was looked for last, if it was found."""
         self._version = 0
         self._drawn_version = 0
         self._drawn_s = float("-inf")
@@ -152,6 +156,22 @@ class Learning:
         """The optimised picture of the selected unit, as far as there is one."""
         entry = self._known.get(_name_of(selection))
         return entry.picture() if entry is not None else None
+
+    def want_input(self, top: TopInput) -> None:
+        """Look for the whole picture of one of a unit's best inputs."""
+        self._input = None
+        if self._loader is None:
+            self._input = top, None
+        else:
+            self._loader.want_input(top)
+
+    def has_looked_for(self, top: TopInput) -> bool:
+        """Whether that has come to an end."""
+        return self._input is not None and self._input[0] == top
+
+    def whole_input(self, top: TopInput) -> KeptInput | None:
+        """The picture; None where it cannot be had."""
+        return self._input[1] if self._input is not None and self._input[0] == top else None
 
     def _learned(
         self, name: Name, entry: KnownUnit, view: View, *, follows: bool = False
@@ -240,8 +260,10 @@ class Learning:
             match news:
                 case UnitFound():
                     self._found(news)
-                case TileFound():
-                    self._found_tile(news)
+                case InputFound():
+                    self._input = news.top, news.found
+                case TilesFound():
+                    self._found_tiles(news)
                 case Kept():
                     pass
                 case Trouble():
@@ -262,14 +284,12 @@ class Learning:
         self._touch(at_once=True)
         self._trim()
 
-    def _found_tile(self, news: TileFound) -> None:
+    def _found_tiles(self, news: TilesFound) -> None:
         own = self._pattern
         if own.key != (news.layer, news.kind):
             return
-        if news.unit is None:
-            own.is_loading = False
-        elif news.image_HW3 is not None:
-            own.tiles.setdefault(news.unit, news.image_HW3)  # of this session: newer
+        own.is_loading = not news.is_last
+        own.tiles = {**news.tiles, **own.tiles}  # of this session: newer
         self._touch()
 
     def _top_shown(self, top: KeptTop) -> TopShown:

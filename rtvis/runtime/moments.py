@@ -34,12 +34,6 @@ from rtvis.threads import cpu_threads
 from rtvis.units.frame_pool import FramePool
 from rtvis.units.moments import MomentTracker, Ranks
 
-APART_S: Final = 1.0
-"""Frames less than this from each other are one event."""
-
-POOL_BYTES: Final = 256 * 2**20
-"""Of pictures: 1,783 of 224x224."""
-
 MAX_LAYERS: Final = 64
 """Of which moments are kept; of more those looked at longest ago are forgotten."""
 
@@ -72,8 +66,8 @@ class LiveMoments:
         input_size: tuple[int, int],
         device: torch.device,
         pictures: Callable[[Tensor], Tensor],
-        apart_s: float = APART_S,
-        max_bytes: int = POOL_BYTES,
+        apart_s: float = 1.0,
+        max_bytes: int = 256 * 2**20,
         wall_s: Callable[[], float] = time.time,
         now_ns: Callable[[], int] = time.monotonic_ns,
     ) -> None:
@@ -291,7 +285,18 @@ class LiveMoments:
             seq=number,
             captured_ns=self._now_ns(),
             name=f"moment {time_in(clip, at / 1e6)} {clip.name}".strip(),
+            stands_in=True,
         )
+
+    def best_frame(self, selection: Selection | None) -> int | None:
+        """Number of the frame of the selected unit's best moment; waits for a GPU, for a key."""
+        gathered = self.of(selection)
+        if gathered is None or selection is None:
+            return None
+        unit = selection.unit or 0
+        best = gathered.tracker.ranks.of_units(unit, unit + 1).sorted()
+        number = int(best.frame_NU[0, 0])
+        return number if number >= 0 else None
 
     def saved(self, selection: Selection | None) -> SavedMoments | None:
         """All of the selected layer, and the pictures of the selected unit; waits for a GPU."""
@@ -366,13 +371,17 @@ class Watched(Protocol):
     def input_pictures(self, input_BCHW: Tensor) -> Tensor: ...
 
 
-def live_moments(engine: Watched) -> LiveMoments:
-    """Those of an engine's network."""
+def live_moments(
+    engine: Watched, *, apart_s: float = 1.0, max_bytes: int = 256 * 2**20
+) -> LiveMoments:
+    """Those of an engine's network; see `LiveMoments` for the others."""
     return LiveMoments(
         layers=engine.layers,
         input_size=engine.input_size,
         device=engine.device,
         pictures=engine.input_pictures,
+        apart_s=apart_s,
+        max_bytes=max_bytes,
     )
 
 

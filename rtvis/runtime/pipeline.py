@@ -23,7 +23,7 @@ from rtvis.runtime.generate import Generate
 from rtvis.runtime.growth import Grower
 from rtvis.runtime.jobs import Jobs, step_timer
 from rtvis.runtime.learning import Learning
-from rtvis.runtime.moments import live_moments
+from rtvis.runtime.moments import LiveMoments, live_moments
 from rtvis.runtime.notices import Notices
 from rtvis.runtime.outcome import Progress, Reason, Summary
 from rtvis.runtime.recording import Kept, Recordings
@@ -75,6 +75,7 @@ class Pipeline:
         rival: Rival | None = None,
         grower: Grower | None = None,
         shelf: Shelf | None = None,
+        moments: LiveMoments | None = None,
     ) -> None:
         """Put the parts together; nothing starts before `run`.
 
@@ -97,6 +98,7 @@ class Pipeline:
             rival: What network and source are compared with; the caller closes it.
             grower: Makes pictures that excite units; without one there are none but the shelf's.
             shelf: Where what units have learned is kept.
+            moments: Keeps the best moments of every unit; default: with nothing in it yet.
         """
         self.session = session if session is not None else Session()
         self._engine = engine
@@ -166,8 +168,8 @@ class Pipeline:
                 now_s=time.monotonic,
             )
             self._turn.learning = self._learning
-        # A replay shows what was seen, and nothing else.
-        self._moments = self._turn.moments = live_moments(engine) if replay is None else None
+        self._moments = moments if moments is not None else live_moments(engine)
+        self._turn.moments = self._moments
         self._stand_ins = StandIns(
             session=self.session,
             turn=self._turn,
@@ -378,9 +380,8 @@ class Pipeline:
             self._learning.do(self._generating.get(), self._turn.selection)
 
     def _forget(self) -> None:
-        if self._moments is not None:
-            self._moments.clear()
-            self._notices.say("all moments are forgotten; counting begins anew", False)
+        self._moments.clear()
+        self._notices.say("all moments are forgotten; counting begins anew", False)
 
     def _replay_turn(self, replay: Replay) -> None:
         if self._replay_is_over:
@@ -410,7 +411,7 @@ class Pipeline:
         if composed is None:
             return None
         snapshot = take_snapshot(composed, setup=self._setup, about=about)
-        if snapshot is None or self._moments is None or composed.result is None:
+        if snapshot is None or composed.result is None:
             return snapshot
         return replace(snapshot, moments=self._moments.saved(composed.result.selection))
 

@@ -2,18 +2,22 @@
 
 import queue
 import threading
+import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol, TypeAlias
 
 from rtvis.data import ImageU8
 from rtvis.errors import RtvisError
+from rtvis.session import TopInput
 
 SheetKind: TypeAlias = Literal["optimized", "top"]
 """Which picture of each unit."""
 
 _JOIN_LIMIT_S: Final = 5.0
+_TOGETHER_S: Final = 0.05
+"""Tiles that come within this are handed on together."""
 _MAX_KEEPS: Final = 64
 """Results that wait to be written; a disk that is slower than the optimiser loses the oldest."""
 
@@ -25,6 +29,14 @@ class KeptPicture:
     image_HW3: ImageU8
     value: float | None = None
     """What the unit said to it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class KeptInput:
+    """The whole picture of one of a unit's best inputs, as its file has it."""
+
+    image_HW3: ImageU8
+    name: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -54,6 +66,10 @@ class Shelf(Protocol):
 
     def optimized(self, layer: str, unit: int) -> KeptPicture | None: ...
     def tops(self, layer: str, unit: int, num: int) -> tuple[KeptTop, ...]: ...
+    def whole_input(self, layer: str, unit: int, place: int) -> KeptInput:
+        """The picture that `tops` has a crop of; it may be gone from where it was scanned."""
+        ...
+
     def sheet(self, layer: str, kind: SheetKind) -> Iterator[tuple[int, ImageU8 | None]]:
         """Unit and picture of all that are there; None between them where the search goes on."""
         ...
@@ -74,13 +90,23 @@ class UnitFound:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class TileFound:
-    """A picture for the grid; without a unit the sheet is complete."""
+class InputFound:
+    """The whole picture of one of a unit's best inputs; None where it cannot be had."""
+
+    top: TopInput
+    found: KeptInput | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class TilesFound:
+    """Pictures for the grid."""
 
     layer: str
     kind: SheetKind
-    unit: int | None = None
-    image_HW3: ImageU8 | None = None
+    tiles: Mapping[int, ImageU8]
+    """Unit -> uint8 RGB."""
+    is_last: bool
+    """The sheet is complete."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -98,13 +124,13 @@ class Trouble:
     text: str
 
 
-News: TypeAlias = UnitFound | TileFound | Kept | Trouble
+News: TypeAlias = UnitFound | InputFound | TilesFound | Kept | Trouble
 
 
 class Loader:
     """Asks a shelf in the background. One thread asks and hears the news.
 
-    Of the units that are asked for the newest counts; a sheet comes picture by picture, while
+    Of the units that are asked for the newest counts; a sheet comes some pictures at a time, while
     nothing else is wanted.
     """
 
@@ -113,8 +139,12 @@ class Loader:
         self._num_tops = num_tops
         self._wake = threading.Condition()
         self._unit: tuple[str, int] | None = None
+        self._input: TopInput | None = None
         self._sheet: tuple[str, SheetKind] | None = None
         self._keeps: deque[tuple[str, int, object]] = deque()
+        self._tiles: Iterator[tuple[int, ImageU8 | None]] | None = None
+        """The sheet that is being read."""
+        self._tiles_of: tuple[str, SheetKind] = ("", "top")
         self._closed = False
         self._news: queue.SimpleQueue[News] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="rtvis-learned", daemon=True)
@@ -124,6 +154,12 @@ class Loader:
         """Look for all that there is of a unit."""
         with self._wake:
             self._unit = (layer, unit)
+            self._wake.notify()
+
+    def want_input(self, top: TopInput) -> None:
+        """Look for the whole picture of one of a unit's best inputs."""
+        with self._wake:
+            self._input = top
             self._wake.notify()
 
     def want_sheet(self, layer: str, kind: SheetKind) -> None:
@@ -150,42 +186,57 @@ class Loader:
         """Write what waits to be written, and end. Safe to call twice."""
         with self._wake:
             self._closed = True
-            self._unit = self._sheet = None
+            self._unit = self._sheet = self._input = None
             self._wake.notify()
         self._thread.join(_JOIN_LIMIT_S)
         assert not self._thread.is_alive(), "the thread that reads pictures of units does not stop"
 
     def _run(self) -> None:
-        tiles: Iterator[tuple[int, ImageU8 | None]] | None = None
-        of: tuple[str, SheetKind] | None = None
-        while True:
-            with self._wake:
-                while tiles is None and not self._is_wanted():
-                    self._wake.wait()
-                unit, self._unit = self._unit, None
-                kept = self._keeps.popleft() if self._keeps and unit is None else None
-                if self._sheet is not None:
-                    of, self._sheet, tiles = self._sheet, None, None
-                    tiles = self._shelf.sheet(*of)
-                if self._closed and kept is None:
-                    return
+        while self._wait():
             try:
-                if unit is not None:
-                    self._news.put(self._look(*unit))
-                elif kept is not None:
-                    self._shelf.keep(*kept)
-                    self._news.put(Kept(layer=kept[0], unit=kept[1]))
-                elif tiles is not None and of is not None:
-                    tiles = self._next_tile(tiles, of)
+                self._do_next()
             except RtvisError as fault:
-                if kept is None and unit is None:
-                    tiles = None
                 self._news.put(Trouble(text=str(fault)))
 
+    def _wait(self) -> bool:
+        """Until there is something to do; False when all is done and the loader closed."""
+        with self._wake:
+            while self._tiles is None and not self._is_wanted():
+                self._wake.wait()
+            return not self._closed or bool(self._keeps)
+
+    def _do_next(self) -> None:
+        """What the user waits for first, one thing at a time."""
+        with self._wake:
+            unit, top, kept = self._unit, None, None
+            self._unit = None
+            if unit is None:
+                top, self._input = self._input, None
+            if unit is None and top is None and self._keeps:
+                kept = self._keeps.popleft()
+            if self._sheet is not None:
+                self._tiles_of, self._sheet = self._sheet, None
+                self._tiles = self._shelf.sheet(*self._tiles_of)
+        if unit is not None:
+            self._news.put(self._look(*unit))
+        elif top is not None:
+            self._news.put(InputFound(top=top, found=self._whole_input(top)))
+        elif kept is not None:
+            self._shelf.keep(*kept)
+            self._news.put(Kept(layer=kept[0], unit=kept[1]))
+        elif self._tiles is not None:
+            self._next_tiles(self._tiles, self._tiles_of)
+
     def _is_wanted(self) -> bool:
-        return (
-            self._closed or self._unit is not None or self._sheet is not None or bool(self._keeps)
-        )
+        wanted = (self._unit, self._input, self._sheet)
+        return self._closed or any(each is not None for each in wanted) or bool(self._keeps)
+
+    def _whole_input(self, top: TopInput) -> KeptInput | None:
+        try:
+            return self._shelf.whole_input(top.layer, top.unit, top.place)
+        except RtvisError as fault:
+            self._news.put(Trouble(text=str(fault)))
+            return None
 
     def _look(self, layer: str, unit: int) -> UnitFound:
         try:
@@ -199,14 +250,21 @@ class Loader:
             self._news.put(Trouble(text=str(fault)))
             return UnitFound(layer=layer, unit=unit, optimized=None, tops=())
 
-    def _next_tile(
+    def _next_tiles(
         self, tiles: Iterator[tuple[int, ImageU8 | None]], of: tuple[str, SheetKind]
-    ) -> Iterator[tuple[int, ImageU8 | None]] | None:
-        found = next(tiles, None)
-        if found is None:
-            self._news.put(TileFound(layer=of[0], kind=of[1]))
-            return None
-        unit, image_HW3 = found
-        if image_HW3 is not None:
-            self._news.put(TileFound(layer=of[0], kind=of[1], unit=unit, image_HW3=image_HW3))
-        return tiles
+    ) -> None:
+        """Some more tiles of a sheet, together."""
+        found: dict[int, ImageU8] = {}
+        is_last, until_s = False, time.monotonic() + _TOGETHER_S
+        try:
+            while time.monotonic() < until_s and not is_last:
+                unit, image_HW3 = next(tiles, (None, None))
+                is_last = unit is None
+                if unit is not None and image_HW3 is not None:
+                    found[unit] = image_HW3
+        except RtvisError as fault:
+            is_last = True
+            self._news.put(Trouble(text=str(fault)))
+        if is_last:
+            self._tiles = None
+        self._news.put(TilesFound(layer=of[0], kind=of[1], tiles=found, is_last=is_last))

@@ -82,7 +82,7 @@ class Steering:
         move: Move = "switched"
         match what:
             case "optimised picture as input":
-                self._stand_ins.show_optimized()
+                self._stand_ins.show_learned()
                 return
             case "switch source":
                 try:

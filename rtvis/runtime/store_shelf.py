@@ -10,10 +10,13 @@ import numpy as np
 
 from rtvis.data import ImageU8, Layer
 from rtvis.engine.identity import Identity
+from rtvis.errors import StoreError
 from rtvis.render.focus import focus_of
-from rtvis.runtime.shelf import KeptPicture, KeptTop, SheetKind
+from rtvis.runtime.shelf import KeptInput, KeptPicture, KeptTop, SheetKind
 from rtvis.units import names
+from rtvis.units.items import Items
 from rtvis.units.optimized import Optimized, files_of
+from rtvis.units.source_pictures import SourcePictures
 from rtvis.units.store import Store, open_store
 from rtvis.units.unit_inputs import UnitInput, read_inputs
 from rtvis.units.writer import encoded
@@ -97,6 +100,21 @@ class StoreShelf:
         if found:
             self.back_rule = rules[0] if rules else ""
         return tuple(found)
+
+    def whole_input(self, layer: str, unit: int, place: int) -> KeptInput:
+        """The picture that a crop was cut out of, as its file has it.
+
+        Raises:
+            RtvisError: It is gone, or the store damaged.
+        """
+        store = self._store()
+        inputs = read_inputs(store, layer, unit)
+        arrays = store.read_arrays(None, names.ITEMS_ARRAYS)
+        if place >= len(inputs) or arrays is None:
+            raise StoreError(f"{store.folder}: unit {unit} of {layer} has no input {place + 1}")
+        item = Items.from_arrays(arrays)[inputs[place].item]
+        with SourcePictures(max_bytes=0) as pictures:
+            return KeptInput(image_HW3=pictures.read(item), name=_name_of(inputs[place]))
 
     def sheet(self, layer: str, kind: SheetKind) -> Iterator[tuple[int, ImageU8 | None]]:
         """A small picture of each unit, read one by one."""

@@ -250,7 +250,7 @@ class Turn:
                     self._image_HW3, self._input_HW3 = uploaded.image_HW3, uploaded.input_HW3
             with self.clock.stage("network"):
                 self._result, self._second = self._run(frame, selection, revision, fresh=fresh)
-            if self.moments is not None and frame is not self.stand_in:
+            if self.moments is not None and not frame.stands_in:
                 with self.clock.stage("moments"):
                     self.moments.take(frame, self._source.name, self._result)
         except IN_LOOP as error:

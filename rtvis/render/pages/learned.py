@@ -107,14 +107,32 @@ def _write_tops(region: Region, plan: LearnedPlan, learned: Learned | None) -> N
         have = tuple(
             top.crop_HW3 is not None if index == 0 else top.back_HW3 is not None for top in tops
         )
+        chosen = _chosen(region.scene) if index == 0 else None
 
-        def draw(brush: Brush, grid: Grid = grid, have: tuple[bool, ...] = have) -> None:
+        def draw(
+            brush: Brush,
+            grid: Grid = grid,
+            have: tuple[bool, ...] = have,
+            chosen: int | None = chosen,
+        ) -> None:
             for place in range(grid.first, grid.last):
                 tile = grid.tile(place)
                 if tile is not None and not (place < len(have) and have[place]):
                     missing_tile(brush, tile, metrics.line, is_loading=state == "loading")
+            tile = grid.tile(chosen) if chosen is not None and chosen < len(have) else None
+            if tile is not None:
+                brush.outline(tile.inset(-metrics.line), lut.SELECTED, metrics.line)
 
-        chrome.slot(f"learned tops {index}", grid.area, (have, state), draw, beneath=True)
+        around = grid.area.inset(-metrics.line)
+        chrome.slot(f"learned tops {index}", around, (have, state, chosen), draw, beneath=True)
+
+
+def _chosen(scene: Scene) -> int | None:
+    """Which of the best inputs is looked at in the place of the source."""
+    top, learned = scene.view.top_input, scene.learned
+    if top is None or learned is None or (top.layer, top.unit) != (learned.layer, learned.unit):
+        return None
+    return top.place
 
 
 def _write_jobs(region: Region, plan: LearnedPlan) -> None:
