@@ -21,6 +21,7 @@ from benchmarks import common
 from rtvis.data import ImageU8
 from rtvis.engine.engine import Engine
 from rtvis.engine.models import load_network
+from rtvis.engine.zoo import DEFAULT_NETWORK
 from rtvis.sources.pixels import read_image
 from rtvis.units.optimize import optimize
 from rtvis.units.presets import PRESETS, preset
@@ -45,9 +46,9 @@ class Reached(NamedTuple):
 
 def main() -> None:
     """Measure, and publish the tables."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(prog="bench_optimize", description=__doc__.partition("\n")[0])
     common.add_common_flags(parser)
-    parser.add_argument("--network", default="tf_efficientnet_lite0")
+    parser.add_argument("--network", default=DEFAULT_NETWORK)
     parser.add_argument("--weights", default=None)
     parser.add_argument("--units", type=int, default=50)
     parser.add_argument("--layers", nargs="*", help="that the units are of; default: five")

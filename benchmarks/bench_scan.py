@@ -13,7 +13,6 @@ import os
 import sys
 import tempfile
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -26,12 +25,9 @@ from benchmarks.alone import graphed, network_alone
 from benchmarks.common import say
 from rtvis.data import ImageU8
 from rtvis.engine.device import resolve_device, resolve_dtype
-from rtvis.engine.models import Network, load_network
-from rtvis.engine.own import is_own
+from rtvis.engine.models import Network
 from rtvis.engine.reduced import Reduced
 from rtvis.engine.reduced_step import CPU_BATCH, GPU_BATCH, ReducedStep, reduced_step
-from rtvis.engine.zoo import DEFAULT_NETWORK
-from rtvis.errors import RtvisError
 from rtvis.units.data_set import find_files
 from rtvis.units.items import Files
 from rtvis.units.reading import Reader
@@ -45,15 +41,7 @@ JPEG_SIZE = (375, 500)
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure every network that the flags name; the exit code."""
-    arguments = _parse(argv)
-    warnings.simplefilter("ignore")  # exporters warn about themselves
-    try:
-        for name in arguments.networks.split(","):
-            _measure(name.strip(), arguments)
-    except RtvisError as fault:
-        print(f"bench_scan: {fault}", file=sys.stderr)
-        return 1
-    return 0
+    return common.measure_networks("bench_scan", _measure, _parse(argv))
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -76,9 +64,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _measure(name: str, arguments: argparse.Namespace) -> None:
     torch.manual_seed(0)
-    network = load_network(
-        name, weights=None if name == DEFAULT_NETWORK or is_own(name) else "random"
-    )
+    network = common.load_to_time(name)
     device = resolve_device(arguments.device)
     facts = common.machine_facts(device)
     say(f"{network.name}: preparing the pass")

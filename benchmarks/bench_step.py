@@ -9,7 +9,6 @@ Every figure is a ratio: a candidate and the compiled network by itself are time
 import argparse
 import dataclasses
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Final, get_args
@@ -37,10 +36,7 @@ from benchmarks.turns import (
 from rtvis.data import Intervention, Layer, Origin, Selection
 from rtvis.engine.device import resolve_device
 from rtvis.engine.engine import Engine
-from rtvis.engine.models import Network, load_network
-from rtvis.engine.own import is_own
-from rtvis.engine.zoo import DEFAULT_NETWORK
-from rtvis.errors import RtvisError
+from rtvis.engine.models import Network
 from rtvis.session import PageName, View
 
 CANVAS_SIZE = (800, 1280)
@@ -62,16 +58,9 @@ class Row:
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure every network that the flags name; the exit code."""
     arguments = _parse(argv)
-    warnings.simplefilter("ignore")  # peers and exporters warn about themselves
     if arguments.segments:
         engine_module.NUM_SEGMENTS = arguments.segments
-    try:
-        for name in arguments.networks.split(","):
-            _measure(name.strip(), arguments)
-    except RtvisError as fault:
-        print(f"bench_step: {fault}", file=sys.stderr)
-        return 1
-    return 0
+    return common.measure_networks("bench_step", _measure, arguments)
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -93,10 +82,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _measure(name: str, arguments: argparse.Namespace) -> None:
     torch.manual_seed(0)
-    # Random weights where the real ones come from a site: time does not depend on them.
-    network = load_network(
-        name, weights=None if name == DEFAULT_NETWORK or is_own(name) else "random"
-    )
+    network = common.load_to_time(name)
     device = resolve_device(arguments.device)
     facts = common.machine_facts(device)
     say(f"{network.name}: tracing")

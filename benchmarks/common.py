@@ -6,6 +6,7 @@ import platform
 import re
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,10 @@ import numpy as np
 import torch
 
 import rtvis
+from rtvis.engine.models import Network, load_network
+from rtvis.engine.own import is_own
+from rtvis.engine.zoo import DEFAULT_NETWORK
+from rtvis.errors import RtvisError
 
 RESULTS = Path(__file__).with_name("results")
 
@@ -188,6 +193,35 @@ def add_common_flags(parser: argparse.ArgumentParser) -> None:
         help="Markdown file whose sections are replaced; default: a file of today's in "
         "benchmarks/results, and none with --quick",
     )
+
+
+def measure_networks(
+    prog: str, measure: Callable[[str, argparse.Namespace], None], arguments: argparse.Namespace
+) -> int:
+    """Measure every network that `--networks` names; the exit code.
+
+    Args:
+        prog: Name of the benchmark, for what goes wrong.
+        measure: Takes one of the names, and all flags.
+        arguments: All flags.
+    """
+    warnings.simplefilter("ignore")  # peers and exporters warn about themselves
+    try:
+        for name in arguments.networks.split(","):
+            measure(name.strip(), arguments)
+    except RtvisError as fault:
+        print(f"{prog}: {fault}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def load_to_time(name: str) -> Network:
+    """A network to time: with random weights where the real ones come from a site.
+
+    Time does not depend on them.
+    """
+    has_weights = name == DEFAULT_NETWORK or is_own(name)
+    return load_network(name, weights=None if has_weights else "random")
 
 
 def publish(title: str, body: str, *, device: torch.device, arguments: argparse.Namespace) -> None:
