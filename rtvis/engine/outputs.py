@@ -105,7 +105,7 @@ def choose_scores(
     raise NetworkError(
         f"{name} returns {_describe(given)}, which holds no scores; rtvis needs one tensor "
         f"[batch, classes] or [batch, classes, height, width], or a dict with one of: "
-        f"{', '.join(_KEYS)}; or name it by --output"
+        f"{', '.join(_KEYS)}; or name it: --output KEY (gradcam.py: --network-output)"
     )
 
 

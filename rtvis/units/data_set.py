@@ -192,9 +192,9 @@ def _read_labels(path: Path) -> Mapping[str, str]:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = [row for row in csv.reader(file) if len(row) > 1]
     except OSError as error:
-        raise SourceError(f"--labels {path}: {error.strerror}; name a CSV file") from None
+        raise SourceError(f"--classes {path}: {error.strerror}; name a CSV file") from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise SourceError(f"--labels {path}: is no CSV file in UTF-8: {error}") from None
+        raise SourceError(f"--classes {path}: is no CSV file in UTF-8: {error}") from None
     return {row[0].strip(): row[1].strip() for row in rows}
 
 
@@ -206,7 +206,7 @@ def _labelled(files: Files, label_of: Mapping[str, str], *, where: str) -> Files
         labels.append(-1 if label is None else classes.setdefault(label, len(classes)))
     if not classes:
         raise SourceError(
-            f"--labels {where}: names none of the {len(files)} pictures; its first column holds "
+            f"--classes {where}: names none of the {len(files)} pictures; its first column holds "
             f"names such as '{files.names[0]}', the second their classes"
         )
     return replace(files, label_F=np.array(labels, dtype=np.int64), classes=tuple(classes))
