@@ -13,7 +13,7 @@ from rtvis.cli import main
 from rtvis.data import Layer
 from rtvis.engine.identity import Identity
 from rtvis.engine.preprocess import Preprocessing
-from rtvis.units import names
+from rtvis.units import names, sums
 from rtvis.units.store import Store, open_store
 from rtvis.units.tracker import Top
 from rtvis.units.verify import verify
@@ -130,6 +130,29 @@ def test_verify_names_what_is_changed_missing_or_not_known(
     assert f"{store.path(DENSE.name, names.LAYER)}: is missing" in told
     assert f"{store.folder}/note.txt: is in no list of checksums" in told
     assert "8 files, 4 of them damaged or missing" in told
+
+
+def test_a_lost_list_of_checksums_is_looked_for_twice_and_not_for_every_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = made_store(tmp_path)
+    with store.writing("a test") as writer:
+        for unit in range(2, 30):
+            writer.write_unit(CONV.name, unit, {"inputs.json": b"[]"})
+    store.path(CONV.name, names.SUMS).unlink()
+    num_read = 0
+    read = sums.read_sums
+
+    def counted(folder: Path) -> dict[str, str]:
+        nonlocal num_read
+        num_read += 1
+        return read(folder)
+
+    monkeypatch.setattr(sums, "read_sums", counted)
+    wrong = [checked for checked in verify(store) if checked.fault]
+    assert len(wrong) > 28
+    assert {checked.fault for checked in wrong} == {"is in no list of checksums"}
+    assert num_read == 2 * 3, "of the store and its two layers"
 
 
 def test_nothing_is_removed_without_a_yes(

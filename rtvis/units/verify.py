@@ -35,18 +35,27 @@ def verify(store: Store) -> Iterator[Checked]:
             yield Checked(path=Path(names.STORE), fault="is missing")
     except StoreError as fault:
         yield Checked(path=Path(names.STORE), fault=str(fault))
-    known = dict(_listed(store.folder))
-    for path in sorted(known):
-        yield Checked(path=path, fault=_fault(store.folder, path, known[path]))
-    for path in sorted(_present(store.folder) - set(known)):
-        if path not in dict(_listed(store.folder)):  # not even by a writer that came meanwhile
-            yield Checked(path=path, fault="is in no list of checksums")
+    listed = dict(_listed(store.folder))
+    doubtful = []
+    for path in sorted(listed):
+        if _fault(store.folder, path, listed[path]):
+            doubtful.append(path)
+        else:
+            yield Checked(path=path)
+    doubtful += sorted(_present(store.folder) - set(listed))
+    # A writer may have replaced, removed or added them since the lists were read.
+    listed = dict(_listed(store.folder))
+    for path in doubtful:
+        wrong = _fault(store.folder, path, listed.get(path))
+        if wrong or (store.folder / path).exists():
+            yield Checked(path=path, fault=wrong)
 
 
 def _listed(folder: Path) -> Iterator[tuple[Path, tuple[str, ...]]]:
     """All digests that each file may have; none where the journal alone knows it."""
     for part in (folder, *sorted(path for path in folder.iterdir() if path.is_dir())):
-        known, journal = sums.read_sums(part), sums.read_journal(part)
+        journal = sums.read_journal(part)  # first: at a writer's end it goes into the list
+        known = sums.read_sums(part)
         for name in {**known, **journal}:
             listed = (known[name],) if name in known else ()
             path = (part / name).relative_to(folder)
@@ -67,16 +76,14 @@ def _present(folder: Path) -> set[Path]:
     return found
 
 
-def _fault(folder: Path, path: Path, digests: tuple[str, ...]) -> str:
+def _fault(folder: Path, path: Path, digests: tuple[str, ...] | None) -> str:
+    """What is wrong with a file that may have these digests; None where no list has it."""
+    if digests is None:
+        return "is in no list of checksums" if (folder / path).exists() else ""
     try:
-        if sums.digest_of_file(folder / path) in digests:
-            return ""
-        # A writer may have replaced it since the lists were read.
-        now = dict(_listed(folder)).get(path, ())
-        if sums.digest_of_file(folder / path) in now:
-            return ""
+        is_same = sums.digest_of_file(folder / path) in digests
     except FileNotFoundError:
-        return "is missing" if path in dict(_listed(folder)) else ""
+        return "is missing"
     except OSError as error:
         return f"cannot be read ({error.strerror})"
-    return "is not as it was written: its checksum is another"
+    return "" if is_same else "is not as it was written: its checksum is another"
