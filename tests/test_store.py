@@ -388,3 +388,6 @@ def test_pictures_are_kept_up_to_a_number_of_bytes(store: Store) -> None:
     changed = store.read_picture("conv", 0, "a.png")
     assert changed is not None
     assert changed[0, 0, 0] == 100, "a picture that was replaced is read again"
+    store.unit_path("conv", 5, "a.png").mkdir(parents=True)
+    with pytest.raises(StoreError, match=r"a\.png: cannot be read \(Is a directory\)"):
+        store.read_picture("conv", 5, "a.png")

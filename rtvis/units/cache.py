@@ -39,19 +39,22 @@ class PictureCache:
             path: JPEG or PNG.
 
         Raises:
-            StoreError: The file is damaged.
+            StoreError: The file cannot be read, or is damaged.
         """
         try:
             about = path.stat()
+            key = path, about.st_mtime_ns, about.st_size
+            with self._lock:
+                found = self._kept.get(key)
+                if found is not None:
+                    self._kept.move_to_end(key)
+                    return found
+            data = path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             return None
-        key = path, about.st_mtime_ns, about.st_size
-        with self._lock:
-            found = self._kept.get(key)
-            if found is not None:
-                self._kept.move_to_end(key)
-                return found
-        image_HW3 = decoded(path.read_bytes())
+        except OSError as error:
+            raise StoreError(f"{path}: cannot be read ({error.strerror})") from None
+        image_HW3 = decoded(data)
         if image_HW3 is None:
             raise StoreError(f"{path}: is damaged; `rtvis units verify` finds all that is")
         image_HW3.setflags(write=False)

@@ -243,7 +243,7 @@ class Store:
         It is kept in `cache`, so that browsing back and forth decodes nothing twice.
 
         Raises:
-            StoreError: It is damaged.
+            StoreError: It cannot be read, or is damaged.
         """
         return self.cache.read(self.unit_path(layer, unit, name))
 
