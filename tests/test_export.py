@@ -211,6 +211,19 @@ def test_the_whole_store_goes_into_a_folder_or_a_zip(
     assert not list(tmp_path.glob(".*")), "no halves"
 
 
+def test_where_there_is_nothing_to_export_nothing_is_made(
+    store: Store, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with store.writing("a test") as writer:
+        writer.remove(CONV.name, 2)
+    for target in (tmp_path / "out", tmp_path / "out.zip"):
+        assert export(store, target, "--form", "channels", "--layers", "conv1") == 1
+        told = capsys.readouterr().err
+        assert "has no optimised inputs (`rtvis units optimize` makes them) of these layers" in told
+        assert not target.exists()
+    assert not list(tmp_path.glob(".*"))
+
+
 def test_a_montage_centres_what_is_smaller_and_shrinks_what_is_larger() -> None:
     small, wide = filled(200, (2, 2)), filled(100, (4, 16))
     whole = montage([small, wide, small], columns=2, tile=(4, 8), padding=1)

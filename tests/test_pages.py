@@ -182,6 +182,31 @@ def test_only_what_has_changed_is_written_again(store: Store) -> None:
     assert written(store, [CONV.name]) == 1
 
 
+def test_a_tile_is_found_by_its_units_number_and_not_by_its_place(store: Store) -> None:
+    written(store)
+    assert "<a id=u299 class=" in store.path(CONV.name, names.PAGE).read_text()
+    # The only unit of its layer that there is something to tell of is number 2.
+    assert "<a id=u2 class=" in store.path(BEHIND.name, names.PAGE).read_text()
+    assert (
+        "getElementById(`u${parseInt(event.target.value)}`)"
+        in store.path(None, names.SCRIPT).read_text()
+    )
+
+
+def test_no_page_leads_to_what_was_removed(store: Store) -> None:
+    written(store)
+    root = ["--store", str(store.folder.parent), "--yes"]
+    assert main(["units", "rm", "net", *root, "--layers", "block*", "--unit", "299"]) == 0
+    assert not store.path(CONV.name, names.sheet("crop", 1)).exists(), "it was its only unit"
+    assert main(["units", "rm", "net", *root, "--layers", "<b>fc*"]) == 0
+    pages = list(every_page(store))
+    assert len(pages) == 1 + 1 + NUM_UNITS
+    for path, links in pages:
+        for address in links.addresses:
+            assert (path.parent / unquote(urlsplit(address).path)).is_file(), f"{path}: {address}"
+    assert main(["units", "verify", "net", *root[:2]]) == 0
+
+
 def test_the_command_tells_what_it_wrote(store: Store, capsys: pytest.CaptureFixture[str]) -> None:
     root = ["--store", str(store.folder.parent)]
     assert main(["units", "pages", "net", *root, "--layers", "block*"]) == 0

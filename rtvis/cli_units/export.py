@@ -13,6 +13,15 @@ from rtvis.option_values import text
 from rtvis.options import debug_option, layers_option, option, store_option
 from rtvis.paths import path_of
 
+_NO_INPUTS = "no pictures of the strongest inputs (`rtvis units crops` makes them)"
+_NO_OPTIMIZED = "no optimised inputs (`rtvis units optimize` makes them)"
+_MISSING = {
+    "folder": "nothing",
+    "units": _NO_INPUTS,
+    "montages": f"{_NO_INPUTS} and {_NO_OPTIMIZED}",
+    "channels": _NO_OPTIMIZED,
+}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExportOptions:
@@ -82,6 +91,8 @@ def _run(name: str | None, options: ExportOptions, output: str) -> int:
     console = Console(stderr=True)
     for number in track(writing, "exporting", console=console, transient=True):
         num_files = number
+    if not num_files:
+        raise StoreError(f"{store.folder}: has {_MISSING[options.form]} of these layers")
     print(f"{target}: {num_files} files")
     return DONE
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from rtvis.cli_units.bars import by_layer
 from rtvis.cli_units.chosen import (
     chosen_layers,
     chosen_store,
@@ -77,6 +78,12 @@ def _remove_store(store: "Store", *, is_confirmed: bool) -> int:
 
 
 def _remove_layers(store: "Store", options: RmOptions) -> int:
+    from rich.console import Console
+
+    from rtvis.units import names
+    from rtvis.units.pages import write_pages
+
+    messages = Console(stderr=True, highlight=False)
     layers = chosen_layers(store, options.layers)
     unit = options.unit
     if unit is None:
@@ -91,6 +98,11 @@ def _remove_layers(store: "Store", options: RmOptions) -> int:
         with store.writing("rtvis units rm") as writer:
             for layer in layers:
                 writer.remove(layer, unit)
+            if store.path(None, names.PAGE).exists():
+                # No page that is there shows what is gone.
+                left = [layer for layer in layers if store.path(layer, names.PAGE).exists()]
+                for _ in by_layer(write_pages(store, writer, left), messages):
+                    pass
         print(f"removed from {store.folder}: {what}")
     return DONE
 

@@ -5,6 +5,8 @@
 """
 
 import math
+import shutil
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Literal, TypeAlias, get_args
@@ -206,6 +208,9 @@ _FORMS: Final[Mapping[Form, Callable[[Store, Sequence[str]], Files]]] = {
 def write_export(files: Files, target: Path, *, force: bool = False) -> Iterator[int]:
     """Write an export to a folder, or to one file if `target` ends in .zip: all of it or nothing.
 
+    Into a folder that has something in it, with `force`, the files go one by one, each of them
+    whole. Where there is nothing to export nothing is made.
+
     Yields:
         How many files there are by now.
 
@@ -226,31 +231,32 @@ def write_export(files: Files, target: Path, *, force: bool = False) -> Iterator
 
 
 def _to_zip(files: Files, target: Path) -> Iterator[int]:
-    import zipfile
-
     part = target.with_name(f".{target.name}{filing.PART_SUFFIX}")
     try:
+        number = 0
         with zipfile.ZipFile(part, "w") as archive:  # pictures do not become smaller
             for number, (name, data) in enumerate(files, start=1):
                 archive.writestr(f"{target.stem}/{name}", data)
                 yield number
-        part.replace(target)
+        if number:
+            part.replace(target)
     finally:
         part.unlink(missing_ok=True)
 
 
 def _to_folder(files: Files, target: Path) -> Iterator[int]:
-    import shutil
-
     part = target.with_name(f".{target.name}{filing.PART_SUFFIX}")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     try:
+        number = 0
         for number, (name, data) in enumerate(files, start=1):
             path = part / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(data)
             yield number
+        if not number:
+            return
         if not target.exists():
             part.rename(target)
             return

@@ -105,6 +105,7 @@ def _write_sheets(store: Store, writer: StoreWriter, facts: LayerFacts) -> int:
             num_written += 1
     if made_of != before:
         writer.write_json(layer, names.SHEETS, made_of)
+        writer.remove_files(layer, before.keys() - made_of.keys())  # all their units are gone
     return num_written
 
 

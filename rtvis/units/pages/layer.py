@@ -85,7 +85,7 @@ def _tile(facts: LayerFacts, unit: int) -> str:
         said.append(f"answers most to {classes[0][0]}")
     dead = " dead" if facts.of("is_dead_C", unit) else ""
     return (
-        f'<a class="t{dead}" href="{names.unit_page(unit)}" '
+        f'<a id=u{unit} class="t{dead}" href="{names.unit_page(unit)}" '
         f'data-v="{" ".join(f"{value:.6g}" for value in values)}" '
         f'title="{escape(", ".join(said))}"><i class="s{sheet}" '
         f'style="background-position:-{column * TILE}px -{row * TILE}px"></i>{unit}</a>'

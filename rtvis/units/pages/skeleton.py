@@ -78,7 +78,7 @@ if (tiles) {
     document.body.className = event.target.value;
   });
   form.elements.unit.addEventListener("change", event => {
-    const tile = all[parseInt(event.target.value)];
+    const tile = document.getElementById(`u${parseInt(event.target.value)}`);
     if (tile) location.href = tile.href;
   });
   form.addEventListener("submit", event => event.preventDefault());
