@@ -74,7 +74,7 @@ def piece_calls(engine: Engine, x_BCHW: Tensor) -> dict[str, Call]:
         values = {forward.inputs[0]: x_BCHW}
         values.update(zip(forward.outputs, forward.run_eager([x_BCHW]), strict=True))
     return {
-        piece.name: _piece_call(piece, step._runners[piece.name], values, engine.device)
+        piece.name: _piece_call(piece, step.runners.of(piece), values, engine.device)
         for piece in step.pieces.all_pieces()
     }
 

@@ -19,7 +19,7 @@ from rtvis.cli_stills import gradcam_main
 from rtvis.config import NetworkConfig
 from rtvis.data import Intervention, Selection
 from rtvis.engine.engine import Engine
-from rtvis.engine.layer_rules import LayerRules, layer_rules
+from rtvis.engine.layer_rules import LayerRules, layer_rules, layers_that_fit
 from rtvis.engine.models import Network, load_network
 from rtvis.engine.network_arguments import network_arguments
 from rtvis.engine.preprocess import Preprocessing
@@ -175,6 +175,19 @@ def test_a_layer_that_is_used_twice_keeps_its_number_and_tokens_go_where_their_l
     )
     with Engine(network, device="cpu", compile="off") as engine:
         assert names_of(engine) == ["edges", "edges#2", "fc"]
+    known = ["conv", "conv#2", "conv#3", "conv1", "qkv:tokens", "a[0]"]
+    for pattern, fitting in {
+        "conv": known[:3],
+        "conv#2": ["conv#2"],
+        "con?": known[:3],
+        "conv*": known[:4],
+        "*#*": ["conv#2", "conv#3"],
+        "qkv": ["qkv:tokens"],
+        "a[0]": ["a[0]"],
+    }.items():
+        assert layers_that_fit([pattern], known, name="twice") == tuple(fitting), pattern
+    assert layers_that_fit(["conv*", "!conv#2"], known, name="t") == ("conv", "conv#3", "conv1")
+    assert layers_that_fit(["!conv"], known, name="t") == ("conv1", "qkv:tokens", "a[0]")
     rules = LayerRules(include="blocks.0.*", rename={"blocks.*.attn.qkv": "qkv {1}"})
     with rtvis.load(
         "timm/test_vit", weights="random", layers=rules, device="cpu", compile="off"

@@ -296,7 +296,9 @@ def test_a_pattern_that_fits_nothing_names_the_nearest_layer(every_spelling: Net
     with pytest.raises(SelectionError, match="hides all"):
         step_of(every_spelling, layers=("!*",))
     names = [layer.name for layer in step_of(every_spelling, layers=("*d", "!up")).layers]
-    assert names == ["grouped", "dilated", "shared"]
+    assert names == ["grouped", "dilated", "shared", "shared#2"]
+    with pytest.raises(SelectionError, match=r"it has 9, such as stem, grouped, dilated$"):
+        step_of(every_spelling, layers=("x*",))
 
 
 @pytest.fixture(autouse=True)

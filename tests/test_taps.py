@@ -256,8 +256,8 @@ def test_without_a_backward_picture_the_rest_is_the_same_and_no_backward_piece_r
     full = engine.run(x, Selection(layer="conv4", unit=2))
     step = engine._step_for(2)
     for segment in step.pieces.segments:
-        monkeypatch.delitem(step._runners, segment.backward.name)
-        monkeypatch.delitem(step._runners, segment.tapped.name)
+        monkeypatch.delitem(step.runners._runners, segment.backward.name)
+        monkeypatch.delitem(step.runners._runners, segment.tapped.name)
     spare = engine.run(x, Selection(layer="conv4", unit=2, backward=False))
     assert torch.equal(spare.maps_BCHW, full.maps_BCHW)
     assert torch.equal(spare.cam_BHW, full.cam_BHW)

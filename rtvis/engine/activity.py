@@ -7,6 +7,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor, fx
 
+from rtvis.data import Layer
 from rtvis.engine.layers import Site
 from rtvis.engine.trace import FlatModel
 
@@ -25,6 +26,13 @@ class Activity:
     """Never above zero behind the activation; without one that rectifies: always of one value."""
     is_rectified: bool
     """Which of the two."""
+
+
+def by_unit(value: Tensor, layer: Layer) -> Tensor:
+    """[places, C] of [B, C, H, W] of a convolution, or of [B, ..., C] of another layer."""
+    if layer.kind == "conv":
+        value = value.movedim(1, -1)
+    return value.reshape(-1, layer.num_units)
 
 
 class Extremes:
@@ -122,8 +130,8 @@ class Watcher:
         behind_NC = None
         if _is_rectified(site):
             assert site.activation is not None
-            behind_NC = _by_unit(site.activation.to(self._device)(value), site)
-        self._extremes.add(site.layer.name, _by_unit(value, site), behind_NC)
+            behind_NC = by_unit(site.activation.to(self._device)(value), site.layer)
+        self._extremes.add(site.layer.name, by_unit(value, site.layer), behind_NC)
 
 
 class _Run(fx.Interpreter):
@@ -148,10 +156,3 @@ def _is_rectified(site: Site) -> bool:
     arguments = activation.node.args
     # A clipped one that begins elsewhere lets negative values through.
     return activation.name != "hardtanh" or arguments[1:2] == (0,)
-
-
-def _by_unit(value: Tensor, site: Site) -> Tensor:
-    """[places, C] of [B, C, H, W] or [tokens, C]."""
-    if site.layer.kind == "conv":
-        return value.movedim(1, -1).reshape(-1, site.layer.num_units)
-    return value.reshape(-1, site.layer.num_units)

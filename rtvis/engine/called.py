@@ -12,7 +12,7 @@ from torch.nn.modules.conv import _ConvNd
 
 from rtvis.data import Layer, LayerKind
 from rtvis.engine.dense import is_dense
-from rtvis.engine.layers import Site, find_layers
+from rtvis.engine.layers import Site, find_layers, on_map
 from rtvis.engine.trace import flatten, private_copy
 from rtvis.errors import NetworkError
 
@@ -64,10 +64,8 @@ class CalledSite:
         if self.layer.kind == "conv":
             return value
         tokens_BTC = value.reshape(batch, -1, value.shape[-1])
-        if self.rows is not None:
-            rows = torch.tensor(self.rows, device=value.device)
-            tokens_BTC = tokens_BTC.index_select(1, rows)
-        return tokens_BTC.reshape(batch, *self.layer.map_size, -1).permute(0, 3, 1, 2)
+        rows_S = None if self.rows is None else torch.tensor(self.rows, device=value.device)
+        return on_map(tokens_BTC, rows_S, self.layer.map_size)
 
 
 class CalledModel:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvTransposeNd
 from torch.utils.flop_counter import FlopCounterMode
 
-from rtvis.engine.activity import RECTIFIERS, Activity, Extremes
+from rtvis.engine.activity import RECTIFIERS, Activity, Extremes, by_unit
 from rtvis.engine.called import CalledModel, CalledSite
 from rtvis.engine.ruled import RuledActivations
 
@@ -48,8 +48,8 @@ class CalledWatcher:
             site, behind = self._sites[call], rules.behind.get(call)
             behind_NC = None
             if behind is not None and _is_rectified(site, behind):
-                behind_NC = _by_unit(behind, site)
-            self._extremes.add(site.layer.name, _by_unit(value, site), behind_NC)
+                behind_NC = by_unit(behind, site.layer)
+            self._extremes.add(site.layer.name, by_unit(value, site.layer), behind_NC)
 
     def activities(self) -> dict[str, Activity]:
         """What the units of each layer did so far, by the layer's name."""
@@ -62,13 +62,6 @@ def _is_rectified(site: CalledSite, behind: Tensor) -> bool:
     name = site.layer.activation
     # A clipped one that begins elsewhere lets negative values through.
     return name in RECTIFIERS and (name != "hardtanh" or bool((behind >= 0).all()))
-
-
-def _by_unit(value: Tensor, site: CalledSite) -> Tensor:
-    """[places, C] of [B, C, H, W] or [B, ..., C]."""
-    if site.layer.kind == "conv":
-        value = value.movedim(1, -1)
-    return value.reshape(-1, site.layer.num_units)
 
 
 def called_multiply_adds(model: CalledModel, x_BCHW: Tensor) -> tuple[dict[str, int], int]:

@@ -125,7 +125,7 @@ class Engine:
         if compile == "auto" and isinstance(step, Step):
             pieces, num_plain = step.pieces.all_pieces(), len(step.pieces.plain_pieces())
             self._compiler = Compiler(
-                pieces, self.device, self._artifacts, step.replace_runner, num_plain=num_plain
+                pieces, self.device, self._artifacts, step.runners.replace, num_plain=num_plain
             )
             self._compiler.start()
 

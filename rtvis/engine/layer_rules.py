@@ -22,7 +22,8 @@ class LayerRules:
     """Patterns for the names of layers: `*` stands for any text, `?` for one character.
 
     A pattern is held against the name as the model has it, with and without what rtvis appends
-    (`#2`, `:tokens`).
+    (`#2`, `:tokens`). So `conv` fits each use of that module, `conv` and `conv#2`, and `conv#2`
+    its second one alone: who names a module means all that it does. A bracket is a part of a name.
     """
 
     include: str | tuple[str, ...] = ()
@@ -33,6 +34,11 @@ class LayerRules:
     """Pattern -> name; in the name `{1}` is what the first `*` stands for. The first that fits."""
     group: Mapping[str, str] = field(default_factory=dict)
     """Pattern -> name of the group, likewise; the pattern may fit the new name too."""
+
+    def hiding_nothing(self) -> "LayerRules":
+        """The same names and groups, for all layers: a layer's number, where it is kept, must not
+        depend on which others are shown."""
+        return replace(self, include=(), exclude=())
 
     def or_else(self, other: "LayerRules") -> "LayerRules":
         """These rules, with those of `other` where these say nothing."""
@@ -119,8 +125,9 @@ def layers_that_fit(
     )
     for pattern in (*_texts(rules.include), *_texts(rules.exclude)):
         if not any(_match(pattern, each) for each in known):
-            near = did_you_mean(pattern, known)
-            raise SelectionError(f"{where}: no layer of {name} fits '{pattern}'{near}")
+            near = did_you_mean(pattern.strip("*?."), known)
+            some = f"has {len(known)}, such as {', '.join(known[:3])}" if known else "has none"
+            raise SelectionError(f"{where}: no layer of {name} fits '{pattern}'{near}; it {some}")
     kept = tuple(each for each in known if _is_shown(each, rules))
     if not kept and known:
         raise SelectionError(f"{where}: hides all {len(known)} layers of {name}; exclude fewer")

@@ -79,7 +79,14 @@ class Site:
         """Values of a dense layer's tokens, to be reshaped to rows in the node's own order."""
         return tokens_BTC.transpose(0, 1) if self.is_token_major else tokens_BTC
 
-    def as_maps(self, value: Tensor, batch: int, query_BQ: Tensor | None = None) -> Tensor:
+    def as_maps(
+        self,
+        value: Tensor,
+        batch: int,
+        query_BQ: Tensor | None = None,
+        *,
+        rows_S: Tensor | None = None,
+    ) -> Tensor:
         """A node's value (or gradient) as [B, C, H, W]; T tokens without a grid are one row.
 
         Args:
@@ -87,6 +94,7 @@ class Site:
                 `Attention`.
             batch: B.
             query_BQ: The weight of each query of attention; other kinds have none.
+            rows_S: `rows`, where they are an input of the graph that is traced.
         """
         if self.layer.kind == "conv":
             return value
@@ -97,9 +105,9 @@ class Site:
             tokens_BTC = value.reshape(-1, batch, value.shape[-1]).transpose(0, 1)
         else:
             tokens_BTC = value.reshape(batch, -1, value.shape[-1])
-        if self.rows is not None:
-            tokens_BTC = tokens_BTC.index_select(1, _index(value.device, self.rows))
-        return tokens_BTC.reshape(batch, *self.layer.map_size, -1).permute(0, 3, 1, 2)
+        if self.rows is not None and rows_S is None:
+            rows_S = _index(value.device, self.rows)
+        return on_map(tokens_BTC, rows_S, self.layer.map_size)
 
     def from_maps(self, grads_BCHW: Tensor, batch: int, query_BQ: Tensor | None = None) -> Tensor:
         """The gradient at the node's value (to be reshaped to it) of one at what `as_maps` gave.
@@ -148,6 +156,13 @@ class Site:
         padded = torch.nn.functional.pad(map_BS, (0, 1))
         # Not the kept index: under tracing this becomes a constant of the graph.
         return padded.index_select(1, torch.tensor(places))
+
+
+def on_map(tokens_BTC: Tensor, rows_S: Tensor | None, map_size: tuple[int, int]) -> Tensor:
+    """[B, C, H, W] of tokens, of those of some places alone unless that is None."""
+    if rows_S is not None:
+        tokens_BTC = tokens_BTC.index_select(1, rows_S)
+    return tokens_BTC.reshape(tokens_BTC.shape[0], *map_size, -1).permute(0, 3, 1, 2)
 
 
 @functools.lru_cache(maxsize=1024)

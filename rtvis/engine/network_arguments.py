@@ -1,6 +1,5 @@
 """What a `NetworkConfig` says, as `load_network` and `rtvis.load` want to be told."""
 
-from dataclasses import replace
 from typing import TypedDict
 
 from rtvis.config import NetworkConfig
@@ -41,5 +40,5 @@ def network_arguments(config: NetworkConfig, *, hides_layers: bool = True) -> Ne
         output=config.output,
         trust_pickle=config.trust_pickle,
         model_config=config.model_config,
-        layers=rules if hides_layers else replace(rules, include=(), exclude=()),
+        layers=rules if hides_layers else rules.hiding_nothing(),
     )

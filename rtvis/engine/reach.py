@@ -14,10 +14,10 @@ from rtvis.engine.layer_rules import apply_rules
 from rtvis.engine.layers import Site, find_layers
 from rtvis.engine.models import Network
 from rtvis.engine.objectives import UnitSeed
-from rtvis.engine.pieces import Piece, Runner
-from rtvis.engine.placed import affine_of, place_constants
+from rtvis.engine.placed import affine_of
 from rtvis.engine.queries import Queries
 from rtvis.engine.reached import Reached
+from rtvis.engine.runners import Runners
 from rtvis.engine.trace import FlatModel, flatten
 from rtvis.engine.vjps import Thresholds
 from rtvis.threads import cpu_threads
@@ -49,12 +49,7 @@ class Reach:
         self._site, self._device = site, device
         self._forward, self._backward = build_reach(flat, sites, site)
         self._batch = int(self._forward.examples[0].shape[0])
-        self._num_threads = torch.get_num_threads()
-        if device.type == "cuda":
-            place_constants([self._forward.module, self._backward.module], device)
-        self._runners: dict[str, Runner] = {
-            piece.name: piece.run_eager for piece in (self._forward, self._backward)
-        }
+        self._runners = Runners([self._forward, self._backward], device)
         dtype = self._forward.examples[0].dtype
         self._affine = affine_of(site, dtype, device)
         self._query_BQ: Tensor | None = None
@@ -76,7 +71,7 @@ class Reach:
         if self._compiler is None:
             pieces = (self._forward, self._backward)
             self._compiler = Compiler(
-                pieces, self._device, folder, self._replace_runner, num_plain=2
+                pieces, self._device, folder, self._runners.replace, num_plain=2
             )
             self._compiler.start()
         return self._compiler.wait(timeout_s)
@@ -96,7 +91,7 @@ class Reach:
         values = {self._forward.inputs[0]: x_BCHW}
         if self._region is not None:
             values[REGION] = self._region
-        values |= self._run(self._forward, values)
+        values |= self._runners.run(self._forward, values)
         site, affine = self._site, self._affine
         with cpu_threads(1):
             value = values[site.node.name]
@@ -110,18 +105,10 @@ class Reach:
                 grads_BCHW = grads_BCHW * affine.inverse_1C11
             g = site.from_maps(grads_BCHW, self._batch, self._query_BQ).reshape(value.shape)
             given = {**values, "g": g, **rule._asdict()}
-            (grad,) = self._run(self._backward, given).values()
+            (grad,) = self._runners.run(self._backward, given).values()
             return grad
 
         return Reached(layer=site.layer, maps_BCHW=maps_BCHW, pull_back=pull_back)
-
-    def _replace_runner(self, piece: Piece, runner: Runner) -> None:
-        self._runners[piece.name] = runner
-
-    def _run(self, piece: Piece, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        with cpu_threads(self._num_threads):
-            outputs = self._runners[piece.name]([values[name] for name in piece.inputs])
-        return dict(zip(piece.outputs, outputs, strict=True))
 
 
 class Reaches:

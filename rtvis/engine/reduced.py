@@ -191,25 +191,12 @@ def _traced(site: Site, own: _Constants, batch: int, mode: FakeTensorMode) -> fx
 
     def call(value: Tensor, *tensors: Tensor) -> list[Tensor]:
         named = dict(zip(given, tensors, strict=True))
-        maps_BCHW = _as_maps(site, value, named.pop("tokens", None), batch)
+        maps_BCHW = site.as_maps(value, batch, rows_S=named.pop("tokens", None))
         return list(reduce_maps(maps_BCHW, is_activated=site.activation is not None, **named))
 
     with mode, torch.no_grad():
         fakes = [mode.from_tensor(each) for each in given.values()]
         return make_fx(call)(site.node.meta["val"], *fakes)
-
-
-def _as_maps(site: Site, value: Tensor, tokens: Tensor | None, batch: int) -> Tensor:
-    """`Site.as_maps`, with the tokens that are places as an input of the graph."""
-    if site.layer.kind == "conv":
-        return value
-    if site.is_token_major:
-        tokens_BTC = value.reshape(-1, batch, value.shape[-1]).transpose(0, 1)
-    else:
-        tokens_BTC = value.reshape(batch, -1, value.shape[-1])
-    if tokens is not None:
-        tokens_BTC = tokens_BTC.index_select(1, tokens)
-    return tokens_BTC.reshape(batch, *site.layer.map_size, -1).permute(0, 3, 1, 2)
 
 
 def _inlined(graph: fx.Graph, traced: fx.GraphModule, nodes: list[fx.Node]) -> list[fx.Node]:

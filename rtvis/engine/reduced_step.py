@@ -1,9 +1,7 @@
 """The forward pass of `rtvis.engine.reduced` of one network, in the best form that there is."""
 
-import fnmatch
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Final, Literal, Protocol, TypeAlias
 
@@ -14,7 +12,7 @@ from rtvis.data import Layer
 from rtvis.engine.artifacts import default_cache_dir
 from rtvis.engine.called import CalledModel, CalledSite, find_called_layers
 from rtvis.engine.compile import Compiler
-from rtvis.engine.layer_rules import LayerRules, SiteT, apply_rules
+from rtvis.engine.layer_rules import SiteT, apply_rules, layers_that_fit
 from rtvis.engine.layers import find_layers
 from rtvis.engine.memory import keep_freed_memory
 from rtvis.engine.models import Network
@@ -22,7 +20,7 @@ from rtvis.engine.pieces import Piece, Runner
 from rtvis.engine.placed import place_constants
 from rtvis.engine.reduced import Reduced, can_be_reduced, counted, reduce_maps, reduced_piece
 from rtvis.engine.trace import UntraceableError, flatten
-from rtvis.errors import NetworkError, SelectionError, did_you_mean
+from rtvis.errors import NetworkError
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +85,7 @@ def reduced_step(
     except UntraceableError as fault:
         log.info("%s", fault)
         return UntracedReducedStep(network, layers, device, dtype, name, fault.reason)
-    found = _without_choice(find_layers(flat, batch), network)
+    found = _all_named(find_layers(flat, batch), network)
     sites = chosen_sites(found, layers, name=name)
     piece = reduced_piece(flat, sites, batch)
     return TracedReducedStep(
@@ -112,39 +110,14 @@ def chosen_sites(sites: Sequence[SiteT], patterns: Sequence[str], *, name: str) 
     Raises:
         SelectionError: A pattern fits no layer, with the nearest name, or none is left.
     """
-    able = [site for site in sites if can_be_reduced(site)]
-    known = [site.layer.name for site in able]
-    for pattern in patterns:
-        bare = pattern.removeprefix("!")
-        if not any(_fits(bare, layer) for layer in known):
-            near = did_you_mean(bare.strip("*?."), known)
-            raise SelectionError(
-                f"--layers: no layer of {name} fits '{bare}'{near}; it has {len(known)}, such as "
-                f"{', '.join(known[:3])}; `--list layers` shows all"
-            )
-    wanted = [each for each in patterns if not each.startswith("!")] or ["*"]
-    hidden = [each.removeprefix("!") for each in patterns if each.startswith("!")]
-    chosen = [
-        site
-        for site in able
-        if any(_fits(each, site.layer.name) for each in wanted)
-        and not any(_fits(each, site.layer.name) for each in hidden)
-    ]
-    if not chosen:
-        raise SelectionError(f"--layers: hides all {len(able)} layers of {name}; exclude fewer")
-    return chosen
+    able = {site.layer.name: site for site in sites if can_be_reduced(site)}
+    chosen = layers_that_fit(patterns, list(able), name=name, where="--layers")
+    return [able[each] for each in chosen]
 
 
-def _fits(pattern: str, name: str) -> bool:
-    # A bracket is part of a name, never a set of characters.
-    return fnmatch.fnmatchcase(name, pattern.replace("[", "[[]"))
-
-
-def _without_choice(sites: Sequence[SiteT], network: Network) -> tuple[SiteT, ...]:
-    """All layers with the names that they are given: a layer's number must not depend on which
-    are chosen."""
-    rules: LayerRules = replace(network.layer_rules, include=(), exclude=())
-    return apply_rules(sites, rules, name=network.name)
+def _all_named(sites: Sequence[SiteT], network: Network) -> tuple[SiteT, ...]:
+    """All layers with the names that they are given."""
+    return apply_rules(sites, network.layer_rules.hiding_nothing(), name=network.name)
 
 
 class TracedReducedStep:
@@ -212,7 +185,7 @@ class UntracedReducedStep:
         example = torch.zeros(1, prep.num_channels, *prep.size, dtype=dtype, device=device)
         self._model = CalledModel(network.model, device, dtype, name=name)
         with torch.no_grad():
-            found = _without_choice(find_called_layers(self._model, example), network)
+            found = _all_named(find_called_layers(self._model, example), network)
         self._sites: list[CalledSite] = chosen_sites(found, layers, name=name)
         self._dtype = dtype
         self.layers = tuple(site.layer for site in self._sites)

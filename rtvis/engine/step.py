@@ -16,11 +16,12 @@ from rtvis.engine.backward import plain_pass
 from rtvis.engine.dense import REGION, region_dtype, region_weights
 from rtvis.engine.layers import Site
 from rtvis.engine.objectives import UnitSeed
-from rtvis.engine.pieces import Piece, Pieces, Runner, Segment
-from rtvis.engine.placed import affine_of, no_gradient, place_constants
+from rtvis.engine.pieces import Piece, Pieces, Segment
+from rtvis.engine.placed import affine_of, no_gradient
 from rtvis.engine.queries import Queries, stack_of
 from rtvis.engine.reached import Reached
 from rtvis.engine.readings import at_least_float32, health_of, position_and_value, unit_map
+from rtvis.engine.runners import Runners
 from rtvis.engine.vjps import Thresholds
 from rtvis.registry import AnyMethod, AttentionMethod, CamMethod
 from rtvis.threads import cpu_threads
@@ -31,8 +32,7 @@ aten = torch.ops.aten
 class Step:
     """The fused step of one network at one batch size, in whatever form its pieces have now.
 
-    Belongs to the engine thread. Another thread may exchange a piece's runner: that is one
-    assignment, seen from the next call on.
+    Belongs to the engine thread; another one may give its `runners` a better form of a piece.
     """
 
     def __init__(self, pieces: Pieces, device: torch.device) -> None:
@@ -40,11 +40,7 @@ class Step:
         self.device = device
         self._num_threads = torch.get_num_threads()
         self._no_picture: Tensor | None = None
-        every_piece = pieces.all_pieces()
-        if device.type == "cuda":
-            # cuDNN wants kernels in the order of their inputs; on a CPU oneDNN packs them anyway.
-            place_constants([piece.module for piece in every_piece], device)
-        self._runners: dict[str, Runner] = {piece.name: piece.run_eager for piece in every_piece}
+        self.runners = Runners(pieces.all_pieces(), device)
         self._sites = pieces.sites
         with cpu_threads(1):
             self._zeros = [no_gradient(s.backward, device) for s in pieces.segments]
@@ -59,10 +55,6 @@ class Step:
             size = (pieces.batch, pieces.most_queries)
             self._no_query = torch.zeros(size, dtype=dtype, device=device)
         self._shortened: dict[int, Piece] = {}
-
-    def replace_runner(self, piece: Piece, runner: Runner) -> None:
-        """Run `piece` by `runner` from the next turn on. May be called from another thread."""
-        self._runners[piece.name] = runner
 
     def run(
         self, x_BCHW: Tensor, route: Route, click: ClickTensors, cam_method: AnyMethod
@@ -90,10 +82,10 @@ class Step:
         if pieces.output_size is not None:
             kind = region_dtype(x_BCHW.dtype)
             values[REGION] = region_weights(click.corners_B4, pieces.output_size, kind)
-        values.update(self._run_piece(pieces.forward, values))
+        values.update(self.runners.run(pieces.forward, values))
         untouched_scores_BK = scores_BK = values[pieces.scores].float()
         if route.intervened:
-            values.update(self._run_piece(pieces.intervened, values))
+            values.update(self.runners.run(pieces.intervened, values))
             scores_BK = values[pieces.scores].float()
         unit_B, row_B, column_B, *origin, wanted_B = click.index_B7.unbind(1)
         class_B = torch.where(wanted_B >= 0, wanted_B, scores_BK.argmax(dim=1))
@@ -156,7 +148,7 @@ class Step:
                 size, kind = (pieces.batch, height * width, 1), region_dtype(x_BCHW.dtype)
                 share = 1 / (height * width)
                 values[REGION] = torch.full(size, share, dtype=kind, device=x_BCHW.device)
-            values.update(self._run_piece(self._forward_for(site), values))
+            values.update(self.runners.run(self._forward_for(site), values))
             query_BQ = None
             if (queries := self._queries[site.layer.index]) is not None:
                 query_BQ = queries.default_Q.expand(pieces.batch, -1)
@@ -199,7 +191,7 @@ class Step:
     def _forward_for(self, site: Site) -> Piece:
         """The forward pass; while it runs eagerly, without what lies above a layer."""
         pieces, forward = self.pieces, self.pieces.forward
-        if self._runners[forward.name] != forward.run_eager:
+        if not self.runners.is_eager(forward):
             return forward
         if site.layer.index not in self._shortened:
             probe = pieces.probes[site.node.name]
@@ -207,7 +199,7 @@ class Step:
             for segment in pieces.segments[: pieces.segment_of(site) + 1]:
                 wanted.update(segment.backward.inputs)
             shortened = forward.with_outputs(wanted, name=f"forward_to_{site.layer.index}")
-            self._runners[shortened.name] = shortened.run_eager
+            self.runners.add(shortened)
             self._shortened[site.layer.index] = shortened
         return self._shortened[site.layer.index]
 
@@ -334,16 +326,11 @@ class Step:
         )
         return torch.addcmul(offset, value, gain)
 
-    def _run_piece(self, piece: Piece, values: dict[str, Tensor]) -> dict[str, Tensor]:
-        with cpu_threads(self._num_threads):
-            outputs = self._runners[piece.name]([values[name] for name in piece.inputs])
-        return dict(zip(piece.outputs, outputs, strict=True))
-
     def _cam_gradient(self, values: dict[str, Tensor], site: Site, class_B: Tensor) -> Tensor:
         """Plain gradient of the class score at a layer's own output, [B, C, H, W]."""
         pieces = self.pieces
         if site is pieces.cam_site:
-            found = self._run_piece(pieces.cam, {**values, "class_B": class_B})
+            found = self.runners.run(pieces.cam, {**values, "class_B": class_B})
         else:
             found = self._plain_gradients(values, [site], class_B)
         grads_BCHW = site.as_maps(found[site.node.name], pieces.batch)
@@ -365,7 +352,7 @@ class Step:
         for segment in reversed(pieces.segments[lowest:]):
             is_tapped = any(site in segment.sites for site in sites)
             piece = segment.tapped if is_tapped else segment.backward
-            found |= self._run_piece(piece, {**given, "g": grad})
+            found |= self.runners.run(piece, {**given, "g": grad})
             grad = found[piece.outputs[0]]
         return found
 
@@ -416,7 +403,7 @@ class Step:
     ) -> Tensor:
         """Pass `grad` from the top of the last segment to the bottom of the first one."""
         for segment in reversed(segments):
-            found = self._run_piece(segment.backward, {**values, "g": grad})
+            found = self.runners.run(segment.backward, {**values, "g": grad})
             grad = found[segment.backward.outputs[0]]
         return grad
 
@@ -428,7 +415,7 @@ class Step:
             tapped = segments[index].tapped
             if node in tapped.outputs[1:]:
                 grad = self._descend(segments[index + 1 :], grad, values)
-                found = self._run_piece(tapped, {**values, "g": grad})
+                found = self.runners.run(tapped, {**values, "g": grad})
                 return self._descend(segments[:index], found[tapped.outputs[0]], values), found[
                     node
                 ]
