@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from rtvis.config import Config, InputConfig, NetworkConfig
+from rtvis.config import Config, NetworkConfig
 from rtvis.errors import ConfigError
 
 if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
@@ -22,9 +22,9 @@ def compares_networks(config: Config) -> bool:
     Raises:
         ConfigError: And two inputs as well.
     """
-    wanted = config.network
+    wanted = config.compare
     networks = wanted.compare_network is not None or wanted.compare_weights is not None
-    if networks and config.input.compare_stream is not None:
+    if networks and wanted.compare_stream is not None:
         flag = "--compare-network" if wanted.compare_network is not None else "--compare-weights"
         raise ConfigError(
             f"--compare-stream: cannot be used with {flag}; compare inputs or networks"
@@ -34,14 +34,13 @@ def compares_networks(config: Config) -> bool:
 
 def second_config(config: Config) -> Config:
     """The config of the second network: what the flags say of the first is not true of another."""
-    wanted = config.network
-    if wanted.compare_network is None:
-        second = replace(wanted, weights=wanted.compare_weights)
+    wanted, other = config.network, config.compare
+    if other.compare_network is None:
+        second = replace(wanted, weights=other.compare_weights)
     else:
-        second = replace(
-            NetworkConfig(),
-            network=wanted.compare_network,
-            weights=wanted.compare_weights,
+        second = NetworkConfig(
+            network=other.compare_network,
+            weights=other.compare_weights,
             size=wanted.size,
             repeat_channels=wanted.repeat_channels,
             trust_pickle=wanted.trust_pickle,
@@ -52,17 +51,18 @@ def second_config(config: Config) -> Config:
 @contextlib.contextmanager
 def opened_second(config: Config, *, loop: bool) -> "Iterator[StreamRival | None]":
     """The second input, where one is asked for; opened before any network is loaded."""
-    wanted: InputConfig = config.input
-    if wanted.compare_stream is None:
+    wanted = config.input
+    compared = config.compare.compare_stream
+    if compared is None:
         yield None
         return
-    is_list = wanted.compare_stream == SECOND_NAMES
+    is_list = compared == SECOND_NAMES
     first = wanted.files if wanted.files is not None else wanted.stream
     if wanted.replay is not None:
         from rtvis.cli_replay import found_frames
         from rtvis.runtime.replay import ReplayedRival
 
-        second = first if is_list else wanted.compare_stream
+        second = first if is_list else compared
         with found_frames(config, second, None) as found, ReplayedRival(found) as replayed:
             yield replayed
         return
@@ -71,8 +71,8 @@ def opened_second(config: Config, *, loop: bool) -> "Iterator[StreamRival | None
     from rtvis.state import resume_of
 
     source = open_source(
-        first if is_list else wanted.compare_stream,
-        loop=loop or wanted.compare_stream == "demo",
+        first if is_list else compared,
+        loop=loop or compared == "demo",
         pace=wanted.pace,
         match=None if is_list else wanted.match,
         mirror=wanted.mirror,

@@ -180,8 +180,8 @@ def _setup(config: Config) -> "dict[str, Plain]":
     from rtvis.state import setup_of
 
     setup = setup_of(config)
-    for key in ("stream", "compare_stream"):
-        uri = getattr(config.input, key)
+    uris = {"stream": config.input.stream, "compare_stream": config.compare.compare_stream}
+    for key, uri in uris.items():
         if uri is not None and scheme_of(uri):
             setup[key] = public_name(uri)
     return setup

@@ -59,15 +59,6 @@ class InputConfig:
         expects="a picture, folder, glob or list of pictures",
         is_path=True,
     )
-    compare_stream: str | None = option(
-        "another input to compare with, frame by frame; `second` takes the second name of each "
-        "line of a list; the key / shows A, B, and the difference of their maps",
-        metavar="URI",
-        parse=text,
-        expects="demo, a number, a path, a URI or `second`",
-        is_path=True,
-        of="stream",
-    )
     match: str | None = option(
         "of a folder only the pictures in whose name this regular expression is found",
         metavar="REGEXP",
@@ -129,21 +120,6 @@ class NetworkConfig:
         parse=text,
         expects="a file, or random",
         of="network",
-        is_path=True,
-    )
-    compare_network: str | None = option(
-        "another network to compare with on the same frames, as --network; layers are matched by "
-        "name; the key / shows A, B, and the difference of their maps",
-        metavar="NAME",
-        parse=text,
-        expects="a name, or path/to/file.py:factory",
-        is_path=True,
-    )
-    compare_weights: str | None = option(
-        "the same with other weights, or those of --compare-network",
-        metavar="FILE",
-        parse=text,
-        expects="a file, or random",
         is_path=True,
     )
     labels: str | None = option(
@@ -215,6 +191,36 @@ class NetworkConfig:
         "load pickled whole models too; this runs code from their file",
         default=False,
         saved=False,  # who opens somebody's state must decide that
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompareConfig:
+    """What to compare it with."""
+
+    compare_stream: str | None = option(
+        "another input to compare with, frame by frame; `second` takes the second name of each "
+        "line of a list; the key / shows A, B, and the difference of their maps",
+        metavar="URI",
+        parse=text,
+        expects="demo, a number, a path, a URI or `second`",
+        is_path=True,
+        of="stream",
+    )
+    compare_network: str | None = option(
+        "another network to compare with on the same frames, as --network; layers are matched by "
+        "name; the key / shows A, B, and the difference of their maps",
+        metavar="NAME",
+        parse=text,
+        expects="a name, or path/to/file.py:factory",
+        is_path=True,
+    )
+    compare_weights: str | None = option(
+        "the same with other weights, or those of --compare-network",
+        metavar="FILE",
+        parse=text,
+        expects="a file, or random",
+        is_path=True,
     )
 
 
@@ -435,6 +441,7 @@ class Config:
 
     input: InputConfig = field(default_factory=InputConfig)
     network: NetworkConfig = field(default_factory=NetworkConfig)
+    compare: CompareConfig = field(default_factory=CompareConfig)
     compute: ComputeConfig = field(default_factory=ComputeConfig)
     selection: SelectionConfig = field(default_factory=SelectionConfig)
     output: OutputConfig = field(default_factory=OutputConfig)
@@ -446,6 +453,7 @@ class Config:
 PARTS: Final[Mapping[str, type]] = {
     "input": InputConfig,
     "network": NetworkConfig,
+    "compare": CompareConfig,
     "compute": ComputeConfig,
     "selection": SelectionConfig,
     "output": OutputConfig,

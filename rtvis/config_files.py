@@ -80,12 +80,13 @@ class FileReader:
         """What the text of a file gives; see `read`."""
         pairs = _pairs(text, path, kind)
         given = Given(is_state=self._take_header(pairs, path, kind))
+        names_others = bool(self._sections) and not given.is_state
         before: list[Given] = []
         for name, (node, value) in pairs.items():
             key, where = name.replace("-", "_"), f"{path}: {name}"
-            if key in _NAMING and not given.is_state:
+            if key in _NAMING and names_others:
                 before += self._named(value, where, _NAMING[key])
-            if key == "state" and not given.is_state:
+            if key == "state" and names_others:
                 continue
             if key in self._sections:
                 given.sections[key] = _entries(value, where)
@@ -94,7 +95,7 @@ class FileReader:
                 if plain is not None:  # `key:` alone leaves the default
                     given.flat[key] = self._check(key, plain, where)
             else:
-                known = [*self._options, *self._sections, *([] if given.is_state else ["state"])]
+                known = [*self._options, *self._sections, *(["state"] if names_others else [])]
                 names = [one.replace("_", "-") for one in known]
                 raise ConfigError(f"{where}: unknown key{did_you_mean(name, names)}")
         if given.is_state:

@@ -8,7 +8,7 @@ import io
 import re
 import typing
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import jsonargparse
 
@@ -17,6 +17,10 @@ from rtvis.config_files import FileKind, FileReader, Options, choices_of, settle
 from rtvis.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
+
+_STATE: Final = "--state"
+_OWN: Final = ("--help", "--version", "--config", _STATE)
+"""Flags of every command that are in no dataclass; the last where it opens states."""
 
 
 def parse_config(
@@ -29,7 +33,8 @@ def parse_config(
 
     Args:
         kind: A dataclass whose fields are parts: dataclasses of `option` fields. Its field names
-            do not matter to the user: every flag and key is flat.
+            do not matter to the user: every flag and key is flat. With a `section` among them
+            `--state` is a flag, too.
         argv: Without the program's name.
         prog: The program's name, for `--help`.
         description: For `--help`.
@@ -40,15 +45,16 @@ def parse_config(
         SystemExit: With code 0 after `--help` or `--version`.
     """
     options, sections = dict(_options(kind)), dict(_sections(kind))
-    parser = _parser(kind, options, prog, description, epilog)
-    files, rest = _config_files(argv)
+    own = _OWN if sections else _OWN[:-1]  # a state is of what has a place in files only
+    parser = _parser(kind, options, own, prog, description, epilog)
+    files, rest = _config_files(argv, with_states=bool(sections))
     held: Mapping[str, Any] = {}
     if not {"-h", "--help", "--version"}.intersection(rest):
         reader = FileReader(options, sections, functools.partial(_checked, parser, options))
         givens = [given for path, file_kind in files for given in reader.read(path, file_kind)]
         defaults, held = settle(givens, _asked(rest, options), options, sections)
         parser.set_defaults(defaults)
-    values = vars(_parse_flags(parser, rest, options))
+    values = vars(_parse_flags(parser, rest, options, own))
     parts = {}
     for part, part_kind in _parts(kind):
         fields = {}
@@ -92,6 +98,7 @@ def _flag(key: str) -> str:
 def _parser(
     kind: type,
     options: Options,
+    own: Sequence[str],
     prog: str,
     description: str,
     epilog: str,
@@ -113,12 +120,14 @@ def _parser(
         metavar="FILE",
         help="YAML with these flags as keys; the command line wins",
     )
-    parser.add_argument(
-        "--state",
-        type=str,
-        metavar="FILE",
-        help="open what x saved, by its folder or state.yaml: source, network, selection, display",
-    )
+    if _STATE in own:
+        parser.add_argument(
+            _STATE,
+            type=str,
+            metavar="FILE",
+            help="open what x saved, by its folder or state.yaml: source, network, selection, "
+            "display",
+        )
     for _, part_kind in _parts(kind):
         if all("section" in one.metadata for one in dataclasses.fields(part_kind)):
             continue
@@ -126,7 +135,7 @@ def _parser(
         hints = typing.get_type_hints(part_kind)
         for one in dataclasses.fields(part_kind):
             _add(group, one, hints[one.name])
-    taken = {"config", "state"} & {*options}
+    taken = {*own} & {_flag(key) for key in options}
     assert not taken, f"{taken} are the names of the flags that read files"
     return parser
 
@@ -164,13 +173,13 @@ class _Formatter(argparse.HelpFormatter):
         super().__init__(prog, **(settings | {"max_help_position": 26, "width": 96}))
 
 
-def _config_files(argv: Sequence[str]) -> tuple[list[tuple[str, FileKind]], list[str]]:
+def _config_files(
+    argv: Sequence[str], *, with_states: bool
+) -> tuple[list[tuple[str, FileKind]], list[str]]:
     """The files that flags name, in order, and the other flags; `--replay` is in both."""
-    kinds: dict[str, FileKind] = {
-        "--config": "config",
-        "--state": "state",
-        "--replay": "recording",
-    }
+    kinds: dict[str, FileKind] = {"--config": "config"}
+    if with_states:
+        kinds |= {_STATE: "state", "--replay": "recording"}
     files: list[tuple[str, FileKind]] = []
     rest: list[str] = []
     words = iter(argv)
@@ -227,6 +236,7 @@ def _parse_flags(
     parser: jsonargparse.ArgumentParser,
     argv: list[str],
     options: Options,
+    own: Sequence[str],
 ) -> Any:
     try:
         return parser.parse_args(argv)
@@ -239,7 +249,7 @@ def _parse_flags(
             # A URI may hold a password, which must not reach the screen.
             shown = word if "@" not in word else "…" + word.rpartition("@")[2]
             raise ConfigError(f"'{shown}' belongs to no flag; is --stream {shown} meant?")
-        known = [*map(_flag, options), "--config", "--state", "--help", "--version"]
+        known = [*map(_flag, options), *own]
         raise ConfigError(f"{word}: unknown flag{did_you_mean(word.split('=')[0], known)}")
     found = re.match(r'Parser key "(\w+)"|argument (?:--no-)?-*([\w-]+)', text)
     key = (found[1] or found[2] or "").replace("-", "_") if found else ""

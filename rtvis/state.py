@@ -66,7 +66,7 @@ def resume_of(sections: SectionsConfig) -> Resume:
 def setup_of(config: Config) -> dict[str, Plain]:
     """Source and network as keys of a state, without what belongs to one machine or run."""
     setup: dict[str, Plain] = {}
-    for part in (config.input, config.network, config.compute, config.learned):
+    for part in (config.input, config.network, config.compare, config.compute, config.learned):
         for one in dataclasses.fields(part):
             value = getattr(part, one.name)
             if one.metadata["saved"] and (value != one.default or one.name in _ALWAYS):

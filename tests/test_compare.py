@@ -551,10 +551,10 @@ def test_a_comparison_of_networks_is_replayed(here: Path) -> None:
 
 def test_a_saved_comparison_holds_no_password() -> None:
     from rtvis.cli_live import _setup
-    from rtvis.config import Config, InputConfig
+    from rtvis.config import CompareConfig, Config, InputConfig
 
     uri = "rtsp://me:secret@host/second"
-    config = Config(input=InputConfig(stream="dark.png", compare_stream=uri))
+    config = Config(input=InputConfig(stream="dark.png"), compare=CompareConfig(compare_stream=uri))
     assert "secret" not in str(_setup(config))
     assert "host/second" in str(_setup(config)["compare_stream"])
 

@@ -80,3 +80,16 @@ def test_every_flag_that_is_named_is_one_of_the_command_that_names_it(
                 wrong.append(f"{name}:{line} {flag}")
     assert num > 150
     assert wrong == []
+
+
+@pytest.mark.parametrize("flag", ["--state", "--compare-network", "--compare-weights", "--replay"])
+def test_only_the_live_program_takes_what_it_alone_heeds(
+    flag: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "a.yaml"
+    config.write_text(f"{flag.removeprefix('--')}: x\n")
+    for words in (["inspect"], ["units", "scan"], ["units", "ls"]):
+        assert cli.main([*words, flag, "x"]) == 2
+        assert f"{flag}: unknown flag" in capsys.readouterr().err
+        assert cli.main([*words, "--config", str(config)]) == 2
+        assert f"{config}: {flag.removeprefix('--')}: unknown key" in capsys.readouterr().err
