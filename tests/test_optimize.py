@@ -307,6 +307,23 @@ def test_a_zero_gradient_ends_one_picture_and_leaves_the_other() -> None:
     assert other.record["runs"]["value"][3] > other.record["runs"]["value"][0]
 
 
+def test_behind_shut_relus_the_first_runs_take_the_gradient_of_a_deconvnet() -> None:
+    """Of v1 = 3 h1 - h0 it lets 3 pass and not -1, and u1 = 2 b - 1: b's gradient is 6 / 255."""
+    recipe = replace(PLAIN, lr=255.0**2 / 6, iterations=3, redirect=1)  # one step: b = 1
+    start = torch.zeros(2, 3, 2, 2)
+    start[1, 2, 0, 1] = 0.6  # v1 is 0.6: what has a gradient keeps it
+    targets = replace(CONV2, units=(1, 1))
+    shut, other = last_of(hand_engine(), targets, recipe, start=start, batch=2).results()
+    assert shut.record["runs"]["value"] == pytest.approx([0.0, 3.0, 9.0])
+    expected_3HW = torch.zeros(3, 2, 2)
+    expected_3HW[2, 0, 1] = 2.0
+    assert torch.allclose(torch.from_numpy(shut.x_CHW), expected_3HW, atol=1e-5)
+    assert other.record["runs"]["value"] == pytest.approx([0.6, 6.6, 12.6])
+    plain = last_of(hand_engine(), targets, replace(recipe, redirect=0), start=start, batch=2)
+    assert plain.results()[0].record["result"] == "grad 0 failure"
+    assert plain.results()[1].record["runs"]["value"] == other.record["runs"]["value"]
+
+
 def test_majority_is_the_first_run_at_which_the_unit_leads_its_layer() -> None:
     """b rises until v1 = 3 (2 b - 1) - h0 exceeds the lead of (r - g) elsewhere."""
     start = torch.zeros(1, 3, 2, 2)

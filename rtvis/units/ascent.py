@@ -5,7 +5,7 @@ A step, each picture for itself:
 0. cut the picture to 0..255 (clip), or move it about and spread it (robust)
 1. run the network on it, or on a view of it (jitter, rotation, zoom)
 2. take down the value, which neuron leads its layer, norms; keep the best, the first that leads
-3. the gradient; where it is exactly zero, this picture is done
+3. the gradient, or that of a deconvnet (redirect); where it is exactly zero, this picture is done
 4. how far to go (policy)
 5. not after the last run: x += step; x *= 1 - decay; blur; zero small values; small norms; small
    benefits; benefits of small magnitude; grey
@@ -18,7 +18,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rtvis.data import Rule
 from rtvis.engine.engine import Engine
+from rtvis.engine.reached import Gradients
 from rtvis.errors import RtvisError
 from rtvis.threads import cpu_threads
 from rtvis.units import regularise
@@ -223,14 +225,11 @@ class Ascent:
             z = self._z.detach().requires_grad_()
             x_BCHW = self._to_input_size(self._parameters.decode(z))
             view_BCHW = self._view(x_BCHW)
-        found = self._engine.neuron_gradients(
-            view_BCHW.detach(),
-            layer=self.layer.name,
-            unit_B=self._unit_B,
-            position_B2=self._position_B2,
-            objective=recipe.objective,
-        )
-        (grad,) = torch.autograd.grad(view_BCHW, z, found.grad_BCHW.float() * recipe.sign)
+        found = self._gradients(view_BCHW.detach(), "gradient")
+        grad_BCHW = found.grad_BCHW
+        if self.iteration < recipe.redirect:
+            grad_BCHW = self._redirected(view_BCHW.detach(), grad_BCHW)
+        (grad,) = torch.autograd.grad(view_BCHW, z, grad_BCHW.float() * recipe.sign)
         self.value_B = found.value_B
         row, column = self.position
         neuron = row * self.layer.map_size[1] + column
@@ -243,6 +242,24 @@ class Ascent:
         )
         self._trace.add(run, x_BCHW.detach(), self._is_running_B)
         return grad
+
+    def _gradients(self, view_BCHW: Tensor, rule: Rule) -> Gradients:
+        return self._engine.neuron_gradients(
+            view_BCHW,
+            layer=self.layer.name,
+            unit_B=self._unit_B,
+            position_B2=self._position_B2,
+            objective=self.recipe.objective,
+            rule=rule,
+        )
+
+    def _redirected(self, view_BCHW: Tensor, grad_BCHW: Tensor) -> Tensor:
+        """The gradient, and that of a deconvnet for pictures that have none."""
+        has_none_B = ~grad_BCHW.flatten(1).any(dim=1)
+        if has_none_B.device.type == "cpu" and not has_none_B.any():
+            return grad_BCHW  # a GPU would have to be waited for: there both are always computed
+        other_BCHW = self._gradients(view_BCHW, "deconvnet").grad_BCHW
+        return torch.where(has_none_B[:, None, None, None], other_BCHW, grad_BCHW)
 
     def _climb(self, grad: Tensor) -> None:
         """The step behind a run."""

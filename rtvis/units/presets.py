@@ -41,13 +41,16 @@ _DV = Recipe(
 
 PRESETS: Final[dict[str, Recipe]] = {
     # Tuned by eye on EfficientNet-Lite0: steepness 1.5 leaves out the fine pattern that covers
-    # everything at 1 and costs 5 % of the value; views that move more give larger shapes.
+    # everything at 1 and costs 5 % of the value; views that move more give larger shapes. Noise
+    # that is nearly grey shuts the ReLU in front of 4,559 of its 22,008 units, most depthwise ones
+    # of the deeper half: without `redirect` their pictures stay noise.
     DEFAULT: Recipe(
         objective="neuron",
         iterations=192,
         steepness=1.5,
         start_sd=0.005,
         lr=0.05,
+        redirect=16,
         jitter=14,
         rotation=12.0,
         zoom=0.12,

@@ -50,6 +50,9 @@ class Recipe:
     desired_progress: float = 2.0
     early_progress: float = 0.03
     late_progress: float = 0.1
+    redirect: int = 0
+    """Of the first so many runs: where the gradient is exactly zero, that of a deconvnet is taken.
+    Behind ReLUs that are all shut nothing else leads anywhere."""
 
     decay: float = 0.0
     blur_radius: float = 0.0
