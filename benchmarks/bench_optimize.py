@@ -2,218 +2,230 @@
 
 python -m benchmarks.bench_optimize [--quick] [--network NAME] [--units 50] [--preset default]
 
+One random unit of each layer, from the first to the last, or as many layers as there are units. The
+results of a run that was stopped are kept beside the table, and the same command goes on.
+
 Processor seconds and ratios are what counts here: they hold on a busy machine too.
 """
 
 import argparse
-import itertools
+import dataclasses
+import json
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
-import cv2
 import numpy as np
 import torch
 
 from benchmarks import common
-from rtvis.data import ImageU8
+from benchmarks.real_crops import best_of_crops
 from rtvis.engine.engine import Engine
 from rtvis.engine.models import load_network
 from rtvis.engine.zoo import DEFAULT_NETWORK
-from rtvis.sources.pixels import read_image
 from rtvis.units.optimize import optimize
+from rtvis.units.optimized import Optimized
 from rtvis.units.presets import PRESETS, preset
-from rtvis.units.sheet import contact_sheet
+from rtvis.units.recipe import Recipe
 from rtvis.units.targets import Targets
 
-SAMPLES = Path(__file__).parent.parent / "sample_images"
-SKIMAGE = ("astronaut", "chelsea", "coffee", "rocket", "immunohistochemistry", "retina", "cat")
+NUM_NOISES = 10
+"""Other random starts that a unit is to leave behind."""
+SHUT = 1e-6
+"""A unit is shut if its values for all noises differ by less."""
 
 
-class Reached(NamedTuple):
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reached:
     """How far one unit was driven."""
 
+    network: str
+    """Its identity: name and weights."""
+    preset: str
+    iterations: int
     layer: str
     unit: int
+    is_shut: bool
+    """No noise changes it: the ReLUs in front of it are shut, or training has switched it off."""
     at_start: float
+    best_noise: float
+    """Largest of `NUM_NOISES` other random starts."""
     optimised: float
-    """At the neuron in the middle."""
-    best_crop: float
-    """Largest of all positions of all crops."""
+    """At the neuron in the middle, of the picture in eight bits as its PNG has it."""
+    seconds: float
+    """Of a processor."""
+
+    @property
+    def key(self) -> tuple[str, str, int, str, int]:
+        """What is not measured twice."""
+        return self.network, self.preset, self.iterations, self.layer, self.unit
 
 
 def main() -> None:
     """Measure, and publish the tables."""
+    arguments = _parse()
+    network = load_network(arguments.network, weights=arguments.weights)
+    compiled = arguments.compile == "auto" and not arguments.quick
+    with Engine(
+        network,
+        device=arguments.device,
+        dtype=arguments.dtype,
+        compile="auto" if compiled else "off",
+    ) as engine:
+        if compiled:
+            common.say("compiling")
+            engine.wait_compiled()
+        reached = list(_drive(engine, _chosen(engine, arguments.units), arguments))
+        best, words = best_of_crops(
+            network, arguments.crops, device=engine.device, compiled=compiled
+        )
+        common.publish(
+            f"Optimised inputs, {engine.network}, preset {arguments.preset}",
+            _told(engine, reached, best, words),
+            device=engine.device,
+            arguments=arguments,
+        )
+        common.publish(
+            f"What a step of optimising costs, {engine.network}",
+            _costs(engine, network.model, arguments),
+            device=engine.device,
+            arguments=arguments,
+        )
+
+
+def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench_optimize", description=__doc__.partition("\n")[0])
     common.add_common_flags(parser)
     parser.add_argument("--network", default=DEFAULT_NETWORK)
     parser.add_argument("--weights", default=None)
     parser.add_argument("--units", type=int, default=50)
-    parser.add_argument("--layers", nargs="*", help="that the units are of; default: five")
     parser.add_argument("--crops", type=int, default=1000)
     parser.add_argument("--preset", default="default", choices=tuple(PRESETS))
-    parser.add_argument("--batch", type=int, default=10)
-    parser.add_argument("--sheet", type=Path, help="picture to write, a row for each layer")
+    parser.add_argument("--batch", type=int, default=8, help="of the table of costs")
+    parser.add_argument("--kept", type=Path, help="JSON lines, one for each unit that is done")
     arguments = parser.parse_args()
     if arguments.quick:
-        arguments.units, arguments.crops, arguments.batch = 5, 6, 1
-    network = load_network(arguments.network, weights=arguments.weights)
-    with Engine(network, device=arguments.device, dtype=arguments.dtype, compile="off") as engine:
-        chosen = _targets(engine, arguments.units, arguments.layers)
-        reached, seconds = _drive(engine, chosen, arguments)
-        body = _told(engine, reached, seconds, arguments)
-        common.publish(
-            f"Optimised inputs, {engine.network}, preset {arguments.preset}",
-            body,
-            device=engine.device,
-            arguments=arguments,
-        )
-        body = _costs(engine, network.model, arguments)
-        common.publish(
-            f"What a step of optimising costs, {engine.network}",
-            body,
-            device=engine.device,
-            arguments=arguments,
-        )
+        arguments.units, arguments.crops, arguments.batch = min(arguments.units, 5), 6, 1
+    return arguments
 
 
-def _targets(engine: Engine, num_units: int, names: list[str] | None) -> list[Targets]:
-    """Random units of layers from all depths, the last one among them."""
+def _chosen(engine: Engine, num_units: int) -> list[tuple[str, int]]:
+    """(layer, unit): a random one of each of so many layers, evenly from the first to the last;
+    with more units than layers several of each."""
     chance = random.Random(0)
-    layers = [layer for layer in engine.layers if layer.reaches_input]
-    if not names:
-        places = np.linspace(len(layers) * 0.2, len(layers) - 1, 5).round().astype(int)
-        names = [layers[place].name for place in dict.fromkeys(places.tolist())]
-    sizes = {layer.name: layer.num_units for layer in layers}
-    each = max(num_units // len(names), 1)
-    return [
-        Targets(layer=name, units=tuple(sorted(chance.sample(range(sizes[name]), each))))
-        for name in names
-    ]
+    # A scan, which tells of the crops, leaves attention out.
+    able = (layer for layer in engine.layers if layer.reaches_input)
+    layers = [layer for layer in able if layer.kind != "attention"]
+    found: list[tuple[str, int]] = []
+    while len(found) < num_units:
+        count = min(num_units - len(found), len(layers))
+        places = np.linspace(0, len(layers) - 1, count).round().astype(int).tolist()
+        some = [(layers[at].name, chance.randrange(layers[at].num_units)) for at in places]
+        found += [each for each in some if each not in found]
+    return found
 
 
 def _drive(
-    engine: Engine, chosen: list[Targets], arguments: argparse.Namespace
-) -> tuple[list[Reached], float]:
-    """What each unit reaches, and processor seconds for each picture."""
-    recipe, reached, seconds = preset(arguments.preset), [], 0.0
-    cells: list[tuple[str, ImageU8]] = []
+    engine: Engine, chosen: Sequence[tuple[str, int]], arguments: argparse.Namespace
+) -> Iterator[Reached]:
+    """What each unit reaches; each is written down as soon as it is known."""
+    recipe = preset(arguments.preset)
     if arguments.quick:
-        recipe = preset("dvt-class") if arguments.preset == "default" else recipe
-    for targets in chosen:
-        common.say(f"{targets.layer}: {len(targets.units)} units")
-        if arguments.compile == "auto" and not arguments.quick:
-            engine.compile_reach(targets.layer, arguments.batch)
-        began_s = time.process_time()
-        found = []
-        for progress in optimize(engine, targets, recipe, batch=arguments.batch):
-            found += progress.finished
-        seconds += time.process_time() - began_s
-        cells += [(f"{each.unit} {targets.layer}", each.image_HW3) for each in found]
-        if arguments.sheet is not None:
-            sheet_HW3 = contact_sheet(cells, columns=len(targets.units), side=144)
-            cv2.imwrite(str(arguments.sheet), sheet_HW3[:, :, ::-1])
-        best_U = _best_of_crops(engine, targets, arguments.crops, arguments.batch)
-        for each, best in zip(found, best_U.tolist(), strict=True):
-            values = each.record["runs"]["value"]
-            reached.append(Reached(targets.layer, each.unit, values[0], each.value, best))
-    return reached, seconds / len(reached)
+        recipe = dataclasses.replace(recipe, iterations=12, plain_last=2)
+    kept = {each.key: each for each in _read(arguments.kept)}
+    network = f"{engine.network} {engine.identity.weights[:8]}"
+    for number, (layer, unit) in enumerate(chosen):
+        key = network, arguments.preset, recipe.iterations, layer, unit
+        if key not in kept:
+            kept[key] = _driven(engine, layer, unit, recipe, arguments.preset, network)
+            if arguments.kept is not None:
+                with arguments.kept.open("a", encoding="utf-8") as lines:
+                    lines.write(json.dumps(dataclasses.asdict(kept[key])) + "\n")
+        found = kept[key]
+        common.say(
+            f"{number + 1} of {len(chosen)}: {layer} {unit}, {found.best_noise:.2f} to "
+            f"{found.optimised:.2f} in {found.seconds:.0f} s"
+        )
+        yield found
 
 
-def _best_of_crops(engine: Engine, targets: Targets, num_crops: int, batch: int) -> torch.Tensor:
-    """[U]: the largest value of each unit over all crops and positions."""
-    unit_U = torch.tensor(targets.units, device=engine.device)
-    best_U = torch.full((len(unit_U),), -torch.inf, device=engine.device)
-    crops = _crops(num_crops)
-    while some := list(itertools.islice(crops, batch)):
-        some += [some[-1]] * (batch - len(some))
-        x_BCHW = torch.cat([engine.preprocess(each) for each in some])
-        maps_BCHW = engine.reach(x_BCHW, layer=targets.layer).maps_BCHW
-        values_BU = maps_BCHW.index_select(1, unit_U).float().amax(dim=(2, 3))
-        best_U = torch.maximum(best_U, values_BU.amax(dim=0))
-    return best_U
+def _read(path: Path | None) -> list[Reached]:
+    if path is None or not path.exists():
+        return []
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return [Reached(**json.loads(line)) for line in lines]
 
 
-def _crops(count: int) -> Iterator[ImageU8]:
-    """Random squares, of 30 to 100 % of the shorter side, of photographs and films."""
-    chance, pictures = random.Random(1), list(_pictures())
-    for _ in range(count):
-        image_HW3 = chance.choice(pictures)
-        height, width = image_HW3.shape[:2]
-        side = round(min(height, width) * chance.uniform(0.3, 1.0))
-        top, left = chance.randint(0, height - side), chance.randint(0, width - side)
-        yield np.ascontiguousarray(image_HW3[top : top + side, left : left + side])
+def _driven(
+    engine: Engine, layer: str, unit: int, recipe: Recipe, name: str, network: str
+) -> Reached:
+    targets = Targets(layer=layer, units=(unit,))
+    noises = []
+    for seed in range(1, NUM_NOISES + 1):
+        steps = optimize(engine, targets, recipe, seed=seed)
+        noises.append(float(next(steps).values()))
+        steps.close()
+    began_s = time.process_time()
+    *_, last = optimize(engine, targets, recipe)
+    (found,) = last.finished
+    seconds = time.process_time() - began_s
+    return Reached(
+        network=network,
+        preset=name,
+        iterations=recipe.iterations,
+        layer=layer,
+        unit=unit,
+        is_shut=max(noises) - min(noises) < SHUT,
+        at_start=found.record["runs"]["value"][0],
+        best_noise=max(noises),
+        optimised=_in_eight_bits(engine, found),
+        seconds=seconds,
+    )
 
 
-def _pictures() -> Iterator[ImageU8]:
-    for path in sorted(SAMPLES.iterdir()):
-        if path.suffix in {".jpg", ".png"}:
-            yield read_image(path)
-        elif path.suffix == ".mp4":
-            yield from _frames(path)
-    try:
-        from skimage import data
-    except ImportError:
-        common.say("no scikit-image here: its pictures are left out")
-        return
-    for name in SKIMAGE:
-        try:
-            image = np.asarray(getattr(data, name)())
-        except Exception:  # noqa: BLE001 - some are not in the wheel, and nothing is downloaded
-            continue
-        if image.ndim == 3 and image.shape[2] >= 3:
-            yield np.ascontiguousarray(image[:, :, :3])
-
-
-def _frames(path: Path) -> Iterator[ImageU8]:
-    film = cv2.VideoCapture(str(path))
-    for number in range(10_000):
-        got, image = film.read()
-        if not got:
-            break
-        if number % 5 == 0:
-            yield np.ascontiguousarray(image[:, :, ::-1])
-    film.release()
+def _in_eight_bits(engine: Engine, found: Optimized) -> float:
+    """The value that the picture has when it is read again from a file."""
+    picture_HW3 = engine.input_pictures(torch.from_numpy(found.x_CHW)[None])[0]
+    x_BCHW = engine.preprocess(picture_HW3.cpu().numpy(), fit="stretch")
+    row, column = found.position
+    maps_BCHW = engine.reach(x_BCHW, layer=found.layer.name).maps_BCHW
+    return float(maps_BCHW[0, found.unit, row, column])
 
 
 def _told(
-    engine: Engine, reached: list[Reached], seconds: float, arguments: argparse.Namespace
+    engine: Engine, reached: Sequence[Reached], best: dict[str, list[float]], crops: str
 ) -> str:
-    rows = []
-    for layer in dict.fromkeys(each.layer for each in reached):
-        some = [each for each in reached if each.layer == layer]
-        rows.append([f"`{layer}`", *_row(some)])
-    rows.append(["**all**", *_row(reached)])
-    head = (
-        *("layer", "units", "rose", "beat the best crop", "median at start", "median optimised"),
-        *("median best crop", "median optimised by best crop"),
-    )
-    facts = common.machine_facts(engine.device)
-    recipe = preset(arguments.preset)
-    return (
-        f"{facts}- {arguments.crops} crops; {recipe.iterations} runs for each picture, "
-        f"{arguments.batch} at once; {seconds:.1f} processor seconds a picture\n\n"
-        + common.table(head, rows)
-        + "\nThe value of the optimised picture is that of the middle neuron in its last run, "
-        "which sees the picture unmoved; that of crops the largest over all positions.\n"
-    )
-
-
-def _row(some: list[Reached]) -> list[str]:
-    rose = sum(each.optimised > each.at_start for each in some)
-    beat = sum(each.optimised > each.best_crop for each in some)
+    pairs = [(each, best[each.layer][each.unit]) for each in reached]
+    rose = sum(each.optimised > max(each.at_start, each.best_noise) for each in reached)
+    beat = sum(each.optimised > crop for each, crop in pairs)
     # A ratio means something where both are positive, as the best of many crops nearly always is.
-    ratios = [each.optimised / each.best_crop for each in some if each.best_crop > 0]
+    ratios = [each.optimised / crop for each, crop in pairs if crop > 0]
+    seconds = [each.seconds for each in reached]
+    head = ("unit", f"best of {NUM_NOISES} noises", "optimised", "best crop", "by best crop")
+    return (
+        f"{common.machine_facts(engine.device)}- {crops}\n"
+        f"- {reached[0].iterations} runs a picture, one picture at a time, the step "
+        f"{engine.form}: {common.median(seconds):.1f} processor seconds each in the middle, "
+        f"{max(seconds):.1f} at most\n\n"
+        f"**{rose} of {len(reached)} rose** above their start and above {NUM_NOISES} other random "
+        f"starts; **{beat} of {len(reached)} beat the best crop**; optimised by best crop "
+        f"{common.median(ratios):.2f} in the middle, quartiles {common.spread(ratios, 2)}.\n\n"
+        + common.table(head, (_row(each, crop) for each, crop in pairs))
+        + "\nAn optimised picture counts in eight bits, as its PNG has it, and at the middle "
+        "neuron alone; a crop with the largest value of all places of the map. Shut: all noises "
+        "give one value, so that no gradient leads away from them.\n"
+    )
+
+
+def _row(found: Reached, crop: float) -> list[str]:
+    is_above = found.optimised > crop
+    ratio = f"{found.optimised / crop:.2f}" if crop > 0 else ("above" if is_above else "below")
     return [
-        str(len(some)),
-        str(rose),
-        str(beat),
-        f"{common.median([each.at_start for each in some]):.2f}",
-        f"{common.median([each.optimised for each in some]):.2f}",
-        f"{common.median([each.best_crop for each in some]):.2f}",
-        f"{common.median(ratios):.1f}",
+        f"`{found.layer}` {found.unit}{' (shut)' if found.is_shut else ''}",
+        *(f"{value:.2f}" for value in (found.best_noise, found.optimised, crop)),
+        f"**{ratio}**" if is_above else ratio,
     ]
 
 
