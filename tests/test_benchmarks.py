@@ -141,12 +141,17 @@ def test_bench_step_compiles_the_network_alone_and_the_pieces(tmp_path: Path) ->
     assert "2 backward pieces" in text
 
 
-def test_bench_optimize_drives_units_and_compares_with_crops(tmp_path: Path) -> None:
-    text = run(tmp_path, "bench_optimize", "--network", f"{tmp_path}/tiny.py:tiny")
-    assert "median best crop" in text
-    (total,) = re.findall(r"^\| \*\*all\*\* \| (\d+) \| (\d+)", text, re.MULTILINE)
-    assert total[0] == total[1] != "0", "every unit rises, also in a tiny net"
+def test_bench_optimize_drives_units_compares_with_crops_and_goes_on(tmp_path: Path) -> None:
+    flags = ("--network", f"{tmp_path}/tiny.py:tiny", "--kept", f"{tmp_path}/kept.jsonl")
+    text = run(tmp_path, "bench_optimize", *flags)
+    assert "6 random square crops" in text
+    (found,) = re.findall(r"\*\*(\d+) of (\d+) rose\*\*", text)
+    assert found[0] == found[1] != "0", "every unit rises, also in a tiny net"
     assert "autograd on the model" in text
+    first = (tmp_path / "kept.jsonl").read_text()
+    assert len(first.splitlines()) == int(found[1])
+    run(tmp_path, "bench_optimize", *flags)
+    assert (tmp_path / "kept.jsonl").read_text() == first, "nothing is made twice"
 
 
 def test_bench_scan_compares_the_pass_with_the_network_and_files_with_decoding(
