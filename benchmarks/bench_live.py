@@ -19,7 +19,7 @@ from typing import Any
 
 import cv2
 
-from benchmarks import common
+from benchmarks import common, gaps
 from benchmarks.common import median, say, spread
 from benchmarks.growing import rows_of
 from benchmarks.observe import Memory, observed
@@ -59,7 +59,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench_live", description=__doc__.partition("\n")[0])
     parser.add_argument("--network", default=DEFAULT_NETWORK)
     parser.add_argument("--weights", default=None)
-    parser.add_argument("--part", choices=("all", "growing"), default="all", help="what to measure")
+    parser.add_argument(
+        "--part", choices=("all", "growing", "gaps"), default="all", help="what to measure"
+    )
     parser.add_argument("--seconds", type=float, default=15.0, help="of each run for rates")
     common.add_common_flags(parser)
     arguments = parser.parse_args(argv)
@@ -97,6 +99,8 @@ def _report(arguments: argparse.Namespace, device: str, folder: Path, display: s
     }
     if arguments.part == "growing":
         return _growing(arguments, job, cache, display)
+    if arguments.part == "gaps":
+        return _gaps(arguments, job, folder, display)
     starts = {}
     for name in ("cold", "warm"):
         say(f"{name} start")
@@ -117,6 +121,7 @@ def _report(arguments: argparse.Namespace, device: str, folder: Path, display: s
             runs[name] = observed(own_job, cache_home=cache, display=display)
     tables = [_starts(starts), _rates(runs), _stages(runs), _memory({**starts, **runs})]
     tables.append(_growing(arguments, job, cache, display))
+    tables.append(_gaps(arguments, job, folder, display))
     return "\n".join(tables)
 
 
@@ -134,6 +139,17 @@ def _growing(
             job | {"stream": "demo", "pace": pace}, cache_home=cache, display=display
         )
     return rows_of(runs)
+
+
+def _gaps(
+    arguments: argparse.Namespace, job: dict[str, Any], folder: Path, display: str | None
+) -> str:
+    """How long the film stands still after a key."""
+    say("keys and clicks")
+    job = job | {"until": "seconds", "view": "memory", "store": str(folder / "store")}
+    job["every"] = 12 if arguments.quick else 1
+    found, _ = observed(job, cache_home=folder / "cache", display=display)
+    return gaps.rows_of(found["gaps"])
 
 
 def _starts(starts: dict[str, tuple[dict[str, Any], Memory]]) -> str:

@@ -7,6 +7,7 @@ from a sink that takes notes it is put together as `rtvis.cli` does it.
 import json
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 SPAWNED_NS = time.monotonic_ns()  # before torch is imported, which takes seconds
@@ -26,7 +27,8 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     Args:
         job: "network", "weights", "device", "dtype", "compile", "stream", "pace", "view"
             ("window" or "memory"), "until" ("compiled" or "seconds"), "seconds", "growing"
-            (whether a picture of a unit grows and is held by turns).
+            (whether a picture of a unit grows and is held by turns), "store" (a folder to put a
+            store into: keys are pressed and gaps measured, each "every"th).
     """
     from rtvis.threads import spin_briefly
 
@@ -36,6 +38,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     import torchvision  # noqa: F401 - brings half of torch's compiler with it: 2 s
 
     import rtvis.methods  # noqa: F401 - registers the CAM methods
+    from benchmarks.gaps import Presser, acts_on, filled_store, selected
     from benchmarks.growing import Growing
     from rtvis.engine.engine import Engine
     from rtvis.engine.models import load_network
@@ -55,15 +58,27 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
         if warm:
             engine.wait_compiled()
         compositor: Any = Compositor(engine.device)
-        grows = bool(job.get("growing"))
+        grows, presses = bool(job.get("growing")), job.get("store")
+        view, shelf = View(page="learned", growing=False) if grows else View(), None
+        if presses is not None:
+            shelf, largest = filled_store(engine, Path(presses))
+            view = selected(largest)
         pipeline = Pipeline(
             engine=engine,
             source=source,
             compositor=compositor,
-            session=Session(View(page="learned", growing=False) if grows else View()),
+            session=Session(view),
             window=sink,
-            grower=EngineGrower(engine) if grows else None,
+            grower=EngineGrower(engine) if grows or presses else None,
+            shelf=shelf,
+            folder=Path(presses) if presses else None,
         )
+        if presses is not None:
+            acts = acts_on(engine.layers, largest)
+            presser = Presser(pipeline, sink, acts[:: job["every"]])
+            with pipeline:
+                pipeline.run(on_progress=presser.look)
+            return {"gaps": presser.gaps(), "form": engine.form, "main_peak_kib": _peak_kib()}
         growing = Growing(pipeline, source) if grows else None
         if growing is not None:
             _note_scenes(compositor, growing.note)

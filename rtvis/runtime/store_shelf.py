@@ -1,5 +1,6 @@
 """The store of a network as the shelf of the live pane."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from rtvis.units.items import Items
 from rtvis.units.optimized import Optimized, files_of
 from rtvis.units.source_pictures import SourcePictures
 from rtvis.units.store import Store, open_store
+from rtvis.units.tile_pack import current, read_pack, write_pack
 from rtvis.units.unit_inputs import UnitInput, read_inputs
 from rtvis.units.writer import encoded
 
@@ -25,6 +27,8 @@ TILE_SIDE: Final = 128
 """Of a picture in the grid, at most: 1,280 of them take 60 MiB."""
 CROP_SIDE: Final = 128
 """The same on the page of a unit."""
+_MANY: Final = 64
+"""Pictures of a layer that were read one by one: the next time they come in one file."""
 _BACK_RULES: Final = ("deconvnet", "guided", "gradient")
 """Which backward pictures to show, the first that there are."""
 
@@ -117,15 +121,26 @@ class StoreShelf:
             return KeptInput(image_HW3=pictures.read(item), name=_name_of(inputs[place]))
 
     def sheet(self, layer: str, kind: SheetKind) -> Iterator[tuple[int, ImageU8 | None]]:
-        """A small picture of each unit, read one by one."""
+        """A small picture of each unit: all that an earlier session has put into one file at once,
+        the others one by one, and then into that file."""
         store = self._store()
         name = self._name(".png") if kind == "optimized" else names.ranked("crop", 0)
-        for unit in range(self._layers[layer].num_units):
+        digests = current(store, layer, name)
+        tiles = read_pack(store, layer, name, digests)
+        yield from tiles.items()
+        missing = sorted(digests.keys() - tiles.keys())
+        for unit in missing:
             image_HW3 = store.read_picture(layer, unit, name)
             if image_HW3 is not None and kind == "optimized":
                 height, width = image_HW3.shape[:2]
                 image_HW3 = image_HW3[focus_of(self._layers[layer], (height, width))]
-            yield unit, None if image_HW3 is None else _small(image_HW3, TILE_SIDE)
+            if image_HW3 is not None:
+                tiles[unit] = _small(image_HW3, TILE_SIDE)
+            yield unit, tiles.get(unit)
+        if len(missing) >= _MANY:
+            # Not where somebody else writes to it, or nobody can: it is as slow again, and no more.
+            with contextlib.suppress(StoreError), store.writing("rtvis, live") as writer:
+                write_pack(writer, layer, name, tiles, digests)
 
     def keep(self, layer: str, unit: int, result: object) -> None:
         """Write an optimised picture, its numbers and its record."""

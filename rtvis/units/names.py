@@ -94,6 +94,11 @@ def sheet(kind: str, number: int) -> str:
     return f"sheet_{kind}_{number:03d}.jpg"
 
 
+def tile_pack(picture: str) -> str:
+    """`tiles_crop_00.npz`: small pictures of all units of a layer, made of theirs of that name."""
+    return f"tiles_{picture.rpartition('.')[0]}.npz"
+
+
 def folder_of(name: str) -> str:
     """The folder for a layer's or a network's name; see above."""
     letters = [letter for letter in name if letter.isascii() and letter.isalpha()]
