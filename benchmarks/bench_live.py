@@ -147,7 +147,7 @@ def _gaps(
     """How long the film stands still after a key."""
     say("keys and clicks")
     job = job | {"until": "seconds", "view": "memory", "store": str(folder / "store")}
-    job["every"] = 12 if arguments.quick else 1
+    job |= {"every": 20, "seconds": 1.0} if arguments.quick else {"every": 1, "seconds": 3.0}
     found, _ = observed(job, cache_home=folder / "cache", display=display)
     return gaps.rows_of(found["gaps"])
 

@@ -21,10 +21,6 @@ from benchmarks.turns import film_pictures, film_turn
 from rtvis.data import Layer, Selection
 from rtvis.engine.device import resolve_device
 from rtvis.engine.engine import Engine
-from rtvis.engine.models import load_network
-from rtvis.engine.own import is_own
-from rtvis.engine.zoo import DEFAULT_NETWORK
-from rtvis.errors import RtvisError
 from rtvis.runtime.moments import live_moments
 from rtvis.session import View
 
@@ -35,14 +31,7 @@ unit, and that is over after seconds."""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure every network that the flags name; the exit code."""
-    arguments = _parse(argv)
-    try:
-        for name in arguments.networks.split(","):
-            _measure(name.strip(), arguments)
-    except RtvisError as fault:
-        print(f"bench_moments: {fault}", file=sys.stderr)
-        return 1
-    return 0
+    return common.measure_networks("bench_moments", _measure, _parse(argv))
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -58,10 +47,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 
 def _measure(name: str, arguments: argparse.Namespace) -> None:
     torch.manual_seed(0)
-    # Random weights where the real ones come from a site.
-    network = load_network(
-        name, weights=None if name == DEFAULT_NETWORK or is_own(name) else "random"
-    )
+    network = common.load_to_time(name)
     device = resolve_device(arguments.device)
     facts = common.machine_facts(device)
     with Engine(

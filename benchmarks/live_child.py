@@ -75,7 +75,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
         )
         if presses is not None:
             acts = acts_on(engine.layers, largest)
-            presser = Presser(pipeline, sink, acts[:: job["every"]])
+            presser = Presser(pipeline, sink, acts[:: job["every"]], settle_s=job["seconds"])
             with pipeline:
                 pipeline.run(on_progress=presser.look)
             return {"gaps": presser.gaps(), "form": engine.form, "main_peak_kib": _peak_kib()}

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from benchmarks.common import Comparison, compare, quartiles, table, with_section
+from benchmarks.gaps import Presser, Times
 from tests.conftest import ROOT
 
 TINY = """
@@ -66,6 +67,22 @@ def test_the_ratio_is_the_median_of_pairs_and_not_the_ratio_of_medians() -> None
     skewed = Comparison(baseline_ms=(1.0, 4.0, 8.0), candidate_ms=(5.0, 4.0, 8.0))
     assert skewed.ratio == 1.0  # of medians: 5 / 4
     assert quartiles((0.0, 1.0, 2.0, 3.0, 4.0)) == (1.0, 3.0)
+
+
+def test_the_longest_gap_after_a_key_is_told_in_medians_of_those_before_the_first() -> None:
+    class Pipeline:
+        _deliver = None
+
+    presser = Presser(Pipeline(), None, ())
+    s = 1_000_000_000
+    walls = [0, 1, 2, 4, 5, 8, 9]
+    presser.frames = [Times(t * s // 10, t * 7, t * 11) for t in walls]
+    presser.done = [("first", 4 * s // 10), ("second", 8 * s // 10)]
+    found = presser.gaps()
+    assert found["0 first"] == (3.0, 3.0, 3.0), "from 0.5 to 0.8, by three clocks"
+    assert found["1 second"] == (3.0, 3.0, 3.0), "the gap that ended with it counts"
+    presser.done[1] = ("second", 8 * s // 10 + 1)
+    assert presser.gaps()["1 second"] == (1.0, 1.0, 1.0)
 
 
 def test_baseline_and_candidate_run_in_turn_after_their_warm_up() -> None:
@@ -126,6 +143,8 @@ def test_bench_live_measures_starts_rates_latency_and_memory(tmp_path: Path) -> 
         assert processed > 0
         assert shown > 0
         assert 0 < latency < 60_000
+    assert "After each of 3 keys and clicks the longest gap" in text
+    assert float(cells(text, "0 click: ")[2]) > 0
     memory = [line for line in text.splitlines() if re.match(r"\| (cold|warm) \|", line)]
     assert len(memory) == 2
     for line in memory:
@@ -168,3 +187,13 @@ def test_bench_scan_compares_the_pass_with_the_network_and_files_with_decoding(
     assert decode > 0 < compute
     assert whole > 0
     assert float(cells(text, "bound")[1]) <= min(decode, compute)
+
+
+def test_bench_moments_compares_turns_with_moments_and_without(tmp_path: Path) -> None:
+    text = run(
+        tmp_path, "bench_moments", "--networks", f"{tmp_path}/tiny.py:tiny", "--compile", "off"
+    )
+    assert "## moments: tiny.py:tiny, float32, cpu" in text
+    assert "- 2: 6 units of 8x8" in text, "the layer with the most units"
+    for row in ("counted, not in sight", "page of moments", "page and tiles of moments"):
+        assert float(cells(text, f"{row} |")[3].strip("*")) > 0
