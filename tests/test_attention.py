@@ -23,8 +23,8 @@ from rtvis.engine.models import Network
 from rtvis.engine.preprocess import Preprocessing
 from rtvis.errors import SelectionError
 from rtvis.render.display import above_floor
-from rtvis.stills import Stills
-from rtvis.stills_requests import CamRequest
+from rtvis.stills.batch import Stills
+from rtvis.stills.requests import CamRequest
 from tests.nets import CamNet, engine_of, seeded
 from tests.references import (
     RuledActivations,

@@ -16,7 +16,8 @@ import pytest
 from PIL import Image
 
 from rtvis import cli
-from rtvis.cli_live import class_index
+from rtvis.cli import root
+from rtvis.cli.live import class_index
 from rtvis.errors import SelectionError
 from tests.xvfb import Screen
 
@@ -244,7 +245,7 @@ def test_a_fault_of_ours_is_one_line_too(
     def broken(*_: object) -> int:
         raise IndexError("list index out of range")
 
-    monkeypatch.setattr(cli, "_run", broken)
+    monkeypatch.setattr(root, "_run", broken)
     assert cli.main([]) == 1
     assert capsys.readouterr().err == (
         "rtvis: a fault in rtvis itself: IndexError: list index out of range; --debug shows where\n"
@@ -255,12 +256,12 @@ def test_ctrl_c_while_loading_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted(*_: object) -> int:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_run", interrupted)
+    monkeypatch.setattr(root, "_run", interrupted)
     assert cli.main([]) == 130
 
 
 def test_logging_and_signals_are_as_before_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_run", lambda _: 0)
+    monkeypatch.setattr(root, "_run", lambda _: 0)
     before = logging.getLogger().handlers[:], logging.getLogger().level
     handler = signal.getsignal(signal.SIGTERM)
     assert cli.main(["--debug"]) == 0

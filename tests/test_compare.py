@@ -550,7 +550,7 @@ def test_a_comparison_of_networks_is_replayed(here: Path) -> None:
 
 
 def test_a_saved_comparison_holds_no_password() -> None:
-    from rtvis.cli_live import _setup
+    from rtvis.cli.live import _setup
     from rtvis.config import CompareConfig, Config, InputConfig
 
     uri = "rtsp://me:secret@host/second"

@@ -10,7 +10,7 @@ import torch
 
 from rtvis import cli
 from rtvis.api import load
-from rtvis.cli_stills import gradcam_main, guided_backprop_main
+from rtvis.cli.stills import gradcam_main, guided_backprop_main
 from rtvis.data import Frame
 from rtvis.slot import LatestSlot
 from rtvis.sources import open_source, read_image

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from rtvis.cli_units import WORDS
+from rtvis.cli.units import WORDS
 from rtvis.data import Selection
 from rtvis.engine.model_file import ModelFile, read_model_file
 from rtvis.render.pages.page import Page

@@ -20,7 +20,7 @@ from rtvis.render.panes import draw_input
 from rtvis.render.seen import draw_seen_picture
 from rtvis.runtime.controller import Controller
 from rtvis.session import CamStyle, Session, View
-from rtvis.stills_draw import draw_cam
+from rtvis.stills.draw import draw_cam
 from tests.nets import CamNet, engine_of, seeded
 from tests.nets_fake import LAYERS
 

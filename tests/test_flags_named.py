@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from rtvis import cli
-from rtvis.cli_stills import gradcam_main, guided_backprop_main
-from rtvis.cli_units import WORDS
+from rtvis.cli.stills import gradcam_main, guided_backprop_main
+from rtvis.cli.units import WORDS
 
 ROOT = Path(__file__).resolve().parent.parent / "rtvis"
 
@@ -23,13 +23,13 @@ STYLE_SHEET = "units/pages/skeleton.py"
 """Where `--text` is a variable of CSS."""
 
 COMMAND_OF = {
-    r"cli_inspect\.py": "inspect",
-    r"cli_units/scan.*|units/(data_set|dump|growth|scan.*|cluster.*)\.py": "units scan",
-    r"cli_units/optimize.*|units/study\.py": "units optimize",
-    **{rf"cli_units/{word}\.py": f"units {word}" for word in WORDS if word not in {"scan"}},
+    r"cli/inspect\.py": "inspect",
+    r"cli/units/scan.*|units/(data_set|dump|growth|scan.*|cluster.*)\.py": "units scan",
+    r"cli/units/optimize.*|units/study\.py": "units optimize",
+    **{rf"cli/units/{word}\.py": f"units {word}" for word in WORDS if word not in {"scan"}},
     r"units/export\.py": "units export",
-    r"cli_stills\.py|stills.*": "stills",
-    r"cli_(live|compare|replay|learned)\.py|plugins\.py|runtime/.*|sinks/.*|state\.py": "",
+    r"cli/stills\.py|stills/.*": "stills",
+    r"cli/(live|compare|replay|learned)\.py|plugins\.py|runtime/.*|sinks/.*|state\.py": "",
 }
 """Modules whose words are one command's alone; in the others each flag is some command's."""
 

@@ -11,7 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from rtvis import cli
-from rtvis.cli_stills import guided_backprop_main
+from rtvis.cli.stills import guided_backprop_main
 from rtvis.data import NO_GRADIENT_PATH, Health, Selection
 from rtvis.errors import NetworkError
 from tests.nets import engine_of

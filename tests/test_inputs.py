@@ -15,7 +15,7 @@ from torch import Tensor, nn
 import rtvis
 import rtvis.methods  # noqa: F401 - registers the CAM methods
 from rtvis import cli
-from rtvis.cli_stills import gradcam_main, guided_backprop_main
+from rtvis.cli.stills import gradcam_main, guided_backprop_main
 from rtvis.config import NetworkConfig
 from rtvis.data import Selection
 from rtvis.engine import zoo

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rtvis.cli import main
-from rtvis.cli_stills import gradcam_main, guided_backprop_main
+from rtvis.cli.stills import gradcam_main, guided_backprop_main
 from rtvis.leaving import INTERRUPTED, called, leaving_at_once
 
 ROOT = Path(__file__).parents[1]

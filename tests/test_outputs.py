@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 import rtvis
-from rtvis.cli_stills import gradcam_main, guided_backprop_main
+from rtvis.cli.stills import gradcam_main, guided_backprop_main
 from rtvis.config import Config
 from rtvis.data import Selection
 from rtvis.engine import zoo

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 import torch
 
-from rtvis.cli_stills import gradcam_main, guided_backprop_main
+from rtvis.cli.stills import gradcam_main, guided_backprop_main
 from rtvis.data import Crop, Selection
 from rtvis.errors import SelectionError, SinkError, SourceError
 from rtvis.render import display
-from rtvis.stills import Stills
-from rtvis.stills_draw import draw_cam
-from rtvis.stills_files import list_inputs, numbered, plan_outputs, write_all
-from rtvis.stills_requests import CamRequest, class_of
+from rtvis.stills.batch import Stills
+from rtvis.stills.draw import draw_cam
+from rtvis.stills.files import list_inputs, numbered, plan_outputs, write_all
+from rtvis.stills.requests import CamRequest, class_of
 from tests.nets import HandNet, engine_of
 
 ROOT = Path(__file__).resolve().parent.parent

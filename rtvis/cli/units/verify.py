@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rtvis.cli_units.chosen import chosen_store, root_of, split, stores_in
+from rtvis.cli.units.chosen import chosen_store, root_of, split, stores_in
 from rtvis.command import Command
 from rtvis.flags import parse_config
 from rtvis.leaving import DONE, FAILED, import_torch

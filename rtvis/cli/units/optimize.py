@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
-from rtvis.cli_units.chosen import root_of
-from rtvis.cli_units.optimize_options import OptimizeConfig, OptimizeOptions
+from rtvis.cli.units.chosen import root_of
+from rtvis.cli.units.optimize_options import OptimizeConfig, OptimizeOptions
 from rtvis.command import Command
 from rtvis.errors import ConfigError, SourceError, StoreError
 from rtvis.flags import parse_config

@@ -36,7 +36,7 @@ def parse(words: Sequence[str], *, prog: str) -> Command:
     if name not in WORDS:
         near, known = did_you_mean(name, WORDS), ", ".join(WORDS)
         raise ConfigError(f"{prog} {COMMAND}: unknown word '{name}'{near}; there are: {known}")
-    module: Any = importlib.import_module(f"rtvis.cli_units.{WORDS[name][0]}")
+    module: Any = importlib.import_module(f"rtvis.cli.units.{WORDS[name][0]}")
     command: Command = module.parse(words[1:], prog=f"{prog} {COMMAND} {name}")
     return command
 

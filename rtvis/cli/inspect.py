@@ -104,7 +104,7 @@ def _inspected(config: InspectConfig, messages: "Console") -> "Inspection":
     from rtvis.engine.models import load_network
     from rtvis.engine.network_arguments import network_arguments
     from rtvis.inspection import Inspector
-    from rtvis.stills_files import list_inputs
+    from rtvis.stills.files import list_inputs
 
     wanted, options = config.network, config.inspect
     device = resolve_device(options.device)

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from rtvis.cli_units.bars import by_layer
-from rtvis.cli_units.chosen import chosen_layers, root_of
+from rtvis.cli.units.bars import by_layer
+from rtvis.cli.units.chosen import chosen_layers, root_of
 from rtvis.command import Command
 from rtvis.config import DtypeName, NetworkConfig
 from rtvis.flags import parse_config

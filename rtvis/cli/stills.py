@@ -12,8 +12,8 @@ from rtvis.leaving import DONE, FAILED, INTERRUPTED, called, import_torch
 from rtvis.option_values import region
 
 if TYPE_CHECKING:
-    from rtvis.stills import Stills
-    from rtvis.stills_requests import Outcome
+    from rtvis.stills.batch import Stills
+    from rtvis.stills.requests import Outcome
 
 DEFAULT_NETWORK = "tf_efficientnet_lite0"
 
@@ -93,7 +93,7 @@ def gradcam_main(argv: Sequence[str] | None = None) -> int:
     def explain(
         stills: "Stills", inputs: list[Path], outputs: list[Path], raw: list[Path] | None
     ) -> "Iterator[Outcome]":
-        from rtvis.stills_requests import CamRequest
+        from rtvis.stills.requests import CamRequest
 
         request = CamRequest(
             method=args.method,
@@ -162,7 +162,7 @@ def guided_backprop_main(argv: Sequence[str] | None = None) -> int:
     def explain(
         stills: "Stills", inputs: list[Path], outputs: list[Path], raw: list[Path] | None
     ) -> "Iterator[Outcome]":
-        from rtvis.stills_requests import BackpropRequest
+        from rtvis.stills.requests import BackpropRequest
 
         request = BackpropRequest(
             layer=args.layer,
@@ -289,10 +289,10 @@ def _guarded(
     except RtvisError as error:
         if args.debug:
             raise
-        print(f"{parser.prog}: {error}", file=sys.stderr)  # noqa: T201 - what a command line says
+        print(f"{parser.prog}: {error}", file=sys.stderr)
         return FAILED
     except KeyboardInterrupt:
-        print(f"{parser.prog}: interrupted", file=sys.stderr)  # noqa: T201
+        print(f"{parser.prog}: interrupted", file=sys.stderr)
         return INTERRUPTED
 
 
@@ -303,7 +303,7 @@ def _run(
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
     from rich.progress import TimeRemainingColumn as Remaining
 
-    from rtvis.stills_files import check_writable, list_inputs, plan_outputs
+    from rtvis.stills.files import check_writable, list_inputs, plan_outputs
 
     inputs = list_inputs(args.input)
     output = args.output or (f"{inputs[0].stem}{ending}" if len(inputs) == 1 else f"rtvis{ending}")
@@ -346,7 +346,7 @@ def _run(
 
 def _load(args: argparse.Namespace, *, num_pictures: int) -> "Stills":
     from rtvis.engine.models import load_network
-    from rtvis.stills import Stills
+    from rtvis.stills.batch import Stills
 
     network = load_network(
         args.network,
@@ -368,7 +368,7 @@ def _report(outcome: "Outcome", console: "object", name: str) -> None:
 
     assert isinstance(console, Console)
     for path, line in zip(outcome.written, outcome.lines, strict=True):
-        print(f"{path}: {line}")  # noqa: T201
+        print(f"{path}: {line}")
     for warning in outcome.warnings:
         console.print(f"{name}: warning: {warning}", style="yellow", markup=False, soft_wrap=True)
     if outcome.error is not None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from rtvis.cli_units.chosen import chosen_layers, chosen_store, root_of, split
+from rtvis.cli.units.chosen import chosen_layers, chosen_store, root_of, split
 from rtvis.command import Command
 from rtvis.errors import ConfigError, StoreError
 from rtvis.flags import parse_config

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rtvis.cli_units.bars import by_layer
-from rtvis.cli_units.chosen import chosen_layers, chosen_store, root_of, split
+from rtvis.cli.units.bars import by_layer
+from rtvis.cli.units.chosen import chosen_layers, chosen_store, root_of, split
 from rtvis.command import Command
 from rtvis.flags import parse_config
 from rtvis.leaving import DONE, import_torch

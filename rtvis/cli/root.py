@@ -11,8 +11,8 @@ import traceback
 from collections.abc import Iterator, Sequence
 from typing import NoReturn, assert_never
 
-from rtvis import cli_inspect, cli_units
-from rtvis.cli_live import opened_engine, run_live
+from rtvis.cli import inspect, units
+from rtvis.cli.live import opened_engine, run_live
 from rtvis.command import Command
 from rtvis.config import Config
 from rtvis.errors import ConfigError, RtvisError, SelectionError
@@ -74,10 +74,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _understood(words: list[str]) -> Command:
     prog = called("main.py", installed="rtvis")
-    if words[:1] == [cli_inspect.COMMAND]:
-        return cli_inspect.parse(words[1:], prog=prog)
-    if words[:1] == [cli_units.COMMAND]:
-        return cli_units.parse(words[1:], prog=prog)
+    if words[:1] == [inspect.COMMAND]:
+        return inspect.parse(words[1:], prog=prog)
+    if words[:1] == [units.COMMAND]:
+        return units.parse(words[1:], prog=prog)
     config = parse_config(Config, words, prog=prog, description=_DESCRIPTION, epilog=_EPILOG)
     return Command(run=lambda: _run(config), debug=config.program.debug)
 

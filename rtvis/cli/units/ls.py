@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from rtvis.cli_units.chosen import chosen_store, root_of, size_text, split, stores_in
+from rtvis.cli.units.chosen import chosen_store, root_of, size_text, split, stores_in
 from rtvis.command import Command
 from rtvis.errors import StoreError
 from rtvis.flags import parse_config

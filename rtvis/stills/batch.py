@@ -19,9 +19,9 @@ from rtvis.filing import encode_image, encode_npz
 from rtvis.registry import ATTENTION_METHODS
 from rtvis.render import display
 from rtvis.sources.pixels import Decoded, read_picture
-from rtvis.stills_draw import bgr_on_host, draw_cam
-from rtvis.stills_files import numbered, write_all
-from rtvis.stills_requests import (
+from rtvis.stills.draw import bgr_on_host, draw_cam
+from rtvis.stills.files import numbered, write_all
+from rtvis.stills.requests import (
     BackpropRequest,
     CamRequest,
     Outcome,

@@ -59,7 +59,7 @@ def opened_second(config: Config, *, loop: bool) -> "Iterator[StreamRival | None
     is_list = compared == SECOND_NAMES
     first = wanted.files if wanted.files is not None else wanted.stream
     if wanted.replay is not None:
-        from rtvis.cli_replay import found_frames
+        from rtvis.cli.replay import found_frames
         from rtvis.runtime.replay import ReplayedRival
 
         second = first if is_list else compared

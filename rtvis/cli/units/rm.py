@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from rtvis.cli_units.bars import by_layer
-from rtvis.cli_units.chosen import (
+from rtvis.cli.units.bars import by_layer
+from rtvis.cli.units.chosen import (
     chosen_layers,
     chosen_store,
     confirm,

@@ -7,9 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
-from rtvis.cli_compare import compares_networks, opened_second, rival_of, second_config
-from rtvis.cli_learned import grower_of, moments_of, shelf_of
-from rtvis.cli_replay import found_frames, kept_by, replay_of
+from rtvis.cli.compare import compares_networks, opened_second, rival_of, second_config
+from rtvis.cli.learned import grower_of, moments_of, shelf_of
+from rtvis.cli.replay import found_frames, kept_by, replay_of
 from rtvis.config import Config
 from rtvis.errors import SelectionError, SinkError, did_you_mean
 from rtvis.leaving import DONE, FAILED, INTERRUPTED

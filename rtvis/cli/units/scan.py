@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
-from rtvis.cli_units.chosen import root_of
-from rtvis.cli_units.scan_ray import ClusterOptions, cluster_of, plan_of
+from rtvis.cli.units.chosen import root_of
+from rtvis.cli.units.scan_ray import ClusterOptions, cluster_of, plan_of
 from rtvis.command import Command
 from rtvis.config import DtypeName, NetworkConfig
 from rtvis.errors import ConfigError, RtvisError, SourceError, StoreError
@@ -176,7 +176,7 @@ def _run(config: ScanConfig) -> int:
             forget(store, writer)
         code = _scan(config, network, found, store, writer, cluster, messages)
     if options.crops:
-        from rtvis.cli_units.crops import CropsConfig, CropsOptions, run_crops
+        from rtvis.cli.units.crops import CropsConfig, CropsOptions, run_crops
 
         crops = CropsOptions(store=options.store, device=options.device, dtype=options.dtype)
         return run_crops(CropsConfig(crops=crops, network=config.network))

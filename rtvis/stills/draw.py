@@ -8,7 +8,7 @@ from rtvis.data import Crop, ImageU8
 from rtvis.render import display
 from rtvis.render.cover import cover
 from rtvis.render.lut import colormap
-from rtvis.stills_requests import CamStyle
+from rtvis.stills.requests import CamStyle
 
 
 def draw_cam(image_HW3: ImageU8, crop: Crop, cam_HW: Tensor, style: CamStyle) -> ImageU8:

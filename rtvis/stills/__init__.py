@@ -1,0 +1,1 @@
+"""Pictures in files: their CAM and backward pictures, many at a time."""
