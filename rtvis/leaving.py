@@ -51,6 +51,29 @@ def leaving_at_once() -> Iterator[None]:
             signal.signal(number, signal.default_int_handler)
 
 
+@contextlib.contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Within, Ctrl-C is only noted, and raised as KeyboardInterrupt behind it.
+
+    For code that loses one, as C++ does that calls Python and clears whatever that raises.
+    """
+    is_ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if not is_ours:
+        yield
+        return
+    noted: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, _frame: noted.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    if noted:
+        raise KeyboardInterrupt
+
+
 def import_torch() -> None:
     """Import torch ahead of what needs it, which takes seconds; Ctrl-C leaves at once meanwhile.
 

@@ -13,7 +13,7 @@ import pytest
 
 from rtvis.cli import main
 from rtvis.cli.stills import gradcam_main, guided_backprop_main
-from rtvis.leaving import INTERRUPTED, called, leaving_at_once
+from rtvis.leaving import INTERRUPTED, called, interrupts_held, leaving_at_once
 
 ROOT = Path(__file__).parents[1]
 
@@ -50,6 +50,25 @@ def test_ctrl_c_within_ends_the_process_without_raising() -> None:
     assert run_importing("SIGINT") == (INTERRUPTED, "")
     sigterm_too = "signal.signal(signal.SIGTERM, signal.default_int_handler)"
     assert run_importing("SIGTERM", sigterm_too) == (INTERRUPTED, "")
+
+
+def test_a_held_ctrl_c_comes_behind_what_would_lose_it() -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    done = []
+    try:
+        with pytest.raises(KeyboardInterrupt), interrupts_held():  # noqa: PT012
+            signal.raise_signal(signal.SIGINT)
+            done.append("all of it")
+        with interrupts_held():
+            done.append("the next, without one")
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as under nohup
+        with interrupts_held():
+            signal.raise_signal(signal.SIGINT)
+            done.append("ignored")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert done == ["all of it", "the next, without one", "ignored"]
 
 
 def test_a_signal_that_nohup_ignores_stays_ignored() -> None:

@@ -15,7 +15,7 @@ from typing import Any, Final
 import torch
 
 from rtvis.errors import ConfigError, DeviceError
-from rtvis.leaving import leaving_at_once
+from rtvis.leaving import interrupts_held, leaving_at_once
 
 LOOPBACK: Final = "127.0.0.1"
 
@@ -171,7 +171,8 @@ def _started(
     leaving.callback(shutil.rmtree, folder, ignore_errors=True)
     leaving.callback(ray.shutdown)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    with _without_stderr(is_quiet):
+    # A KeyboardInterrupt in there is lost, and the scan would just begin.
+    with _without_stderr(is_quiet), interrupts_held():
         ray.init(
             address="local",
             # Logical ones: threads and decoders share the cores as they would in one process, and
@@ -211,7 +212,7 @@ def _own_folder() -> Path:
 
 def _joined(ray: Any, address: str, device: str, wanted: Wanted, *, is_quiet: bool) -> Cluster:
     try:
-        with _without_stderr(is_quiet):
+        with _without_stderr(is_quiet), interrupts_held():
             ray.init(
                 address=address,
                 log_to_driver=not is_quiet,
