@@ -1,6 +1,9 @@
 """A scan against brute force; stopped, grown, divided and damaged data give what they should."""
 
 import itertools
+import re
+import resource
+import signal
 import subprocess
 import sys
 import time
@@ -368,7 +371,43 @@ def test_the_command_says_what_is_wrong_with_data(command: Command) -> None:
     code, text = command.on_pictures()
     assert code == 1
     assert "none of 3 files can be read; the last: " in text
+    assert not list((command.folder / "store").rglob("items*")), "names that bar the way to others"
+    write_pictures(command.folder / "others", 3)
+    assert command("--data", str(command.folder / "others"))[0] == 0
+    code, text = command.on_pictures()
+    assert code == 1
+    assert "is of other data" in text
+    assert "name another --store" in text
     assert command()[0] == 2  # --data is missing
+
+
+def test_a_disk_that_fills_up_in_the_middle_loses_nothing(command: Command) -> None:
+    """No file may grow over 32 KiB: the system refuses as on a full disk, when the state does."""
+    write_pictures(command.folder / "pictures", 400, first=10)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    ignored = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (32768, before[1]))
+    try:
+        code, text = command.on_pictures("--batch", "32", "--save-every", "0")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, ignored)
+    assert code == 1, text
+    assert "cannot be written (File too large" in text
+    assert "what was written before is whole" in text
+    (store,) = find_stores(command.folder / "store")
+    assert not [path for path in store.folder.rglob("*") if path.name.endswith(".part")]
+    code, text = command.on_pictures()
+    assert code == 0, text
+    done = re.search(r"(\d+) of 403 files are done", text)
+    assert done is not None, "it goes on"
+    assert 0 < int(done[1]) < 403
+    code, text = command.on_pictures("--batch", "32", "--store", str(command.folder / "whole"))
+    assert code == 0, text
+    (whole,) = find_stores(command.folder / "whole")
+    for layer in ("first", "second", "fc"):
+        for name in ("top.npz", "statistics.npz"):
+            assert store.read_bytes(layer, name) == whole.read_bytes(layer, name)
 
 
 def test_two_scans_into_one_store_are_refused_and_nothing_is_lost(command: Command) -> None:

@@ -161,6 +161,15 @@ def test_another_networks_store_is_refused_with_what_differs(store: Store) -> No
         open_store(store.folder.parent, other)
 
 
+def test_a_stores_own_folder_names_it_too(store: Store) -> None:
+    """What a scan says at its end is given to the next one, and makes no store within the store."""
+    with store.writing("a test"):
+        pass
+    assert open_store(store.folder, IDENTITY).folder == store.folder
+    with pytest.raises(StoreError, match="is another network's"):
+        open_store(store.folder, replace(IDENTITY, network="another"))
+
+
 def test_a_folder_of_something_else_is_left_alone(tmp_path: Path) -> None:
     folder = tmp_path / folder_name(IDENTITY)
     folder.mkdir()

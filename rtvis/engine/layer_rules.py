@@ -143,7 +143,7 @@ def _check_patterns(sites: Sequence[SiteT], rules: LayerRules, *, name: str, whe
         if not any(_match(pattern, each) for each in known):
             raise NetworkError(
                 f"{where}: no layer of {name} fits '{pattern}'{did_you_mean(pattern, known)}; "
-                "`--list layers` shows all"
+                "`rtvis --list layers` shows all"
             )
 
 

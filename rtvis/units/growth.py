@@ -59,8 +59,8 @@ def _check_unchanged(before: Items, found: Files, places: list[int]) -> None:
 
 def _changed(name: str, how: str) -> StoreError:
     return StoreError(
-        f"{name}: {how} since it was scanned; --restart scans everything anew, or give the data "
-        "as they were"
+        f"{name}: {how} since it was scanned; give the data as they were, --restart to scan these "
+        "in their place, or for both another --store"
     )
 
 

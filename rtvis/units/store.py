@@ -62,14 +62,16 @@ def open_store(
     """The store of a network below `root`; nothing is made before something is written.
 
     Args:
-        root: Default: `default_root()`.
+        root: Default: `default_root()`; the store's own folder will do too.
         identity: As `Engine.identity` gives it.
         cache: For its pictures; default: one of its own.
 
     Raises:
         StoreError: What is there is another network's, a later format, or damaged.
     """
-    folder = (root or default_root()) / folder_name(identity)
+    root = root or default_root()
+    # A store's own folder is what a scan says at its end, and what people give to the next one.
+    folder = root if (root / names.STORE).is_file() else root / folder_name(identity)
     store = Store(folder, cache=cache)
     found = store.identity
     if found is None:

@@ -228,7 +228,14 @@ def _scan(
     cluster: "Cluster | None",
     messages: "Console",
 ) -> int:
-    from rtvis.units.scan_store import ordered_files, read_state, write_results, write_state
+    from rtvis.units.names import TOP
+    from rtvis.units.scan_store import (
+        forget,
+        ordered_files,
+        read_state,
+        write_results,
+        write_state,
+    )
 
     options = config.scan
     files = ordered_files(store, found)
@@ -246,7 +253,8 @@ def _scan(
     finally:
         step.close()
     if state.ledger.num_files and len(state.ledger.errors) == state.ledger.num_files:
-        write_state(writer, name, state, how)
+        if not any(store.path(layer.name, TOP).exists() for layer in store.layers()):
+            forget(store, writer)  # else these names would bar the store to other data
         last = list(state.ledger.errors.values())[-1]
         raise SourceError(f"none of {state.ledger.num_files} files can be read; the last: {last}")
     write_state(writer, name, state, how)
