@@ -158,7 +158,7 @@ def test_a_second_start_compiles_nothing(
 
 
 def test_other_weights_are_another_artifact(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compiling, "_cpp_compiler", lambda: None)
+    monkeypatch.setattr(compiling, "cpp_compiler", lambda: None)
     other = seeded(EverySpelling, seed=1)
     with engine_of(other, size=SIZE, compile="auto", cache_dir=cache) as engine:
         assert not engine.wait_compiled(60)
@@ -167,7 +167,7 @@ def test_other_weights_are_another_artifact(cache: Path, monkeypatch: pytest.Mon
 def test_without_a_compiler_the_eager_form_serves_and_says_why(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, x: torch.Tensor
 ) -> None:
-    monkeypatch.setattr(compiling, "_cpp_compiler", lambda: None)
+    monkeypatch.setattr(compiling, "cpp_compiler", lambda: None)
     with engine_of(seeded(CamNet), size=SIZE, compile="auto", cache_dir=tmp_path) as engine:
         assert not engine.wait_compiled(30)
         assert "no C++ compiler" in engine.compile_note

@@ -4,7 +4,6 @@ import contextlib
 import json
 import logging
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +17,7 @@ import torch
 from torch import Tensor
 
 from rtvis.engine.artifacts import artifact_path, prune
+from rtvis.engine.compilers import c_compiler, cpp_compiler
 from rtvis.engine.pieces import Piece, Runner
 
 log = logging.getLogger(__name__)
@@ -151,9 +151,9 @@ class Compiler:
         return missing
 
     def _compile_missing(self, missing: list[tuple[Piece, Path]]) -> None:
-        if self._device.type == "cpu" and not _cpp_compiler():
+        if self._device.type == "cpu" and not cpp_compiler():
             raise CompileError("no C++ compiler found; install g++ for twice the speed")
-        if self._device.type == "cuda" and not _c_compiler():
+        if self._device.type == "cuda" and not c_compiler():
             raise CompileError("no C compiler found; install gcc for the compiled form")
         with tempfile.TemporaryDirectory(prefix="rtvis-compile-") as scratch:
             child = self._start_child(scratch)
@@ -264,15 +264,3 @@ def _bare(piece: Piece) -> torch.fx.GraphModule:
     for node in graph.nodes:
         node.meta = {}
     return torch.fx.GraphModule(piece.module, graph)
-
-
-def _cpp_compiler() -> str | None:
-    return _first_on_path("g++", "clang++", "c++")
-
-
-def _c_compiler() -> str | None:
-    return _first_on_path("gcc", "clang", "cc")
-
-
-def _first_on_path(*names: str) -> str | None:
-    return next((found for name in names if (found := shutil.which(name))), None)

@@ -41,6 +41,8 @@ def _compile(job: dict[str, Any]) -> None:
     import torch
     from torch._inductor import aoti_compile_and_package
 
+    from rtvis.engine import kernels
+
     torch.set_num_threads(job["num_threads"])
     # The parent wrote this file into its private folder a moment ago: it is no foreign pickle.
     module, specs = torch.load(job["job"], weights_only=False)
@@ -58,8 +60,11 @@ def _compile(job: dict[str, Any]) -> None:
             aoti_compile_and_package(
                 program,
                 package_path=str(temporary),
-                # Without freezing the compiled CPU form was slower than the eager one.
-                inductor_configs={"freezing": device.type == "cpu"},
+                inductor_configs={
+                    # Without freezing the compiled CPU form was slower than the eager one.
+                    "freezing": device.type == "cpu",
+                    "aot_inductor.custom_ops_to_c_shims": kernels.shims(),
+                },
             )
         temporary.replace(out)
     finally:

@@ -4,6 +4,7 @@ For looking at many pictures: the maps themselves never leave the graph, which e
 layer that is wanted. The units of all layers lie end to end, T of them.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -14,6 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from rtvis.data import Layer
+from rtvis.engine import kernels
 from rtvis.engine.build import propagate
 from rtvis.engine.graph import input_of
 from rtvis.engine.layers import Site
@@ -22,6 +24,12 @@ from rtvis.engine.trace import FlatModel
 
 MAX_MAP: Final = 2**15
 """Rows and columns of a map, below which both fit into 32 bits."""
+
+_BOUNDS: Final[dict[Any, tuple[float, float]]] = {
+    torch.ops.aten.relu.default: (0.0, math.inf),
+    torch.ops.aten.hardtanh.default: (-1.0, 1.0),
+}
+"""Activations that are clamps, and between what they clamp unless their arguments say else."""
 
 
 class Reduced(NamedTuple):
@@ -38,6 +46,13 @@ class Reduced(NamedTuple):
     positive_BT: Tensor
     """int32: the number of places at which the unit fires: is above zero in front of its
     activation and behind its batch norm; without an activation, at all."""
+
+    @staticmethod
+    def of_numbers(numbers_5BT: Tensor) -> "Reduced":
+        """The parts in their order; whole numbers with the bits that they have as int32."""
+        values_BT, place_BT, mean_BT, square_BT, positive_BT = numbers_5BT.unbind(0)
+        whole = torch.int32
+        return Reduced(values_BT, place_BT.view(whole), mean_BT, square_BT, positive_BT.view(whole))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,13 +79,17 @@ def can_be_reduced(site: Any) -> bool:
     return site.layer.kind != "attention" and not site.is_rest
 
 
-def reduced_piece(flat: FlatModel, sites: Sequence[Site], batch: int) -> Piece:
+def reduced_piece(
+    flat: FlatModel, sites: Sequence[Site], batch: int, *, in_one_pass: bool = False
+) -> Piece:
     """The pass as one piece: (x) -> the parts of `Reduced`, in their order.
 
     Args:
         flat: The traced model, for `batch` pictures.
         sites: Layers for which `can_be_reduced`, at least one.
         batch: B.
+        in_one_pass: By `rtvis.engine.kernels`, which are prepared; the only output is then
+            `numbers`, for `Reduced.of_numbers`.
     """
     mode = FakeTensorMode()
     propagate(flat.module, mode)
@@ -80,7 +99,16 @@ def reduced_piece(flat: FlatModel, sites: Sequence[Site], batch: int) -> Piece:
     graph.graph_copy(flat.module.graph, copies)
     constants: dict[str, Tensor] = {}
     parts: list[list[fx.Node]] = []
-    for number, site in enumerate(sites):
+    for number, site in enumerate(sites if in_one_pass else ()):
+        name = f"reduced_{number}_affine"
+        constants[name] = _affine_of(site)
+        if _can_be_clamped(site):
+            parts.append([_clamped(graph, copies, site, name)])
+        else:
+            traced = _traced_in_one_pass(site, constants[name], batch, mode)
+            nodes = [copies[site.node], graph.get_attr(name)]
+            parts.append(_inlined(graph, traced, nodes))
+    for number, site in enumerate(() if in_one_pass else sites):
         own = _constants_of(site)
         names = {key: f"reduced_{number}_{key}" for key in own.given()}
         constants |= {names[key]: value for key, value in own.given().items()}
@@ -88,7 +116,7 @@ def reduced_piece(flat: FlatModel, sites: Sequence[Site], batch: int) -> Piece:
         nodes = [copies[site.node], *(graph.get_attr(names[key]) for key in own.given())]
         parts.append(_inlined(graph, traced, nodes))
     outputs = [
-        graph.call_function(torch.ops.aten.cat.default, (list(column), 1))
+        graph.call_function(torch.ops.aten.cat.default, (list(column), -1))
         for column in zip(*parts, strict=True)
     ]
     graph.output(outputs)
@@ -101,7 +129,7 @@ def reduced_piece(flat: FlatModel, sites: Sequence[Site], batch: int) -> Piece:
         name="reduced",
         module=module,
         inputs=(x.name,),
-        outputs=Reduced._fields,
+        outputs=("numbers",) if in_one_pass else Reduced._fields,
         examples=(x.meta["val"],),
     )
 
@@ -162,6 +190,72 @@ def reduce_maps(
         # Counted in float32, which holds every whole number that a map has places.
         positive_BT=(gate_BCHW > 0).float().sum(dim=3).sum(dim=2).to(torch.int32),
     )
+
+
+def _affine_of(site: Site) -> Tensor:
+    given = _constants_of(site)
+    return kernels.affine_of(
+        site.layer.num_units,
+        given.inverse_C11,
+        given.offset_C11,
+        given.scale_C11,
+        given.shift_C11,
+    )
+
+
+def _can_be_clamped(site: Site) -> bool:
+    """Whether the activation can be applied to the maps themselves once they are reduced."""
+    activation, value = site.activation, site.node.meta["val"]
+    return (
+        site.layer.kind == "conv"
+        and activation is not None
+        and activation.scale_1C11 is None
+        and activation.node.target in _BOUNDS
+        and activation.node.args[0] is site.node
+        and kernels.can_reduce(value)
+        and kernels.can_clamp(value, *_bounds(activation.node))
+    )
+
+
+def _bounds(node: fx.Node) -> tuple[float, float]:
+    """Of what is a clamp."""
+    given: Any = node.args[1:]
+    low, high = (*given, *_BOUNDS[node.target][len(given) :])
+    return float(low), float(high)
+
+
+def _clamped(graph: fx.Graph, copies: dict[fx.Node, fx.Node], site: Site, constant: str) -> fx.Node:
+    """Reduces a layer's maps and leaves in them what is behind the activation."""
+    assert site.activation is not None
+    maps, before = copies[site.node], site.activation.node
+    with graph.inserting_after(maps):
+        affine = graph.get_attr(constant)
+    with graph.inserting_after(affine):
+        numbers = graph.call_function(
+            torch.ops.rtvis.reduce_and_clamp.default,
+            (maps, affine, int(site.scale_C is not None), *_bounds(before)),
+        )
+    copies[before].replace_all_uses_with(maps)
+    return numbers
+
+
+def _traced_in_one_pass(
+    site: Site, affine_4C: Tensor, batch: int, mode: FakeTensorMode
+) -> fx.GraphModule:
+    gate = kernels.OWN
+    if site.activation is not None:
+        is_normed = site.activation.scale_1C11 is not None
+        gate = kernels.NORMALISED if is_normed else kernels.VALUE
+    tokens = None if site.rows is None else torch.tensor(site.rows)
+    has_own = int(site.scale_C is not None)
+
+    def call(value: Tensor, affine: Tensor) -> list[Tensor]:
+        maps_BCHW = _as_maps(site, value, tokens, batch)
+        maps_BCHW = maps_BCHW.contiguous(memory_format=torch.channels_last)
+        return [torch.ops.rtvis.reduce_maps(maps_BCHW, affine, has_own, gate)]
+
+    with mode, torch.no_grad():
+        return make_fx(call)(site.node.meta["val"], mode.from_tensor(affine_4C))
 
 
 def _constants_of(site: Site) -> _Constants:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from rtvis.data import Layer
+from rtvis.engine import kernels
 from rtvis.engine.artifacts import default_cache_dir
 from rtvis.engine.called import CalledModel, CalledSite, find_called_layers
 from rtvis.engine.compile import Compiler
@@ -87,14 +88,21 @@ def reduced_step(
         return UntracedReducedStep(network, layers, device, dtype, name, fault.reason)
     found = _all_named(find_layers(flat, batch), network)
     sites = chosen_sites(found, layers, name=name)
-    piece = reduced_piece(flat, sites, batch)
+    folder = (cache_dir or default_cache_dir()) / "compiled"
+    in_one_pass = False
+    if compiled and device.type == "cpu" and dtype in kernels.DTYPES:
+        missing = kernels.prepare(folder)
+        in_one_pass = not missing
+        if missing:
+            log.warning("maps are reduced in several passes, the scan is slower: %s", missing)
+    piece = reduced_piece(flat, sites, batch, in_one_pass=in_one_pass)
     return TracedReducedStep(
         piece,
         tuple(site.layer for site in sites),
         device=device,
         batch=batch,
         compiled=compiled,
-        folder=(cache_dir or default_cache_dir()) / "compiled",
+        folder=folder,
         on_wait=on_wait,
     )
 
@@ -160,7 +168,8 @@ class TracedReducedStep:
         """See `ReducedStep`."""
         x_BCHW = x_BCHW.to(self._dtype).contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
-            return Reduced(*self._run([x_BCHW]))
+            outputs = self._run([x_BCHW])
+            return Reduced(*outputs) if len(outputs) > 1 else Reduced.of_numbers(outputs[0])
 
     def close(self) -> None:
         """Nothing runs any more."""

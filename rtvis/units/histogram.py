@@ -16,7 +16,7 @@ NUM_BINS: Final = 128
 
 _SMALLEST: Final = -30
 """Exponent of the narrowest bin, a billionth."""
-_LARGEST_VALUE: Final = 2.0**32
+LARGEST_VALUE: Final = 2.0**32
 """Larger ones count as this one."""
 
 
@@ -73,7 +73,7 @@ class Histogram:
 
     def update(self, values_BT: Tensor, counts_BT: Tensor | None = None) -> None:
         """Add values (float32), where `counts_BT` (bool); None: all of them."""
-        values_BT = values_BT.clamp(-_LARGEST_VALUE, _LARGEST_VALUE)
+        values_BT = values_BT.clamp(-LARGEST_VALUE, LARGEST_VALUE)
         low_BT = high_BT = values_BT
         ones_BT = torch.ones_like(values_BT, dtype=torch.int32)
         if counts_BT is not None:
@@ -81,7 +81,7 @@ class Histogram:
             high_BT = values_BT.masked_fill(~counts_BT, -torch.inf)
             values_BT = values_BT.masked_fill(~counts_BT, 0)
             ones_BT = counts_BT.to(torch.int32)
-        self._stretch(low_BT.amin(dim=0), high_BT.amax(dim=0))
+        self.stretch(low_BT.amin(dim=0), high_BT.amax(dim=0))
         # All of it exact in float32: scaling by a power of two, and the difference of two whole
         # numbers that are less than 128 apart.
         scale_T = torch.exp2(-self._bins.exponent_T.float())
@@ -92,11 +92,11 @@ class Histogram:
     def add(self, other: "Histogram") -> None:
         """Add another's values."""
         device = self.counts_TQ.device
-        self._stretch(other.low_T.to(device), other.high_T.to(device))
+        self.stretch(other.low_T.to(device), other.high_T.to(device))
         before = Bins(*(each.to(device) for each in other.bins))
         self.counts_TQ += _moved(other.counts_TQ.to(device), before, self._bins)
 
-    def _stretch(self, low_T: Tensor, high_T: Tensor) -> None:
+    def stretch(self, low_T: Tensor, high_T: Tensor) -> None:
         """Make room for values from `low_T` to `high_T`."""
         is_wider_T = (low_T < self.low_T) | (high_T > self.high_T)
         self.low_T = torch.minimum(self.low_T, low_T)

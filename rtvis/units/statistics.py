@@ -13,8 +13,9 @@ import torch
 from torch import Tensor
 
 from rtvis.data import Layer
+from rtvis.engine import kernels
 from rtvis.engine.reduced import Reduced, unit_slices
-from rtvis.units.histogram import Histogram
+from rtvis.units.histogram import LARGEST_VALUE, NUM_BINS, Histogram
 
 LEVELS: Final = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
 """Of the quantiles that are stored."""
@@ -69,6 +70,8 @@ class UnitStatistics:
 
     def update(self, reduced: Reduced, is_item_B: Tensor) -> None:
         """Add pictures; only those rows count for which `is_item_B`, and finite values."""
+        if self._update_at_once(reduced, is_item_B):
+            return
         counts_BT = reduced.values_BT.isfinite() & reduced.square_BT.isfinite()
         counts_BT &= is_item_B[:, None]
         if counts_BT.device.type == "cpu" and bool(counts_BT.all()):  # as nearly always
@@ -78,6 +81,36 @@ class UnitStatistics:
         zeroed = [part.masked_fill(~counts_BT, 0) for part in reduced]
         self._update(Reduced(*zeroed), counts_BT)
         self._counts["num"] += counts_BT.sum(dim=0)
+
+    def _update_at_once(self, reduced: Reduced, is_item_B: Tensor) -> bool:
+        """`update` in a seventh of the time, where `rtvis.engine.kernels` are ready and all values
+        are finite, as nearly always; False where it cannot be done so."""
+        library = kernels.library()
+        parts = reduced.values_BT, reduced.mean_BT, reduced.square_BT, reduced.positive_BT
+        if library is None or not all(
+            part.device.type == "cpu" and part.is_contiguous() for part in parts
+        ):
+            return False
+        values, means, squares, positives = (part.data_ptr() for part in parts)
+        size = reduced.values_BT.shape
+        low_T, high_T = torch.empty(2, size[1]).unbind()
+        ends = low_T.data_ptr(), high_T.data_ptr()
+        if not is_item_B.all() or not library.rtvis_ends(
+            values, squares, *size, LARGEST_VALUE, *ends
+        ):
+            return False
+        histogram = self._histogram
+        histogram.stretch(low_T, high_T)
+        library.rtvis_count(
+            *(values, means, squares, positives, *size),
+            *(LARGEST_VALUE, LARGEST_MEAN, 2.0**FRACTION_BITS, 2.0**_SQUARE_BITS),
+            *(each.data_ptr() for each in histogram.bins),
+            NUM_BINS,
+            histogram.counts_TQ.data_ptr(),
+            *(self._counts[name].data_ptr() for name in _COUNTS[1:]),
+        )
+        self._counts["num"] += size[0]
+        return True
 
     def _update(self, reduced: Reduced, counts_BT: Tensor | None) -> None:
         square_BT = reduced.square_BT.double().clamp_(max=LARGEST_MEAN**2)

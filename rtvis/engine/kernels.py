@@ -1,0 +1,211 @@
+"""The reduction of a layer's maps on a CPU in one pass, in C++: as operations that torch knows.
+
+Inductor computes the parts of `Reduced` in four passes over a map, and must leave the ReLU out of
+the convolution, as both are wanted, its argument and its value. Here the map is read once, and the
+ReLU is applied in passing. On CUDA nothing of this is used.
+
+The library is compiled at first use, in 3 seconds, and kept beside the compiled pieces.
+"""
+
+import ctypes
+import hashlib
+import logging
+import os
+import subprocess
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+from torch import Tensor
+
+from rtvis.engine.compilers import cpp_compiler
+
+log = logging.getLogger(__name__)
+
+SOURCE: Final = Path(__file__).with_suffix(".cpp")
+
+DTYPES: Final = {torch.float32, torch.bfloat16}
+"""Of the maps."""
+
+OWN: Final = 0
+"""What must be above zero for a unit to fire: its own value,"""
+VALUE: Final = 1
+"""the value of the maps, behind a batch norm that was folded into them,"""
+NORMALISED: Final = 2
+"""or the value behind a batch norm that was not folded."""
+
+SHIMS: Final = {
+    "reduce_maps": "AOTITorchError aoti_torch_cpu_reduce_maps(AtenTensorHandle value, "
+    "AtenTensorHandle affine, int64_t has_own, int64_t gate, AtenTensorHandle* numbers)",
+    "reduce_and_clamp": "AOTITorchError aoti_torch_cpu_reduce_and_clamp(AtenTensorHandle value, "
+    "AtenTensorHandle affine, int64_t has_own, double low, double high, "
+    "AtenTensorHandle* numbers)",
+}
+"""How compiled code calls each operation: as a function of the library, without Python."""
+
+_FLAGS: Final = (
+    *("-O3", "-std=c++17", "-shared", "-fPIC", "-fopenmp"),
+    # One rounding where the processor can, and no errno: as torch's own code is compiled.
+    *("-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
+)
+_PROCESSOR: Final = {
+    "AVX512": ("-march=skylake-avx512", "-mprefer-vector-width=512"),
+    "AVX2": ("-march=haswell",),
+}
+"""Flags by `torch.backends.cpu.get_cpu_capability()`: the cache may be shared with another
+machine."""
+
+_LIBRARY: Final = torch.library.Library("rtvis", "FRAGMENT")
+_LIBRARY.define("reduce_maps(Tensor value, Tensor affine, int has_own, int gate) -> Tensor")
+_LIBRARY.define(
+    "reduce_and_clamp(Tensor(a!) value, Tensor affine, int has_own, float low, float high) "
+    "-> Tensor"
+)
+_loaded: ctypes.CDLL | None = None
+
+
+def prepare(folder: Path) -> str:
+    """Load the library, after compiling it if need be; returns why there is none, or nothing.
+
+    Args:
+        folder: Where it is kept.
+    """
+    global _loaded
+    if _loaded is not None:
+        return ""
+    compiler = cpp_compiler()
+    if compiler is None:
+        return "no C++ compiler found; install g++"
+    libraries = Path(torch.__file__).parent / "lib"
+    flags = [*_FLAGS, *_PROCESSOR.get(torch.backends.cpu.get_cpu_capability(), ())]
+    link = [f"-L{libraries}", "-ltorch_cpu", f"-Wl,-rpath,{libraries}"]
+    key = hashlib.blake2b(digest_size=10)
+    key.update(SOURCE.read_bytes() + repr((compiler, flags, link, torch.__version__)).encode())
+    path = folder / f"kernels_{key.hexdigest()}.so"
+    try:
+        if not path.exists():
+            _compile([compiler, *flags, str(SOURCE), *link], path)
+        # Global, for the code that inductor compiles looks for its functions among all.
+        _loaded = _declared(ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL))
+    except (OSError, subprocess.SubprocessError) as fault:
+        text = getattr(fault, "stderr", None) or str(fault)
+        return f"{compiler} failed: {(text.strip().splitlines() or ['without a word'])[0]}"
+    return ""
+
+
+def library() -> ctypes.CDLL | None:
+    """What `prepare` has loaded, if it has."""
+    return _loaded
+
+
+def _compile(command: list[str], path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(f".{os.getpid()}.part")
+    try:
+        subprocess.run([*command, "-o", str(part)], check=True, capture_output=True, text=True)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _declared(found: ctypes.CDLL) -> ctypes.CDLL:
+    whole, pointer, number, real = (
+        ctypes.c_int64,
+        ctypes.c_void_p,
+        ctypes.c_int,
+        ctypes.c_float,
+    )
+    found.rtvis_reduce.restype = None
+    found.rtvis_reduce.argtypes = [
+        *(pointer, number, *[whole] * 6),
+        *(pointer, number, number, number, real, real, pointer),
+    ]
+    found.rtvis_ends.restype = number
+    found.rtvis_ends.argtypes = [pointer, pointer, whole, whole, real, pointer, pointer]
+    found.rtvis_count.restype = None
+    found.rtvis_count.argtypes = [
+        *([pointer] * 4),
+        *(whole, whole, real, *[ctypes.c_double] * 3, pointer, pointer, whole),
+        *([pointer] * 6),
+    ]
+    return found
+
+
+def can_reduce(maps_BCHW: Tensor) -> bool:
+    """Whether the operations take maps of this dtype and layout."""
+    _, num_units, height, width = maps_BCHW.shape
+    _, unit, row, column = maps_BCHW.stride()
+    are_rows_joined = height == 1 or width == 1 or row == width * column
+    return maps_BCHW.dtype in DTYPES and (num_units == 1 or unit == 1) and are_rows_joined
+
+
+def can_clamp(maps_BCHW: Tensor, low: float, high: float) -> bool:
+    """Whether the bounds are numbers of the maps' dtype, as they must be."""
+    return all(float(torch.tensor(end, dtype=maps_BCHW.dtype)) == end for end in (low, high))
+
+
+def affine_of(
+    num_units: int,
+    inverse_C11: Tensor | None,
+    offset_C11: Tensor | None,
+    scale_C11: Tensor | None,
+    shift_C11: Tensor | None,
+) -> Tensor:
+    """The constants of `reduce_maps` as the operations take them: float32 [4, C]."""
+    affine_4C = torch.tensor([[1.0], [0.0], [1.0], [0.0]]).repeat(1, num_units)
+    for row, given in enumerate((inverse_C11, offset_C11, scale_C11, shift_C11)):
+        if given is not None:
+            affine_4C[row] = given.flatten()
+    return affine_4C
+
+
+def _reduced(
+    value: Tensor, affine: Tensor, has_own: int, gate: int, *, clamp: tuple[float, float] | None
+) -> Tensor:
+    assert _loaded is not None, "prepare() comes first"
+    assert can_reduce(value), f"maps of {value.dtype} {value.shape} {value.stride()}"
+    num_pictures, num_units, height, width = value.shape
+    numbers_5BC = torch.empty(5, num_pictures, num_units)
+    low, high = clamp or (0.0, 0.0)
+    _loaded.rtvis_reduce(
+        value.data_ptr(),
+        int(value.dtype != torch.float32),
+        num_pictures,
+        height * width,
+        width,
+        num_units,
+        value.stride(0),
+        value.stride(3 if width > 1 else 2),
+        affine.data_ptr(),
+        has_own,
+        gate,
+        int(clamp is not None),
+        low,
+        high,
+        numbers_5BC.data_ptr(),
+    )
+    return numbers_5BC
+
+
+def _reduce_maps(value: Tensor, affine: Tensor, has_own: int, gate: int) -> Tensor:
+    return _reduced(value, affine, has_own, gate, clamp=None)
+
+
+def _reduce_and_clamp(
+    value: Tensor, affine: Tensor, has_own: int, low: float, high: float
+) -> Tensor:
+    return _reduced(value, affine, has_own, VALUE, clamp=(low, high))
+
+
+def _shape(value: Tensor, *_: Any) -> Tensor:
+    return value.new_empty(5, value.shape[0], value.shape[1], dtype=torch.float32)
+
+
+for _name, _call in (("reduce_maps", _reduce_maps), ("reduce_and_clamp", _reduce_and_clamp)):
+    _LIBRARY.impl(_name, _call, "CPU")
+    torch.library.register_fake(f"rtvis::{_name}", _shape, lib=_LIBRARY)
+
+
+def shims() -> dict[Any, list[str]]:
+    """For inductor's `aot_inductor.custom_ops_to_c_shims`."""
+    return {getattr(torch.ops.rtvis, name).default: [text] for name, text in SHIMS.items()}
