@@ -1,4 +1,4 @@
-"""The reductions in C++ give what those in torch give: ties, NaN, layouts, and every bit of sums."""
+"""The reductions in C++ give what those in torch give: ties, NaN, sizes, every bit of sums."""
 
 from pathlib import Path
 
@@ -99,13 +99,9 @@ def test_batch_norms_are_undone_for_values_and_applied_for_firing(has_own: bool,
     )
     own = {"inverse_C11": inverse, "offset_C11": offset} if has_own else {}
     norm = {"scale_C11": scale, "shift_C11": shift} if gate == kernels.NORMALISED else {}
-    if gate == kernels.OWN:
-        is_activated = False
-    else:
-        is_activated = True
     affine_4C = kernels.affine_of(21, inverse, offset, scale, shift)
     found = by_kernels(maps_BCHW, affine_4C, has_own=has_own, gate=gate)
-    assert_same(found, by_torch(maps_BCHW, is_activated=is_activated, **own, **norm))
+    assert_same(found, by_torch(maps_BCHW, is_activated=gate != kernels.OWN, **own, **norm))
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])

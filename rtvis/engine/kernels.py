@@ -13,7 +13,7 @@ import logging
 import os
 import subprocess
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import torch
 from torch import Tensor
@@ -55,13 +55,15 @@ _PROCESSOR: Final = {
 """Flags by `torch.backends.cpu.get_cpu_capability()`: the cache may be shared with another
 machine."""
 
-_LIBRARY: Final = torch.library.Library("rtvis", "FRAGMENT")
+# Without types in some versions of torch.
+_LIBRARY: Final[Any] = cast("Any", torch.library).Library("rtvis", "FRAGMENT")
 _LIBRARY.define("reduce_maps(Tensor value, Tensor affine, int has_own, int gate) -> Tensor")
 _LIBRARY.define(
     "reduce_and_clamp(Tensor(a!) value, Tensor affine, int has_own, float low, float high) "
     "-> Tensor"
 )
 _loaded: ctypes.CDLL | None = None
+"""One for the whole program, as the operations are."""
 
 
 def prepare(folder: Path) -> str:
@@ -70,7 +72,7 @@ def prepare(folder: Path) -> str:
     Args:
         folder: Where it is kept.
     """
-    global _loaded
+    global _loaded  # noqa: PLW0603 - a library is loaded once for all
     if _loaded is not None:
         return ""
     compiler = cpp_compiler()
@@ -109,25 +111,22 @@ def _compile(command: list[str], path: Path) -> None:
 
 
 def _declared(found: ctypes.CDLL) -> ctypes.CDLL:
-    whole, pointer, number, real = (
-        ctypes.c_int64,
-        ctypes.c_void_p,
-        ctypes.c_int,
-        ctypes.c_float,
-    )
-    found.rtvis_reduce.restype = None
-    found.rtvis_reduce.argtypes = [
-        *(pointer, number, *[whole] * 6),
-        *(pointer, number, number, number, real, real, pointer),
-    ]
-    found.rtvis_ends.restype = number
-    found.rtvis_ends.argtypes = [pointer, pointer, whole, whole, real, pointer, pointer]
-    found.rtvis_count.restype = None
-    found.rtvis_count.argtypes = [
-        *([pointer] * 4),
-        *(whole, whole, real, *[ctypes.c_double] * 3, pointer, pointer, whole),
-        *([pointer] * 6),
-    ]
+    """With the types of the functions' arguments: p pointer, n int, w int64, f float, d double."""
+    kinds: dict[str, Any] = {
+        "p": ctypes.c_void_p,
+        "n": ctypes.c_int,
+        "w": ctypes.c_int64,
+        "f": ctypes.c_float,
+        "d": ctypes.c_double,
+    }
+    for name, result, arguments in (
+        ("rtvis_reduce", None, "pn wwwwww p nnn ff p"),
+        ("rtvis_ends", ctypes.c_int, "pp ww f pp"),
+        ("rtvis_count", None, "pppp ww f ddd pp w pppppp"),
+    ):
+        function = getattr(found, name)
+        function.restype = result
+        function.argtypes = [kinds[kind] for kind in arguments.replace(" ", "")]
     return found
 
 

@@ -220,8 +220,8 @@ def _can_be_clamped(site: Site) -> bool:
 def _bounds(node: fx.Node) -> tuple[float, float]:
     """Of what is a clamp."""
     given: Any = node.args[1:]
-    low, high = (*given, *_BOUNDS[node.target][len(given) :])
-    return float(low), float(high)
+    ends = [*given, *_BOUNDS[node.target][len(given) :]]
+    return float(ends[0]), float(ends[1])
 
 
 def _clamped(graph: fx.Graph, copies: dict[fx.Node, fx.Node], site: Site, constant: str) -> fx.Node:
