@@ -90,8 +90,9 @@ def prepare(folder: Path) -> str:
         # Global, for the code that inductor compiles looks for its functions among all.
         _loaded = _declared(ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL))
     except (OSError, subprocess.SubprocessError) as fault:
-        text = getattr(fault, "stderr", None) or str(fault)
-        return f"{compiler} failed: {(text.strip().splitlines() or ['without a word'])[0]}"
+        lines = (getattr(fault, "stderr", None) or str(fault)).strip().splitlines()
+        wrong = next((line for line in lines if "error" in line), lines[0] if lines else "")
+        return f"{compiler} failed: {wrong.strip() or 'without a word'}"
     return ""
 
 

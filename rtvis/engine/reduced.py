@@ -101,12 +101,15 @@ def reduced_piece(
     parts: list[list[fx.Node]] = []
     for number, site in enumerate(sites if in_one_pass else ()):
         name = f"reduced_{number}_affine"
-        constants[name] = _affine_of(site)
+        given = {name: _affine_of(site)}
+        if site.rows is not None:
+            given[f"reduced_{number}_tokens"] = torch.tensor(site.rows)
+        constants |= given
         if _can_be_clamped(site):
             parts.append([_clamped(graph, copies, site, name)])
         else:
-            traced = _traced_in_one_pass(site, constants[name], batch, mode)
-            nodes = [copies[site.node], graph.get_attr(name)]
+            traced = _traced_in_one_pass(site, list(given.values()), batch, mode)
+            nodes = [copies[site.node], *(graph.get_attr(key) for key in given)]
             parts.append(_inlined(graph, traced, nodes))
     for number, site in enumerate(() if in_one_pass else sites):
         own = _constants_of(site)
@@ -240,22 +243,22 @@ def _clamped(graph: fx.Graph, copies: dict[fx.Node, fx.Node], site: Site, consta
 
 
 def _traced_in_one_pass(
-    site: Site, affine_4C: Tensor, batch: int, mode: FakeTensorMode
+    site: Site, constants: Sequence[Tensor], batch: int, mode: FakeTensorMode
 ) -> fx.GraphModule:
     gate = kernels.OWN
     if site.activation is not None:
         is_normed = site.activation.scale_1C11 is not None
         gate = kernels.NORMALISED if is_normed else kernels.VALUE
-    tokens = None if site.rows is None else torch.tensor(site.rows)
     has_own = int(site.scale_C is not None)
 
-    def call(value: Tensor, affine: Tensor) -> list[Tensor]:
-        maps_BCHW = _as_maps(site, value, tokens, batch)
+    def call(value: Tensor, affine: Tensor, *rows: Tensor) -> list[Tensor]:
+        maps_BCHW = site.as_maps(value, batch, rows_S=rows[0] if rows else None)
         maps_BCHW = maps_BCHW.contiguous(memory_format=torch.channels_last)
         return [torch.ops.rtvis.reduce_maps(maps_BCHW, affine, has_own, gate)]
 
     with mode, torch.no_grad():
-        return make_fx(call)(site.node.meta["val"], mode.from_tensor(affine_4C))
+        fakes = [mode.from_tensor(each) for each in constants]
+        return make_fx(call)(site.node.meta["val"], *fakes)
 
 
 def _constants_of(site: Site) -> _Constants:
