@@ -363,7 +363,11 @@ def test_a_scan_goes_on_to_pictures_and_pages_and_the_store_is_whole(
     assert (folder / "index.html").is_file()
     capsys.readouterr()
     assert main([*crops, "--layers", "0"]) == 0
-    assert "warning" not in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "warning" not in said
+    assert "" not in said.splitlines(), "no bar where nobody sees one"
+    assert main([*crops, "--unit", "4"]) == 2
+    assert "--unit 4: the units of these layers are 0 to 3" in capsys.readouterr().err
     assert main([*crops, "--layers", "5"]) == 2
     assert "no layer of" in capsys.readouterr().err
     assert main(["units", "verify", *root]) == 0

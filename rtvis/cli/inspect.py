@@ -124,7 +124,9 @@ def _watch(inspector: "Inspector", paths: Sequence[str], messages: "Console") ->
     from rtvis.sources.pixels import read_picture
 
     num_failed, last = 0, ""
-    for path in track(paths, "watching", console=messages, transient=True):
+    for path in track(
+        paths, "watching", console=messages, transient=True, disable=not messages.is_terminal
+    ):
         try:
             image_HW3 = read_picture(path).best
         except SourceError as fault:

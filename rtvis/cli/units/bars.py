@@ -32,7 +32,9 @@ def by_layer(passing: Iterable[OfLayerT], messages: "Console") -> Iterator[OfLay
     from rich.progress import TimeRemainingColumn as Remaining
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Remaining())
-    with Progress(*columns, console=messages, transient=True) as bar:
+    with Progress(
+        *columns, console=messages, transient=True, disable=not messages.is_terminal
+    ) as bar:
         task = bar.add_task("", total=None)
         for progress in passing:
             yield progress

@@ -76,7 +76,9 @@ def chosen_store(name: str | None, root: Path) -> "Store":
         return known[fitting[0]]
     if not fitting:
         assert name is not None, "there is at least one"
-        raise StoreError(f"{root}: has no store '{name}'{did_you_mean(name, known)}")
+        raise StoreError(
+            f"{root}: has no store '{name}'{did_you_mean(name, known)}; `rtvis units ls` shows all"
+        )
     raise StoreError(f"{root}: has several stores; name one of {', '.join(fitting)}")
 
 

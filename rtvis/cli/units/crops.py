@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
 
     from rtvis.engine.engine import Engine
     from rtvis.units.pictures import PicturesProgress
+    from rtvis.units.store import Store
 
 _DESCRIPTION = (
     "Of each unit that `rtvis units scan` has been through, cut what its neuron saw out of its "
@@ -96,6 +97,8 @@ def _make(engine: "Engine", config: CropsConfig, messages: "Console") -> int:
     scanned = [name for name in chosen if store.read_top(name) is not None]
     if not scanned:
         raise StoreError(f"{store.folder}: none of its layers was scanned; `rtvis units scan` does")
+    if options.unit is not None:
+        scanned = _with_unit(store, scanned, options.unit)
     with store.writing("rtvis units crops") as writer:
         making = make_pictures(
             engine,
@@ -114,6 +117,22 @@ def _make(engine: "Engine", config: CropsConfig, messages: "Console") -> int:
         messages.print(f"rtvis: {num_warnings} warnings in all", markup=False)
     messages.print(f"in {store.folder}", markup=False, soft_wrap=True)
     return DONE
+
+
+def _with_unit(store: "Store", layers: Sequence[str], unit: int) -> list[str]:
+    """Those of the layers that have a unit of that number.
+
+    Raises:
+        SelectionError: None has.
+    """
+    from rtvis.errors import SelectionError
+
+    count_of = {layer: store.layer(layer).num_units for layer in layers}
+    found = [layer for layer in layers if unit < count_of[layer]]
+    if not found:
+        most = max(count_of.values())
+        raise SelectionError(f"--unit {unit}: the units of these layers are 0 to {most - 1}")
+    return found
 
 
 def _engine(config: CropsConfig) -> "Engine":

@@ -88,8 +88,10 @@ def _run(name: str | None, options: ExportOptions, output: str) -> int:
     if store.folder.resolve().is_relative_to(target.resolve()):
         raise StoreError(f"{target}: holds the store; name an --output elsewhere")
     writing = write_export(files, target, force=options.force)
-    console = Console(stderr=True)
-    for number in track(writing, "exporting", console=console, transient=True):
+    messages = Console(stderr=True)
+    for number in track(
+        writing, "exporting", console=messages, transient=True, disable=not messages.is_terminal
+    ):
         num_files = number
     if not num_files:
         raise StoreError(f"{store.folder}: has {_MISSING[options.form]} of these layers")

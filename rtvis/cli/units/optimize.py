@@ -265,7 +265,9 @@ def _optimize_all(
         TimeRemainingColumn(),
         TextColumn("{task.fields[values]}"),
     )
-    with Progress(*columns, console=messages, transient=True) as bar:
+    with Progress(
+        *columns, console=messages, transient=True, disable=not messages.is_terminal
+    ) as bar:
         for targets in all_targets:
             batch = engine.only_batch or min(options.batch, len(targets.units))
             _compile(engine, config, targets, batch, recipe.iterations, messages)
@@ -338,7 +340,7 @@ def _study(
     batch = engine.only_batch or min(options.batch, most)
     for targets in all_targets:
         _compile(engine, config, targets, batch, num * recipe.iterations, messages)
-    with Progress(console=messages, transient=True) as bar:
+    with Progress(console=messages, transient=True, disable=not messages.is_terminal) as bar:
         task = bar.add_task("study", total=1.0)
         for progress in run_study(engine, study, folder, start=start, batch=batch):
             bar.update(task, completed=progress.share)

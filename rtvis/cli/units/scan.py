@@ -200,7 +200,14 @@ def _dump(
     options, num_failed = config.scan, 0
     with Engine(network, device=options.device, dtype=options.dtype, compile="off") as engine:
         passing = dump(engine, patterns[0], files, out)
-        for error in track(passing, "dumping", len(files), console=messages, transient=True):
+        for error in track(
+            passing,
+            "dumping",
+            len(files),
+            console=messages,
+            transient=True,
+            disable=not messages.is_terminal,
+        ):
             if error:
                 num_failed += 1
                 messages.print(f"rtvis: {error}", markup=False, soft_wrap=True)
@@ -409,7 +416,7 @@ def _shown(passing: Iterator["Progress"], messages: "Console") -> Iterator["Prog
         TimeRemainingColumn(),
         TextColumn("{task.fields[errors]}"),
     )
-    with Bar(*columns, console=messages, transient=True) as bar:
+    with Bar(*columns, console=messages, transient=True, disable=not messages.is_terminal) as bar:
         task = bar.add_task("", total=None, rate="", errors="")
         for progress in passing:
             if progress.last_error:

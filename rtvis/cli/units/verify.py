@@ -68,7 +68,13 @@ def _verify(store: "Store", messages: "Console") -> int:
 
     num_files = num_faults = 0
     description = f"reading {store.folder.name}"
-    for checked in track(verify(store), description, console=messages, transient=True):
+    for checked in track(
+        verify(store),
+        description,
+        console=messages,
+        transient=True,
+        disable=not messages.is_terminal,
+    ):
         num_files += 1
         if checked.fault:
             num_faults += 1
