@@ -416,7 +416,7 @@ def test_each_button_does_what_its_key_does() -> None:
     shown_on = {"counts": "histogram", "beside": "dense", "forget": "moments"}
     shown_on |= dict.fromkeys(("weaken", "strengthen", "undo", "clear"), "changes")
     shown_on |= dict.fromkeys(("grow", "beginning", "as-input", "generate-layer"), "learned")
-    shown_on |= dict.fromkeys(("generate-all", "pause-jobs", "cancel-jobs"), "learned")
+    shown_on |= dict.fromkeys(("generate-all", "next-job", "pause-jobs", "cancel-jobs"), "learned")
     for name, binding in by_button().items():
         page = shown_on.get(name, "unit")
         clicked, pressed = (Desk(page=page, side="files", compared="first") for _ in range(2))

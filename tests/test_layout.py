@@ -85,7 +85,7 @@ ON_PAGE = {
     "forget": "moments",
     **dict.fromkeys(("weaken", "strengthen", "undo", "clear"), "changes"),
     **dict.fromkeys(("grow", "beginning", "as-input", "generate-layer", "generate-all"), "learned"),
-    **dict.fromkeys(("pause-jobs", "cancel-jobs"), "learned"),
+    **dict.fromkeys(("next-job", "pause-jobs", "cancel-jobs"), "learned"),
 }
 """Buttons that only one page of the details pane has."""
 

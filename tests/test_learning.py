@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ from torch import Tensor
 
 from rtvis.data import ImageU8, Selection, Target
 from rtvis.errors import StoreError
+from rtvis.render import wording
 from rtvis.render.compositor import Compositor
+from rtvis.render.job_words import job_name, job_share
 from rtvis.render.learned_plan import lay_learned
-from rtvis.render.scene import Learned, PatternShown, Scene, TopShown
+from rtvis.render.scene import JobShown, Learned, PatternShown, Scene, TopShown
 from rtvis.runtime.generate import CONFIRM_S
 from rtvis.runtime.growth import Grown
 from rtvis.runtime.jobs import Jobs, Traffic
@@ -447,6 +450,60 @@ def test_making_many_can_be_held_and_cancelled_and_what_is_made_stays(desk: Desk
     assert desk.shown.optimized == "done"
     desk.learning.do("cancel jobs", STEM)
     assert desk.said[-1] == "nothing to cancel"
+
+
+def test_of_several_jobs_each_or_all_can_be_held_and_cancelled(desk: Desk) -> None:
+    desk.follow(page="unit")
+
+    def state() -> list[tuple[str, bool, bool]]:
+        return [(job.name, job.is_chosen, job.is_paused) for job in desk.learning.jobs]
+
+    def do(what: str) -> str:
+        desk.learning.do(what, desk.selection)  # type: ignore[arg-type]
+        return desk.said[-1]
+
+    do("generate layer")
+    assert do("next job") == "there are not several to choose from"
+    desk.select(0, "middle")
+    do("generate layer")
+    assert state() == [("stem", True, False), ("middle", True, False)]
+    assert do("pause jobs") == "paused: all 2"
+    assert do("pause jobs") == "going on: all 2"
+    do("next job")
+    do("next job")
+    assert do("pause jobs") == "paused: middle"
+    assert state() == [("stem", False, False), ("middle", True, True)]
+    before = desk.learning.jobs[0].share
+    desk.steps(2)
+    assert desk.learning.jobs[0].share == pytest.approx(before + 2 / 32), "the other goes on"
+    do("next job")
+    assert state() == [("stem", True, False), ("middle", True, True)]
+    do("next job")
+    assert do("cancel jobs") == "cancelled: stem; what is made stays"
+    assert state() == [("middle", True, True)], "what is left is what is meant"
+    assert do("pause jobs") == "going on"
+    assert do("cancel jobs") == "cancelled; what is made stays"
+    assert state() == []
+
+
+def test_jobs_are_named_by_their_place_or_all_together_and_beside_other_pages() -> None:
+    def job(name: str, share: float, *, chosen: bool) -> JobShown:
+        return JobShown(key=name, name=name, share=share, left_s=None, is_chosen=chosen)
+
+    two = (job("stem", 0.5, chosen=False), job("middle", 0.1, chosen=True))
+    assert job_name(two, LAYERS) == "2/2 middle"
+    assert job_share(two) == pytest.approx(0.1)
+    both = tuple(replace(each, is_chosen=True) for each in two)
+    assert (job_name(both, LAYERS), job_share(both)) == ("all 2 jobs", 0.3)
+    assert job_name(both[:1], LAYERS) == "stem"
+
+    def header(page: str) -> str:
+        view = View(canvas_size=SIZE, page=page)  # type: ignore[arg-type]
+        runs = wording.header(Scene(view=view, layers=LAYERS, jobs=two))
+        return "".join(run.text for run in runs)
+
+    assert header("unit").endswith("making all 2 jobs 30%")
+    assert "making" not in header("learned"), "there is a row for them"
 
 
 def test_the_clicked_unit_goes_before_the_layer(desk: Desk) -> None:

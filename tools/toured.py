@@ -35,7 +35,7 @@ _X_NAMES: Final = {
     "escape": "Escape", "f1": "F1", "?": "question", ",": "comma", ".": "period",
     ";": "semicolon", "/": "slash", "-": "minus", "'": "apostrophe", "[": "bracketleft",
     "]": "bracketright", "insert": "Insert", "\\": "backslash", "f3": "F3", "f4": "F4",
-    "f9": "F9", "f11": "F11", "f12": "F12", "delete": "Delete",
+    "f8": "F8", "f9": "F9", "f11": "F11", "f12": "F12", "delete": "Delete",
 }  # fmt: skip
 """xdotool's names of the keys that it calls otherwise."""
 

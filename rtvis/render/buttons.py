@@ -30,7 +30,7 @@ BUTTONS: Final = (
     "counts", "beside", "forget", "page",  # details
     "weaken", "strengthen", "undo", "clear",  # details, page of changes
     "grow", "beginning", "as-input",    # details, page of what was learned
-    "generate-layer", "generate-all", "pause-jobs", "cancel-jobs",  # likewise
+    "generate-layer", "generate-all", "next-job", "pause-jobs", "cancel-jobs",  # likewise
 )  # fmt: skip
 """Names of the things that do what a key does; `hit` gives Target(kind="pane", pane="button:NAME"),
 but kind="rule" for the rule."""
@@ -214,6 +214,7 @@ def lay_learned_buttons(view: View, plan: LearnedPlan, metrics: Metrics) -> tupl
             (
                 ("generate-layer", "layer"),
                 ("generate-all", "all"),
+                ("next-job", "next"),
                 ("pause-jobs", "pause"),
                 ("cancel-jobs", "cancel"),
             ),

@@ -83,6 +83,8 @@ class JobShown:
     left_s: float | None
     """Time that it still needs; None where nobody knows yet."""
     is_paused: bool = False
+    is_chosen: bool = True
+    """It is one of those that pausing and cancelling are about."""
 
 
 Known: TypeAlias = Literal["missing", "loading", "growing", "held", "done"]

@@ -4,6 +4,7 @@ import math
 
 from rtvis.data import NO_GRADIENT_PATH, Health, Intervention, Layer, Origin, Selection, Target
 from rtvis.render import lut
+from rtvis.render.job_words import jobs_beside
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Scene
 from rtvis.render.text import SEMIBOLD, Run, line_width, measure
@@ -130,6 +131,7 @@ def header(scene: Scene) -> tuple[Run, ...]:
         bright(picture),
         dim(form),
         dim(scene.compile_note),
+        dim(jobs_beside(scene)),
     ]
     runs = [Run("rtvis", lut.TEXT, SEMIBOLD), dim("    ")]
     for index, part in enumerate(part for part in parts if part.text):

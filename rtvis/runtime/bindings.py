@@ -190,6 +190,13 @@ BINDINGS: Final = (
         button="generate-all",
     ),
     KeyBinding(
+        keys=("f8",),
+        action="next job",
+        text="next of several, or all",
+        group=_LEARNED,
+        button="next-job",
+    ),
+    KeyBinding(
         keys=("f12",),
         action="pause jobs",
         text="pause that, or go on",

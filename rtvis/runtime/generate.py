@@ -1,6 +1,7 @@
 """Pictures of many units: a layer's, or all there are, made one after the other as a job."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Final, Literal, TypeAlias, assert_never
 
 from rtvis.data import Layer
@@ -9,7 +10,9 @@ from rtvis.runtime.growth import UNIT_JOB, Grower, Listener, take
 from rtvis.runtime.jobs import Ending, Jobs
 from rtvis.runtime.known import KnownUnit, Name
 
-Generate: TypeAlias = Literal["generate layer", "generate all", "pause jobs", "cancel jobs"]
+Generate: TypeAlias = Literal[
+    "generate layer", "generate all", "next job", "pause jobs", "cancel jobs"
+]
 """What is done with many units at once."""
 
 CONFIRM_S: Final = 5.0
@@ -49,11 +52,17 @@ class ManyUnits:
         self._now_s = now_s
         self._asked: tuple[str, float] | None = None
         """What was asked once, and when: a second time means yes."""
+        self._chosen: object = None
+        """Key of the job that pausing and cancelling are about; None: all of them."""
 
     @property
     def jobs(self) -> tuple[JobShown, ...]:
-        """For the screen; the one for the selected unit has a place of its own."""
-        return tuple(job for job in self._jobs.shown if job.key != UNIT_JOB)
+        """For the screen, in the order in which they began; the one for the selected unit has a
+        place of its own."""
+        jobs = [job for job in self._jobs.shown if job.key != UNIT_JOB]
+        if self._chosen not in [job.key for job in jobs]:
+            return tuple(jobs)
+        return tuple(replace(job, is_chosen=job.key == self._chosen) for job in jobs)
 
     def do(self, what: Generate, layer: str) -> None:
         """Carry out what the user asks for."""
@@ -65,9 +74,9 @@ class ManyUnits:
             case "pause jobs":
                 self._pause()
             case "cancel jobs":
-                for job in (jobs := self.jobs):
-                    self._jobs.cancel(job.key)
-                self._say("cancelled; what is made stays" if jobs else "nothing to cancel", False)
+                self._cancel()
+            case "next job":
+                self._choose_next()
             case _:
                 assert_never(what)
 
@@ -122,12 +131,39 @@ class ManyUnits:
         elif how == "done":
             self._say(f"{title}: all pictures are made", False)
 
+    def _choose_next(self) -> None:
+        """Pausing and cancelling are about the next job; behind the last one about all of them."""
+        keys = [job.key for job in self.jobs]
+        if len(keys) < 2:
+            self._say("there are not several to choose from", False)
+            return
+        turn: list[object] = [*keys, None]
+        now = self._chosen if self._chosen in keys else None
+        self._chosen = turn[(turn.index(now) + 1) % len(turn)]
+
+    def _cancel(self) -> None:
+        jobs = self.jobs
+        for job in jobs:
+            if job.is_chosen:
+                self._jobs.cancel(job.key)
+        said = f"cancelled{_which(jobs)}; what is made stays"
+        self._say(said if jobs else "nothing to cancel", False)
+
     def _pause(self) -> None:
         jobs = self.jobs
-        if not jobs:
+        chosen = [job for job in jobs if job.is_chosen]
+        if not chosen:
             self._say("nothing is being made but the selected unit's picture", False)
             return
-        paused = not all(job.is_paused for job in jobs)
-        for job in jobs:
+        paused = not all(job.is_paused for job in chosen)
+        for job in chosen:
             self._jobs.pause(job.key, paused=paused)
-        self._say("paused" if paused else "going on", False)
+        self._say(f"{'paused' if paused else 'going on'}{_which(jobs)}", False)
+
+
+def _which(jobs: Sequence[JobShown]) -> str:
+    """Which of several are chosen, as the end of a word about them."""
+    chosen = [job for job in jobs if job.is_chosen]
+    if len(jobs) < 2:
+        return ""
+    return f": {chosen[0].name}" if len(chosen) == 1 else f": all {len(chosen)}"

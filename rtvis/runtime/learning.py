@@ -118,7 +118,9 @@ class Learning:
         """Changes when there is something new to draw."""
         if self._version != self._drawn_version and self._now_s() - self._drawn_s >= _REDRAW_S:
             self._drawn_version, self._drawn_s = self._version, self._now_s()
-        jobs = tuple((job.name, round(job.share, 3), job.is_paused) for job in self.jobs)
+        jobs = tuple(
+            (job.name, round(job.share, 3), job.is_paused, job.is_chosen) for job in self.jobs
+        )
         return (self._drawn_version, jobs)
 
     @property

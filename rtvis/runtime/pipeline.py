@@ -312,7 +312,7 @@ class Pipeline:
                 "next picture" | "previous picture" | "switch source" | "optimised picture as input"
             ):
                 self._steering.ask(effect)
-            case "generate layer" | "generate all" | "pause jobs" | "cancel jobs":
+            case "generate layer" | "generate all" | "next job" | "pause jobs" | "cancel jobs":
                 self._generating.put(effect)
             case _:
                 assert_never(effect)

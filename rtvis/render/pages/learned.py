@@ -4,6 +4,7 @@ from rtvis.data import Target
 from rtvis.render import lut, wording
 from rtvis.render.chrome import Brush
 from rtvis.render.grid import Grid, Rect
+from rtvis.render.job_words import job_name, job_share
 from rtvis.render.layout import Layout
 from rtvis.render.learned_plan import LearnedPlan
 from rtvis.render.pages.page import Page, unit_title
@@ -11,7 +12,6 @@ from rtvis.render.pattern import draw_picture, missing_tile
 from rtvis.render.readout import Readout
 from rtvis.render.region import Region
 from rtvis.render.scene import Known, Learned, Scene
-from rtvis.render.strip import short_names
 from rtvis.render.surface import Surface
 from rtvis.render.text import SEMIBOLD, Run, measure
 
@@ -145,15 +145,18 @@ def _write_jobs(region: Region, plan: LearnedPlan) -> None:
     )
     name: tuple[Run, ...] = ()
     left: tuple[Run, ...] = ()
-    if jobs:
-        job = jobs[0]
-        more = f" +{len(jobs) - 1}" if len(jobs) > 1 else ""
-        names = short_names(tuple(layer.name for layer in region.scene.layers))
-        short = {layer.name: names[layer.index] for layer in region.scene.layers}
-        name = (wording.bright(f"{short.get(job.name, job.name)}{more}"),)
-        text = "paused" if job.is_paused else wording.time_left(job.left_s)
-        colour = lut.WARNING if job.is_paused else lut.DIM
-        left = (Run(text, colour), wording.dim(f" {job.share:4.0%}"))
+    share, is_held = 0.0, False
+    chosen = [job for job in jobs if job.is_chosen]
+    if chosen:
+        name = (wording.bright(job_name(jobs, region.scene.layers)),)
+        share, is_held = job_share(jobs), all(job.is_paused for job in chosen)
+        lefts = [job.left_s for job in chosen if job.left_s is not None]
+        # They take turns: the last one to end is the end of all.
+        text = "paused" if is_held else wording.time_left(max(lefts, default=None))
+        left = (Run(text, lut.WARNING if is_held else lut.DIM), wording.dim(f" {share:4.0%}"))
+    bar = Rect(rect.bottom - plan.progress.height, rect.left, plan.progress.height, rect.width)
+    _write_progress(region, "learned job progress", bar, share, held=is_held)
+    rect = Rect(rect.top, rect.left, rect.height - bar.height, rect.width)
     room = measure("00 min left  100%", metrics.text)
     words = Rect(rect.top, rect.left, rect.height, rect.width - room - metrics.pad // 2)
     right = Rect(rect.top, rect.right - room, rect.height, room)
