@@ -413,7 +413,7 @@ class SectionsConfig:
     resume: Mapping[str, Entry] = section(
         merges=False,
         of="stream compare_stream start picture network weights size mean std layer",
-        files="means",
+        files="means moments",
     )
     """What the picture depends on and nobody chose; see `rtvis.state.Resume`."""
     keys: Mapping[str, Entry] = section()

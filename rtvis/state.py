@@ -23,6 +23,7 @@ SECOND_FILE: Final = "second.png"
 would not meet again."""
 
 MEANS_FILE: Final = "means.npz"
+MOMENTS_FOLDER: Final = "moments"
 
 _HEAD: Final = """\
 # A view of rtvis. This shows it again, and a flag beside it wins:
@@ -39,6 +40,9 @@ class Resume:
     means: str = ""
     """File beside the state with what the page in sight had gathered (`rtvis.render.scene.Memory`);
     empty where it shows one picture alone."""
+    moments: str = ""
+    """Folder beside the state with the best moments of the selected layer
+    (`rtvis.runtime.moment_files`); empty where they were not in sight."""
     second_name: str = ""
     """What the second of two inputs was called, whose copy lies beside the state."""
 

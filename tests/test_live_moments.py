@@ -592,6 +592,9 @@ def test_what_is_saved_has_the_moments_of_all_units_and_the_selected_one_s_crops
         assert np.isnan(arrays["seconds_CN"][:, 1:]).all()
     about = json.loads((folder / "moments.json").read_text())
     assert (about["layer"], about["unit"], about["frames_seen"]) == ("stem", 3, 3)
+    assert about["field"] == [3, 3]
+    pictures = sorted(path.name for path in (folder / "pictures").iterdir())
+    assert pictures == ["00000002.png"], "that of the one moment"
     assert about["clips"][0]["name"] == "fake source"
     crops = sorted(path.name for path in folder.glob("*.png"))
     assert crops == ["unit-0003-1.png"]

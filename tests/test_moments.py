@@ -271,6 +271,27 @@ def test_the_two_ways_find_the_same() -> None:
     assert torch.equal(first.when_NU, second.when_NU)
 
 
+def test_a_tracker_goes_on_as_if_it_had_never_stopped() -> None:
+    random = torch.Generator().manual_seed(3)
+    maps = torch.rand(150, 4, 3, 3, generator=random)
+    whole, first, second = (MomentTracker(4, apart=7) for _ in range(3))
+    for index, maps_CHW in enumerate(maps):
+        whole.update(maps_CHW, when=index, frame=index)
+    for index in range(100):  # more than the rows that are set aside at first
+        first.update(maps[index], when=index, frame=index)
+    past_FC, when = first.just_past()
+    assert when == list(range(93, 100)), "as far as they were within reach of the last one"
+    assert torch.equal(past_FC, maps[93:100].amax(dim=(2, 3)))
+    for name in Ranks.__dataclass_fields__:
+        getattr(second.ranks, name).copy_(getattr(first.ranks, name))
+    second.recall(past_FC, when)
+    for index in range(100, 150):
+        second.update(maps[index], when=index, frame=index)
+    for name in ("value_NU", "when_NU", "frame_NU"):
+        expected = getattr(whole.ranks.sorted(), name)
+        assert torch.equal(getattr(second.ranks.sorted(), name), expected)
+
+
 def test_the_frames_just_past_are_remembered_as_far_as_they_are_within_reach() -> None:
     tracker = MomentTracker(1, 9, apart=500, looks=True)
     # More frames within reach than the first rows hold: 100 falls, all of them flanks.

@@ -1,6 +1,8 @@
 """A saved view opens again as it was; what cannot be opened says so in one line."""
 
 import dataclasses
+import json
+import subprocess
 import threading
 import time
 import types
@@ -512,6 +514,86 @@ def test_what_a_page_has_gathered_is_part_of_its_picture(
     if page == "histogram":  # whose colour range stays that of the film
         return
     assert (differences(other, alone)["details"] == 0) == (layer != "fc")
+
+
+def moments_in(folder: Path) -> dict[str, np.ndarray]:
+    with np.load(folder / "moments" / "moments.npz") as arrays:
+        return dict(arrays)
+
+
+def test_moments_in_sight_are_saved_with_their_pictures_and_go_on_where_they_were(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "page.yaml").write_text(
+        "display: {page: moments}\nlayer: second\nunit: 3\nmoments-distance: 0.1\n"
+    )
+    flags = (*NET_FLAGS, "--config", "page.yaml", "--stream", "film.avi")
+    first = saved(capsys, *flags, "--frames", "12")
+    before = moments_in(first)
+    numbers = {int(number) for number in before["frame_CN"].ravel() if number >= 0}
+    pictures = {int(path.stem) for path in (first / "moments" / "pictures").iterdir()}
+    assert pictures == numbers
+    assert len(numbers) > 2
+    # Any crop can be cut out of its picture by the numbers alone.
+    about = json.loads((first / "moments" / "moments.json").read_text())
+    row, column = before["position_CN2"][3, 0]
+    top, left = before["top_H"][row], before["left_W"][column]
+    name = f"pictures/{before['frame_CN'][3, 0]:08d}.png"
+    picture_HW3 = cv2.imread(str(first / "moments" / name))
+    crop_HW3 = picture_HW3[top : top + about["field"][0], left : left + about["field"][1]]
+    np.testing.assert_array_equal(crop_HW3, cv2.imread(str(first / "moments/unit-0003-1.png")))
+
+    moved = first.rename(here / "elsewhere")
+    again = saved(capsys, "--state", str(moved), "--frames", "1")
+    kept = {key for key in before if not key.startswith("past_")}
+    for key in kept:
+        np.testing.assert_array_equal(moments_in(again)[key], before[key], err_msg=key)
+    told = json.loads((again / "moments" / "moments.json").read_text())
+    assert told["since"] == about["since"], "from when it counts"
+    assert told["frames_seen"] == about["frames_seen"] + 1
+    # Nine frames later it is what 20 frames at once are; numbers of frames are its own.
+    straight = moments_in(saved(capsys, *flags, "--frames", "20"))
+    onwards = moments_in(saved(capsys, "--state", str(moved), "--frames", "9"))
+    for key in kept - {"frame_CN"}:
+        np.testing.assert_array_equal(straight[key], onwards[key], err_msg=key)
+    assert not np.array_equal(straight["values_CN"], before["values_CN"])
+
+
+def test_moments_out_of_sight_are_saved_as_numbers_and_do_not_come_back(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = saved(capsys, *NET_FLAGS, "--stream", "film.avi", "--frames", "5")
+    assert not (first / "moments" / "pictures").exists()
+    assert "moments: ''" in (first / "state.yaml").read_text()
+    again = saved(capsys, "--state", str(first), "--frames", "1")
+    assert json.loads((again / "moments" / "moments.json").read_text())["frames_seen"] == 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("rm -r moments", "moments: cannot read it: No such file"),
+        ("echo > moments/moments.npz", "moments: is damaged; take the line"),
+        ("echo '{' > moments/moments.json", "moments: is damaged"),
+        ("for f in moments/pictures/*; do echo > $f; done", "moments: is damaged"),
+        ('sed -i \'s/"layer": "[a-z]*"/"layer": "x"/\' moments/moments.json', "no layer x"),
+        ('sed -i \'s/"clips": \\[/"clips": [],"x": [/\' moments/moments.json', "unknown key"),
+        (
+            "sed -i 's/moments_distance: .*/moments_distance: 2.0/' state.yaml",
+            "--moments-distance 1",
+        ),
+    ],
+)
+def test_moments_that_cannot_be_gone_on_with_are_named_in_one_line(
+    here: Path, capsys: pytest.CaptureFixture[str], damage: str, said: str
+) -> None:
+    (here / "page.yaml").write_text("display: {page: moments}\nmoments-distance: 1.5\n")
+    first = saved(capsys, *NET_FLAGS, "--config", "page.yaml", "--stream", "film.avi")
+    subprocess.run(["bash", "-c", damage], cwd=first, check=True)
+    assert cli.main([*SMALL, "--state", str(first)]) == 2
+    told = capsys.readouterr().err
+    assert said in told
+    assert len(told.splitlines()) == 1
 
 
 @pytest.mark.parametrize("content", [None, b"no npz", b"PK\x03\x04 cut off"])

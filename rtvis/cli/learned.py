@@ -1,5 +1,6 @@
 """What a live run needs to show what units have learned: who makes it, and where it is kept."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rtvis.config import Config
@@ -37,12 +38,21 @@ def shelf_of(config: Config, engine: "Engine") -> "Shelf | None":
     )
 
 
-def moments_of(config: Config, engine: "Engine") -> "LiveMoments":
-    """The best moments of every unit, none yet."""
+def moments_of(config: Config, engine: "Engine", saved: str) -> "LiveMoments":
+    """The best moments of every unit: those in the folder `saved` of a state, or none yet.
+
+    Raises:
+        ConfigError: The folder cannot be read, or is of another network.
+    """
+    from rtvis.runtime.moment_files import read_moments_folder
+    from rtvis.runtime.moment_keeping import put_back
     from rtvis.runtime.moments import live_moments
 
-    return live_moments(
+    moments = live_moments(
         engine,
         apart_s=config.learned.moments_distance,
         max_bytes=config.learned.moments_memory * 2**20,
     )
+    if saved:
+        put_back(moments, read_moments_folder(Path(saved)), where=Path(saved))
+    return moments

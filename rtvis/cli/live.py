@@ -134,7 +134,7 @@ def run_live(config: Config, console: "Console") -> int:
                     rival=rival,
                     grower=grower_of(config, engine),
                     shelf=shelf_of(config, engine),
-                    moments=moments_of(config, engine),
+                    moments=moments_of(config, engine, resume.moments),
                 )
             )
             if film is not None:

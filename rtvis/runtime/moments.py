@@ -27,8 +27,7 @@ from rtvis.data import Frame, ImageU8, Intervention, Layer, Result, Selection
 from rtvis.render.layout import has_details
 from rtvis.render.pages.moments import time_in
 from rtvis.render.scene import Clip, MomentsShown, PatternShown
-from rtvis.runtime.moment_tiles import MomentTiles, cut
-from rtvis.runtime.save import SavedMoments
+from rtvis.runtime.moment_tiles import MomentTiles
 from rtvis.session import View
 from rtvis.threads import cpu_threads
 from rtvis.units.frame_pool import FramePool
@@ -40,7 +39,7 @@ MAX_LAYERS: Final = 64
 MAX_CLIPS: Final = 2**16
 """Films, cameras and pictures whose frames are counted; frames of more are not."""
 
-_SPAN: Final = 2**44
+SPAN: Final = 2**44
 """Microseconds (200 days) between the beginnings of two clips on the axis of times."""
 
 Key = tuple[str, str, tuple[int, int] | None]
@@ -84,8 +83,8 @@ class LiveMoments:
             now_ns: That of captures.
         """
         self._layers = {layer.name: layer for layer in layers}
-        self._input_size = input_size
-        self._device = device
+        self.input_size = input_size
+        self.device = device
         self._pictures = pictures
         self.apart_s = apart_s
         self._max_bytes = max_bytes
@@ -136,7 +135,7 @@ class LiveMoments:
     def _update(
         self, key: Key, layer: Layer, maps_CHW: Tensor, input_1CHW: Tensor, when: int
     ) -> None:
-        pool = self._the_pool()
+        pool = self.the_pool()
         gathered = self._of_layer(key, layer, pool)
         number, self._num_frames = self._num_frames, self._num_frames + 1
         taken = gathered.tracker.update(maps_CHW, when=when, frame=number)
@@ -157,9 +156,10 @@ class LiveMoments:
         before_1 = others_P.index_select(0, slot_1)
         others_P.index_copy_(0, slot_1, before_1.masked_fill(is_new_1, 0))
 
-    def _the_pool(self) -> FramePool:
+    def the_pool(self) -> FramePool:
+        """Where pictures are."""
         if self.pool is None:
-            self.pool = FramePool(self._input_size, max_bytes=self._max_bytes, device=self._device)
+            self.pool = FramePool(self.input_size, max_bytes=self._max_bytes, device=self.device)
         return self.pool
 
     def _of_layer(self, key: Key, layer: Layer, pool: FramePool) -> Gathered:
@@ -167,7 +167,7 @@ class LiveMoments:
         gathered = self.gathered.get(key)
         if gathered is None:
             apart = round(self.apart_s * 1e6)
-            tracker = MomentTracker(layer.num_units, apart=apart, device=self._device)
+            tracker = MomentTracker(layer.num_units, apart=apart, device=self.device)
             gathered = self.gathered[key] = Gathered(tracker=tracker, since_s=self._wall_s())
         if key == self._key:
             return gathered
@@ -185,7 +185,7 @@ class LiveMoments:
 
     def _when(self, frame: Frame, source: str) -> int | None:
         """A frame's place on the axis of times; None where it cannot be counted."""
-        name = str(frame.path) if frame.path is not None else source
+        name = str(frame.path.absolute()) if frame.path is not None else source
         index = self._clip_of.get(name)
         if index is None:
             if len(self.clips) >= MAX_CLIPS:
@@ -196,7 +196,7 @@ class LiveMoments:
             at = max(frame.captured_ns - self.clips[index].begun_ns, 0) // 1000
         else:
             at = round((frame.pts_seconds or 0.0) * 1e6)
-        return index * _SPAN + min(at, _SPAN - 1)
+        return index * SPAN + min(at, SPAN - 1)
 
     def _new_clip(self, frame: Frame, source: str) -> Clip:
         if frame.path is None:
@@ -210,7 +210,7 @@ class LiveMoments:
         return Clip(
             kind="picture" if frame.pts_seconds is None else "film",
             name=frame.name or frame.path.name,
-            path=frame.path,
+            path=frame.path.absolute(),
         )
 
     def clear(self) -> None:
@@ -224,7 +224,7 @@ class LiveMoments:
 
     def of(self, selection: Selection | None) -> Gathered | None:
         """What is known of the selected layer; None before its first frame."""
-        layer = self._layers.get(selection.layer or "") if selection is not None else None
+        layer = self.layer_of(selection)
         if selection is None or layer is None:
             return None
         return self.gathered.get(key_of(selection, layer))
@@ -257,7 +257,7 @@ class LiveMoments:
         if view.pattern != "moments" or view.zoom != "grid" or selection is None:
             self.tiles.rest()
             return None
-        gathered, layer = self.of(selection), self._layers.get(selection.layer or "")
+        gathered, layer = self.of(selection), self.layer_of(selection)
         tiles: Mapping[int, ImageU8] = {}
         if gathered is not None and layer is not None and self.pool is not None:
             with cpu_threads(1):
@@ -278,7 +278,7 @@ class LiveMoments:
         times = ranks.when_NU[ranks.frame_NU == number].tolist()
         if not slots or not times:
             return None
-        index, at = divmod(times[0], _SPAN)
+        index, at = divmod(times[0], SPAN)
         clip = self.clips[index]
         return Frame(
             image_HW3=pool.picture_PHW3[slots[0]].cpu().numpy().copy(),
@@ -298,45 +298,29 @@ class LiveMoments:
         number = int(best.frame_NU[0, 0])
         return number if number >= 0 else None
 
-    def saved(self, selection: Selection | None) -> SavedMoments | None:
-        """All of the selected layer, and the pictures of the selected unit; waits for a GPU."""
-        gathered, pool = self.of(selection), self.pool
-        layer = self._layers.get(selection.layer or "") if selection is not None else None
-        if gathered is None or pool is None or selection is None or layer is None:
-            return None
-        ranks = gathered.tracker.ranks.sorted()
-        is_there_NC = ranks.frame_NU >= 0
-        clip_NC, seconds_NC = _clip_and_seconds(ranks)
-        seconds_NC = seconds_NC.masked_fill(~is_there_NC, torch.nan)
-        position_NC2 = torch.stack((ranks.row_NU, ranks.column_NU), dim=2)
-        unit, has_NC = selection.unit or 0, pool.holds(ranks)
-        crops = {}
-        for place in has_NC[:, unit].nonzero().flatten().tolist():
-            at = (int(ranks.row_NU[place, unit]), int(ranks.column_NU[place, unit]))
-            crop = cut(pool.picture_PHW3, int(ranks.slot_NU[place, unit]), layer, at)
-            crops[f"unit-{unit:04}-{place + 1}.png"] = crop.cpu().numpy().copy()
-        arrays = {
-            "values_CN": ranks.value_NU.T,
-            "clip_CN": clip_NC.T,
-            "seconds_CN": seconds_NC.T,
-            "position_CN2": position_NC2.transpose(0, 1),
-            "frame_CN": ranks.frame_NU.T,
-        }
-        return SavedMoments(
-            arrays={name: array.cpu().numpy().copy() for name, array in arrays.items()},
-            about={
-                "layer": layer.name,
-                "tap": key_of(selection, layer)[1],
-                "unit": unit,
-                "apart_seconds": self.apart_s,
-                "frames_seen": gathered.tracker.num_frames,
-                "clips": [
-                    {"kind": each.kind, "name": each.name, "begun": each.begun_wall_s}
-                    for each in self.clips
-                ],
-            },
-            crops=crops,
-        )
+    def layer_of(self, selection: Selection | None) -> Layer | None:
+        """The selected layer, if the network has it."""
+        return self._layers.get(selection.layer or "") if selection is not None else None
+
+    def put_back(
+        self, key: Key, gathered: Gathered, clips: Sequence[Clip], *, num_frames: int
+    ) -> None:
+        """Go on with what was known of a layer; its pictures are in the pool.
+
+        Args:
+            key: Of the layer.
+            gathered: What was known.
+            clips: Those that its times are in, by their indices.
+            num_frames: Numbers below this are given to frames.
+        """
+        assert not self.clips, "before the first frame"
+        self.gathered[key] = gathered
+        self.clips += clips
+        # A camera is opened anew: its time begins once more.
+        named = {str(clip.path): index for index, clip in enumerate(clips) if clip.path is not None}
+        self._clip_of |= named
+        self._num_frames = num_frames
+        self._version += 1
 
     def _numbers(self, ranks: Ranks, pool: FramePool) -> Tensor:
         """float64 [N, 7]: see `MomentsShown.moments_NF`."""
@@ -355,8 +339,8 @@ class LiveMoments:
 
 def _clip_and_seconds(ranks: Ranks) -> tuple[Tensor, Tensor]:
     """Int64 and float64 [N, U]: the clip, -1 where there is no moment, and the time in it."""
-    clip_NU = torch.where(ranks.frame_NU >= 0, ranks.when_NU // _SPAN, -1)
-    return clip_NU, (ranks.when_NU % _SPAN).double() / 1e6  # a plain quotient would be float32
+    clip_NU = torch.where(ranks.frame_NU >= 0, ranks.when_NU // SPAN, -1)
+    return clip_NU, (ranks.when_NU % SPAN).double() / 1e6  # a plain quotient would be float32
 
 
 class Watched(Protocol):

@@ -5,14 +5,12 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import Literal, Self, assert_never
 
 from torch import Tensor
 
 from rtvis.data import ClosedEvent, Event, Frame, Rates, ShownEvent
-from rtvis.errors import SinkError
 from rtvis.plain import Plain
 from rtvis.render.layout import Layout, layout
 from rtvis.runtime.bindings import BINDINGS, Effect, KeyBinding, help_lines, key_of
@@ -28,7 +26,7 @@ from rtvis.runtime.notices import Notices
 from rtvis.runtime.outcome import Progress, Reason, Summary
 from rtvis.runtime.recording import Kept, Recordings
 from rtvis.runtime.replay import Replay
-from rtvis.runtime.save import Saver, Snapshot, take_snapshot, write_snapshot
+from rtvis.runtime.saving import Saving
 from rtvis.runtime.shelf import Shelf
 from rtvis.runtime.shown import ShownMeter
 from rtvis.runtime.stand_in import StandIns
@@ -119,8 +117,6 @@ class Pipeline:
         self._replay = replay
         self._replay_is_over = False
         self._num_replayed = 0
-        self._saver = Saver(folder, self._notices.say)
-        self._setup = dict(setup) if setup is not None else {}
         self._frames: LatestSlot[Frame] = LatestSlot()
         self._pictures: LatestSlot[Composed] = LatestSlot()
         self._stop = threading.Event()
@@ -170,6 +166,9 @@ class Pipeline:
             self._turn.learning = self._learning
         self._moments = moments if moments is not None else live_moments(engine)
         self._turn.moments = self._moments
+        self._saving = Saving(
+            folder, setup=setup or {}, moments=self._moments, say=self._notices.say
+        )
         self._stand_ins = StandIns(
             session=self.session,
             turn=self._turn,
@@ -246,15 +245,7 @@ class Pipeline:
         Raises:
             SinkError: There is nothing to save yet, or it cannot be written.
         """
-        snapshot = self._snapshot()
-        if snapshot is None:
-            raise SinkError(f"{parent}: nothing to save, as no frame was computed")
-        try:
-            return write_snapshot(snapshot, parent, now=datetime.now().astimezone())
-        except OSError as error:
-            raise SinkError(
-                f"{parent}: cannot be saved to ({error.strerror}); name a folder that is yours"
-            ) from None
+        return self._saving.save_now(self._turn.composed, self._about(), parent)
 
     def close(self) -> None:
         """Finish films and saves. Safe to call twice."""
@@ -262,7 +253,7 @@ class Pipeline:
         self._frames.close()
         self._pictures.close()
         self.recordings.close()
-        self._saver.close()
+        self._saving.close()
         if self._learning is not None:
             self._learning.close()
 
@@ -356,7 +347,8 @@ class Pipeline:
         self._follow()
         if self._save_wanted.is_set():
             self._save_wanted.clear()
-            self._save()
+            self._saving.begin(self._turn.composed, self._about())
+        self._saving.step()
         if self._num_frames is not None and self._turn.num_processed >= self._num_frames:
             self._deliver(self._turn.flush())
             self._end("frames")
@@ -396,24 +388,12 @@ class Pipeline:
         if self._replay_is_over and (enough or self._window is None):
             self._end("frames" if enough else "ended")
 
-    def _save(self) -> None:
-        snapshot = self._snapshot()
-        if snapshot is not None:
-            self._saver.save(snapshot)
-
-    def _snapshot(self) -> Snapshot | None:
-        composed = self._turn.composed
-        about: dict[str, Plain] = {
+    def _about(self) -> dict[str, Plain]:
+        return {
             "network": self._engine.network,
             "weights": self._engine.weights_note or "pretrained",
             "source": self._source.name,
         }
-        if composed is None:
-            return None
-        snapshot = take_snapshot(composed, setup=self._setup, about=about)
-        if snapshot is None or composed.result is None:
-            return snapshot
-        return replace(snapshot, moments=self._moments.saved(composed.result.selection))
 
     def _deliver(self, composed: Composed | None) -> None:
         if composed is None:

@@ -1,7 +1,6 @@
 """Save everything that is on screen: the panes as pictures, the numbers behind them, the state."""
 
 import datetime
-import json
 import shutil
 import threading
 from collections.abc import Callable, Mapping
@@ -17,25 +16,23 @@ from rtvis._version import __version__
 from rtvis.config_files import STATE_FILE
 from rtvis.data import ImageF32, ImageU8, Result, Selection
 from rtvis.plain import Plain
+from rtvis.render.layout import has_details
 from rtvis.runtime.composed import Composed
 from rtvis.runtime.means import means_arrays
-from rtvis.state import FRAME_FILE, MEANS_FILE, SECOND_FILE, Resume, state_document, state_text
+from rtvis.runtime.moment_files import SavedMoments, write_moments
+from rtvis.session import View
+from rtvis.state import (
+    FRAME_FILE,
+    MEANS_FILE,
+    MOMENTS_FOLDER,
+    SECOND_FILE,
+    Resume,
+    state_document,
+    state_text,
+)
 
 Say = Callable[[str, bool], None]
 """Takes a notice, and whether it is a warning."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class SavedMoments:
-    """The best moments so far, in host memory."""
-
-    arrays: Mapping[str, np.ndarray[Any, Any]]
-    """Of all units, best first: "values_CN" (-inf where there is none), "clip_CN", "seconds_CN",
-    "position_CN2", "frame_CN" (-1 where there is none)."""
-    about: Mapping[str, Plain]
-    """Layer, tap, distance, and the names of the clips."""
-    crops: Mapping[str, ImageU8]
-    """RGB, of the selected unit: file name -> what the neuron saw."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -59,7 +56,11 @@ class Snapshot:
 
 
 def take_snapshot(
-    composed: Composed, *, setup: Mapping[str, Plain], about: Mapping[str, Plain]
+    composed: Composed,
+    *,
+    setup: Mapping[str, Plain],
+    about: Mapping[str, Plain],
+    moments: SavedMoments | None = None,
 ) -> Snapshot | None:
     """Copy what a picture was made of to the host; None before the first result.
 
@@ -67,6 +68,7 @@ def take_snapshot(
         composed: The picture.
         setup: Source and network as keys of a state.
         about: What else people want to know.
+        moments: Of the selected layer.
     """
     frame, result = composed.frame, composed.result
     if frame is None or result is None:
@@ -89,8 +91,12 @@ def take_snapshot(
             **numbers_of(composed.readout, "shown."),
         },
         state=state_of(
-            composed, setup=setup, about={**about, "form": result.form, "frame": result.seq}
+            composed,
+            setup=setup,
+            about={**about, "form": result.form, "frame": result.seq},
+            has_moments=moments is not None and shows_moments(composed.view),
         ),
+        moments=moments,
         means=means_arrays(composed.memory),
     )
 
@@ -109,9 +115,13 @@ def _second_input(composed: Composed, setup: Mapping[str, Plain]) -> ImageU8 | I
 
 
 def state_of(
-    composed: Composed, *, setup: Mapping[str, Plain], about: Mapping[str, Plain]
+    composed: Composed,
+    *,
+    setup: Mapping[str, Plain],
+    about: Mapping[str, Plain],
+    has_moments: bool = False,
 ) -> dict[str, Plain]:
-    """The state that shows a picture again."""
+    """The state that shows a picture again; `has_moments`: their folder lies beside it."""
     view, frame = composed.view, composed.frame
     view = replace(view, selection=_filled_in(view.selection, composed.result))
     if frame is not None and frame.path is not None and frame.pts_seconds is not None:
@@ -120,9 +130,19 @@ def state_of(
         setup,
         frame=frame,
         view=view,
-        resume=replace(resume_of(composed), means=MEANS_FILE if composed.memory else ""),
+        resume=replace(
+            resume_of(composed),
+            means=MEANS_FILE if composed.memory else "",
+            moments=MOMENTS_FOLDER if has_moments else "",
+        ),
         about={"rtvis": __version__, **about},
     )
+
+
+def shows_moments(view: View) -> bool:
+    """Whether a view has best moments on screen: all that is known of them is saved then."""
+    on_page = view.page == "moments" and has_details(view)
+    return on_page or (view.pattern == "moments" and view.zoom == "grid")
 
 
 def _filled_in(selection: Selection, result: Result | None) -> Selection:
@@ -201,7 +221,7 @@ def write_snapshot(snapshot: Snapshot, parent: Path, *, now: datetime.datetime) 
         if means:
             np.savez(part / MEANS_FILE, **means)
         if snapshot.moments is not None:
-            _write_moments(part / "moments", snapshot.moments)
+            write_moments(part / MOMENTS_FOLDER, snapshot.moments)
         text = state_text(snapshot.state, name=f"{folder.name}/{STATE_FILE}")
         (part / STATE_FILE).write_text(text, encoding="utf-8")
         part.rename(folder)
@@ -209,16 +229,6 @@ def write_snapshot(snapshot: Snapshot, parent: Path, *, now: datetime.datetime) 
         shutil.rmtree(part, ignore_errors=True)
         raise
     return folder
-
-
-def _write_moments(folder: Path, moments: SavedMoments) -> None:
-    folder.mkdir()
-    arrays: dict[str, Any] = dict(moments.arrays)
-    np.savez(folder / "moments.npz", **arrays)
-    text = json.dumps(dict(moments.about), indent=2, ensure_ascii=False)
-    (folder / "moments.json").write_text(text + "\n", encoding="utf-8")
-    for name, crop_HW3 in moments.crops.items():
-        _write_png(folder / name, crop_HW3[..., ::-1])
 
 
 class Saver:

@@ -1,11 +1,12 @@
 """Pictures of frames that are still needed, in so many bytes and no more."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import torch
 from torch import Tensor
 
+from rtvis.data import ImageU8
 from rtvis.units.moments import Ranks
 
 _MOST: Final = 2**16
@@ -141,6 +142,23 @@ class FramePool:
         # bincount would wait for the device.
         counts = torch.zeros(num + 1, dtype=torch.int64, device=slot_M.device)
         return counts.scatter_add_(0, slot_M, torch.ones_like(slot_M))[:num]
+
+    def put_back(self, pictures: Mapping[int, ImageU8]) -> dict[int, int]:
+        """Keep pictures of earlier frames, as far as there is room: the first ones.
+
+        Args:
+            pictures: Number of the frame -> uint8 RGB, of the pool's size.
+
+        Returns:
+            Number -> slot, of those that are kept.
+        """
+        slot_of = {}
+        for slot, (number, image_HW3) in enumerate(list(pictures.items())[: self.num_slots]):
+            self.picture_PHW3[slot] = torch.from_numpy(image_HW3).to(self.picture_PHW3.device)
+            self.frame_P[slot] = number
+            slot_of[number] = slot
+        self._num_used = len(slot_of)
+        return slot_of
 
     def clear(self) -> None:
         """Forget all pictures."""

@@ -22,6 +22,7 @@ same frame twice, of the same value, therefore counts once.
 What is not finite is passed over. Nothing here waits for a device.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Final, Self
 
@@ -150,6 +151,21 @@ class MomentTracker:
     def rest(self) -> None:
         """Forget the frames just past, which only the next ones need."""
         self._recent_WU, self._recent, self._end = self._recent_WU[:0].clone(), [], 0
+
+    def just_past(self) -> tuple[Tensor, list[int]]:
+        """The frames that the next ones are compared with: highest values float32 [W, C], on the
+        device, and when they were, the last one last."""
+        num = len(self._recent)
+        if not num:
+            return self._recent_WU[:0], []
+        index = torch.arange(self._end - num, self._end, device=self._recent_WU.device)
+        return self._recent_WU[index % len(self._recent_WU)], list(self._recent)
+
+    def recall(self, value_WC: Tensor, when: Sequence[int]) -> None:
+        """Compare the next frames with these, as `just_past` gave them."""
+        self.rest()
+        for value_C, at in zip(value_WC, when, strict=True):
+            self._remember(value_C, at)
 
     def update(self, maps_CHW: Tensor, *, when: int, frame: int) -> Taken | None:
         """Look at the layer's maps of one frame.

@@ -1,0 +1,200 @@
+"""Moments of a layer as they are saved, and back."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rtvis.data import ImageU8, Layer, Selection
+from rtvis.errors import ConfigError
+from rtvis.render.scene import Clip
+from rtvis.render.seen import seen_pixels
+from rtvis.runtime.moment_files import AboutMoments, SavedClip, SavedMoments
+from rtvis.runtime.moment_tiles import cut
+from rtvis.runtime.moments import SPAN, Gathered, LiveMoments, key_of
+from rtvis.units.frame_pool import FramePool
+from rtvis.units.moments import NEVER, NUM_TOP, MomentTracker, Ranks
+
+_AT_ONCE: Final = 16
+"""Pictures copied in one step: 2 MB, less than a millisecond."""
+
+
+def saved_moments(moments: LiveMoments, selection: Selection | None) -> SavedMoments | None:
+    """The numbers of all units of the selected layer, and the crops of the selected unit; None
+    before its first frame. Waits for a GPU."""
+    gathered, pool, layer = moments.of(selection), moments.pool, moments.layer_of(selection)
+    if gathered is None or pool is None or selection is None or layer is None:
+        return None
+    ranks = gathered.tracker.ranks.sorted()
+    is_there_NC = ranks.frame_NU >= 0
+    clip_NC = torch.where(is_there_NC, ranks.when_NU // SPAN, -1)
+    seconds_NC = torch.where(is_there_NC, (ranks.when_NU % SPAN).double() / 1e6, torch.nan)
+    position_NC2 = torch.stack((ranks.row_NU, ranks.column_NU), dim=2)
+    top_H, left_W, field = _windows(layer, moments.input_size)
+    past_FC, past_when = gathered.tracker.just_past()
+    arrays = {
+        "values_CN": ranks.value_NU.T,
+        "clip_CN": clip_NC.T,
+        "seconds_CN": seconds_NC.T,
+        "position_CN2": position_NC2.transpose(0, 1),
+        "frame_CN": ranks.frame_NU.T,
+        "top_H": top_H,
+        "left_W": left_W,
+        "past_FC": past_FC,
+        "past_when_F": torch.tensor(past_when, dtype=torch.int64),
+    }
+    _, tap, query = key_of(selection, layer)
+    unit = selection.unit or 0
+    return SavedMoments(
+        arrays={name: array.cpu().numpy().copy() for name, array in arrays.items()},
+        about=AboutMoments(
+            layer=layer.name,
+            tap=tap,
+            unit=unit,
+            apart_seconds=moments.apart_s,
+            frames_seen=gathered.tracker.num_frames,
+            since=gathered.since_s,
+            input_size=moments.input_size,
+            field=field,
+            query=query,
+            clips=tuple(_saved_clip(clip) for clip in moments.clips),
+        ),
+        crops=_crops(ranks, pool, layer, unit),
+    )
+
+
+def copied_pictures(
+    moments: LiveMoments, selection: Selection | None, found: dict[int, ImageU8]
+) -> Iterator[float]:
+    """Copy the pictures that units of the selected layer need into `found`, by number of frame.
+
+    Yields:
+        The share that is done, every few pictures: a turn can be made in between. One whose place
+        is taken meanwhile is left out.
+    """
+    gathered, pool = moments.of(selection), moments.pool
+    if gathered is None or pool is None:
+        return
+    ranks = gathered.tracker.ranks
+    has_NU = pool.holds(ranks)
+    slots = torch.unique(ranks.slot_NU[has_NU])
+    frames, places = pool.frame_P[slots].tolist(), slots.tolist()
+    pictures = pool.picture_PHW3
+    if pictures.device.type != "cpu":  # a copy there costs next to nothing, and stays as it is
+        pictures, places = pictures.index_select(0, slots), list(range(len(frames)))
+    for first in range(0, len(frames), _AT_ONCE):
+        for number, place in zip(
+            frames[first : first + _AT_ONCE], places[first : first + _AT_ONCE], strict=True
+        ):
+            if pictures is not pool.picture_PHW3 or int(pool.frame_P[place]) == number:
+                found[number] = pictures[place].cpu().numpy().copy()
+        yield min((first + _AT_ONCE) / len(frames), 1.0)
+
+
+def put_back(moments: LiveMoments, saved: SavedMoments, *, where: Path) -> None:
+    """Go on with what was saved, before the first frame.
+
+    Args:
+        moments: That know nothing yet.
+        saved: What there was.
+        where: Where it was read from, for errors.
+
+    Raises:
+        ConfigError: It is of another network, or of moments at another distance.
+    """
+    about = saved.about
+    layer = moments.layer_of(Selection(layer=about.layer))
+    values_CN = saved.arrays["values_CN"]
+    if layer is None or values_CN.shape != (layer.num_units, NUM_TOP):
+        raise ConfigError(f"{where}: this network has no layer {about.layer} with as many units")
+    if about.input_size != moments.input_size:
+        raise ConfigError(f"{where}: is of pictures of another size; give --size as it was")
+    if about.apart_seconds != moments.apart_s:
+        raise ConfigError(
+            f"{where}: these moments are {about.apart_seconds:g} s apart; "
+            f"--moments-distance {about.apart_seconds:g} goes on with them"
+        )
+    tracker = MomentTracker(
+        layer.num_units, apart=round(moments.apart_s * 1e6), device=moments.device
+    )
+    pool = moments.the_pool()
+    slot_of = pool.put_back(_most_wanted(saved))
+    _fill(tracker.ranks, saved, slot_of)
+    tracker.num_frames = about.frames_seen
+    past_FC = torch.from_numpy(saved.arrays["past_FC"]).to(moments.device)
+    tracker.recall(past_FC, saved.arrays["past_when_F"].tolist())
+    moments.put_back(
+        (about.layer, about.tap, about.query),
+        Gathered(tracker=tracker, since_s=about.since),
+        [_clip(clip) for clip in about.clips],
+        num_frames=max([int(saved.arrays["frame_CN"].max()), *saved.pictures]) + 1,
+    )
+
+
+def _fill(ranks: Ranks, saved: SavedMoments, slot_of: dict[int, int]) -> None:
+    arrays = saved.arrays
+    frame_CN = arrays["frame_CN"].astype(np.int64)
+    is_there_CN = frame_CN >= 0
+    seconds_CN = np.where(is_there_CN, arrays["seconds_CN"], 0.0)
+    when_CN = arrays["clip_CN"].astype(np.int64) * SPAN + np.rint(seconds_CN * 1e6).astype(np.int64)
+    slot_CN = np.vectorize(lambda number: slot_of.get(number, -1), otypes=[np.int64])(frame_CN)
+    for kept_NU, found_CN in (
+        (ranks.value_NU, np.where(is_there_CN, arrays["values_CN"], -np.inf)),
+        (ranks.when_NU, np.where(is_there_CN, when_CN, NEVER)),
+        (ranks.row_NU, arrays["position_CN2"][..., 0]),
+        (ranks.column_NU, arrays["position_CN2"][..., 1]),
+        (ranks.frame_NU, frame_CN),
+        (ranks.slot_NU, slot_CN),
+    ):
+        kept_NU.copy_(torch.from_numpy(np.ascontiguousarray(found_CN.T)))
+
+
+def _most_wanted(saved: SavedMoments) -> dict[int, ImageU8]:
+    """The pictures, those that most units refer to first: there may be room for fewer."""
+    numbers, counts = np.unique(saved.arrays["frame_CN"], return_counts=True)
+    count_of = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
+    order = sorted(saved.pictures, key=lambda number: -count_of.get(number, 0))
+    return {number: saved.pictures[number] for number in order}
+
+
+def _windows(layer: Layer, size: tuple[int, int]) -> tuple[Tensor, Tensor, tuple[int, int]]:
+    """Where crops begin, for each row and each column of the map, and how large they are."""
+    field = min(layer.receptive_field[0], size[0]), min(layer.receptive_field[1], size[1])
+
+    def start(position: tuple[int, int]) -> tuple[int, int]:
+        rows, columns = seen_pixels(
+            torch.tensor(position),
+            layer=layer,
+            input_size=size,
+            picture_size=size,
+            crop=None,
+            size=field,
+        )
+        return int(rows[0]), int(columns[0])
+
+    height, width = layer.map_size
+    tops = [start((row, 0))[0] for row in range(height)]
+    lefts = [start((0, column))[1] for column in range(width)]
+    return torch.tensor(tops), torch.tensor(lefts), field
+
+
+def _crops(ranks: Ranks, pool: FramePool, layer: Layer, unit: int) -> dict[str, ImageU8]:
+    crops = {}
+    for place in pool.holds(ranks)[:, unit].nonzero().flatten().tolist():
+        at = (int(ranks.row_NU[place, unit]), int(ranks.column_NU[place, unit]))
+        crop = cut(pool.picture_PHW3, int(ranks.slot_NU[place, unit]), layer, at)
+        crops[f"unit-{unit:04}-{place + 1}.png"] = crop.cpu().numpy().copy()
+    return crops
+
+
+def _saved_clip(clip: Clip) -> SavedClip:
+    path = str(clip.path) if clip.path is not None else None
+    return SavedClip(kind=clip.kind, name=clip.name, path=path, begun=clip.begun_wall_s)
+
+
+def _clip(saved: SavedClip) -> Clip:
+    path = Path(saved.path) if saved.path is not None else None
+    return Clip(kind=saved.kind, name=saved.name, path=path, begun_wall_s=saved.begun)
