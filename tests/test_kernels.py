@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rtvis.engine import kernels
 from rtvis.engine.artifacts import default_cache_dir
 from rtvis.engine.layers import find_layers
+from rtvis.engine.one_pass import one_pass_piece
 from rtvis.engine.reduced import Reduced, can_be_reduced, counted, reduce_maps, reduced_piece
 from rtvis.engine.reduced_step import reduced_step
 from rtvis.engine.trace import flatten
@@ -146,7 +147,7 @@ def test_the_pass_over_every_kind_of_layer_is_the_same_in_one_pass() -> None:
     x_BCHW = torch.randn(3, 3, 32, 32).contiguous(memory_format=torch.channels_last)
     with torch.inference_mode():
         wanted = Reduced(*reduced_piece(flat, sites, 3).run_eager([x_BCHW]))
-        piece = reduced_piece(flat, sites, 3, in_one_pass=True)
+        piece = one_pass_piece(flat, sites, 3)
         targets = [str(node.target) for node in piece.module.graph.nodes]
         assert "rtvis.reduce_and_clamp.default" in targets, "the ReLUs are taken in"
         assert "rtvis.reduce_maps.default" in targets
@@ -211,3 +212,98 @@ def test_without_a_compiler_the_reason_is_told(
     monkeypatch.setattr(kernels, "cpp_compiler", lambda: "false")
     assert kernels.prepare(tmp_path).startswith("false failed: ")
     assert list(tmp_path.iterdir()) == [], "nothing is half-written"
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "stride", "pads"),
+    [
+        ((2, 8, 6, 5), 3, 1, (1, 1, 1, 1)),
+        ((3, 40, 9, 16), 3, 2, (0, 1, 0, 1)),
+        ((1, 72, 15, 15), 5, 1, (2, 2, 2, 2)),
+        ((2, 32, 12, 11), 5, 2, (1, 2, 1, 2)),
+        ((1, 16, 7, 30), 5, 3, (0, 0, 2, 0)),
+        ((2, 24, 20, 40), 3, 2, (0, 0, 0, 0)),
+    ],
+)
+def test_a_depthwise_convolution_between_two_layers_is_that_of_torch(
+    size: tuple[int, int, int, int], kernel: int, stride: int, pads: tuple[int, int, int, int]
+) -> None:
+    """Whole numbers: nothing is rounded, so that every bit must be the same. `pads`: left, right,
+    top, bottom."""
+    num_units = size[1]
+    maps_BCHW = maps_of(*size)
+    maps_BCHW[0, 1, 2, 3] = NAN
+    weight_C1KK = torch.randint(-2, 3, (num_units, 1, kernel, kernel)).float()
+    bias_C = torch.randint(-9, 9, (num_units,)).float()
+    ends, out_ends = (0.0, 4.0), (0.0, INF)
+    clamped = torch.nn.functional.hardtanh(maps_BCHW, *ends)
+    padded = torch.nn.functional.pad(clamped, pads)
+    behind = torch.nn.functional.conv2d(padded, weight_C1KK, bias_C, stride, groups=num_units)
+    inverse, offset = (
+        torch.randint(1, 8, (num_units, 1, 1)) / 4 * (-1) ** torch.arange(num_units)[:, None, None]
+        for _ in range(2)
+    )
+    affine_4C = kernels.affine_of(num_units, inverse, offset, None, None)
+    result, numbers, out_numbers = torch.ops.rtvis.convolve_depthwise(
+        *(maps_BCHW, affine_4C, *ends),
+        weight_C1KK.squeeze(1).permute(1, 2, 0).contiguous(),
+        *(bias_C, stride, pads[2], pads[0], behind.shape[2], behind.shape[3]),
+        *(plain(num_units), *out_ends),
+    )
+    wanted = by_torch(maps_BCHW, is_activated=True, inverse_C11=inverse, offset_C11=offset)
+    assert_same(Reduced.of_numbers(numbers), wanted)
+    assert_same(Reduced.of_numbers(out_numbers), by_torch(behind, is_activated=True))
+    torch.testing.assert_close(result, behind.relu(), rtol=0, atol=0, equal_nan=True)
+    assert result.is_contiguous(memory_format=torch.channels_last)
+    one = torch.ops.rtvis.convolve_depthwise(
+        *(maps_BCHW[:1], affine_4C, *ends),
+        weight_C1KK.squeeze(1).permute(1, 2, 0).contiguous(),
+        *(bias_C, stride, pads[2], pads[0], behind.shape[2], behind.shape[3]),
+        *(plain(num_units), *out_ends),
+    )
+    torch.testing.assert_close(one[1][:, 0], numbers[:, 0], rtol=0, atol=0, equal_nan=True)
+
+
+class Narrow(nn.Module):
+    """Two depthwise convolutions between ReLUs, padded by themselves and by a layer before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 16, 3)
+        self.wide = nn.Conv2d(16, 16, 3, padding=1, groups=16)
+        self.pad = nn.ZeroPad2d((0, 1, 0, 1))
+        self.expand = nn.Conv2d(16, 24, 1)
+        self.down = nn.Conv2d(24, 24, 5, 2, groups=24, bias=False)
+        self.head = nn.Linear(24, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.relu(self.wide(torch.nn.functional.relu6(self.stem(x))))
+        x = torch.relu(self.down(self.pad(torch.relu(self.expand(x)))))
+        y: Tensor = self.head(x.mean((2, 3)))
+        return y
+
+
+def test_networks_for_small_machines_are_read_once() -> None:
+    network = network_of(seeded(Narrow))
+    flat = flatten(network.model, torch.empty(3, 3, 32, 32), name="the network")
+    sites = [site for site in find_layers(flat, 3) if can_be_reduced(site)]
+    x_BCHW = torch.randn(3, 3, 32, 32).contiguous(memory_format=torch.channels_last)
+    with torch.inference_mode():
+        wanted = Reduced(*reduced_piece(flat, sites, 3).run_eager([x_BCHW]))
+        piece = one_pass_piece(flat, sites, 3)
+        targets = [str(node.target) for node in piece.module.graph.nodes]
+        assert targets.count("rtvis.convolve_depthwise.default") == 2
+        assert not any("constant_pad" in target for target in targets)
+        found = Reduced.of_numbers(piece.run_eager([x_BCHW])[0])
+        # Without the layer before it, or it, each is reduced by itself.
+        some = [site for site in sites if site.layer.name in {"wide", "expand"}]
+        apart = one_pass_piece(flat, some, 3)
+        targets = [str(node.target) for node in apart.module.graph.nodes]
+        assert targets.count("rtvis.reduce_and_clamp.default") == 2
+        few = Reduced.of_numbers(apart.run_eager([x_BCHW])[0])
+    torch.testing.assert_close(found.values_BT, wanted.values_BT, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(found.mean_BT, wanted.mean_BT, rtol=1e-5, atol=1e-5)
+    assert torch.equal(found.place_BT, wanted.place_BT)
+    assert torch.equal(found.positive_BT, wanted.positive_BT)
+    torch.testing.assert_close(few.values_BT[:, :16], wanted.values_BT[:, 16:32])
+    torch.testing.assert_close(few.values_BT[:, 16:], wanted.values_BT[:, 32:56])

@@ -40,6 +40,12 @@ SHIMS: Final = {
     "reduce_and_clamp": "AOTITorchError aoti_torch_cpu_reduce_and_clamp(AtenTensorHandle value, "
     "AtenTensorHandle affine, int64_t has_own, double low, double high, "
     "AtenTensorHandle* numbers)",
+    "convolve_depthwise": "AOTITorchError aoti_torch_cpu_convolve_depthwise("
+    "AtenTensorHandle value, AtenTensorHandle affine, double low, double high, "
+    "AtenTensorHandle weight, AtenTensorHandle bias, int64_t stride, int64_t top, int64_t left, "
+    "int64_t out_height, int64_t out_width, AtenTensorHandle out_affine, double out_low, "
+    "double out_high, AtenTensorHandle* result, AtenTensorHandle* numbers, "
+    "AtenTensorHandle* out_numbers)",
 }
 """How compiled code calls each operation: as a function of the library, without Python."""
 
@@ -61,6 +67,11 @@ _LIBRARY.define("reduce_maps(Tensor value, Tensor affine, int has_own, int gate)
 _LIBRARY.define(
     "reduce_and_clamp(Tensor(a!) value, Tensor affine, int has_own, float low, float high) "
     "-> Tensor"
+)
+_LIBRARY.define(
+    "convolve_depthwise(Tensor value, Tensor affine, float low, float high, Tensor weight, "
+    "Tensor bias, int stride, int top, int left, int out_height, int out_width, "
+    "Tensor out_affine, float out_low, float out_high) -> (Tensor, Tensor, Tensor)"
 )
 _loaded: ctypes.CDLL | None = None
 """One for the whole program, as the operations are."""
@@ -122,6 +133,7 @@ def _declared(found: ctypes.CDLL) -> ctypes.CDLL:
     }
     for name, result, arguments in (
         ("rtvis_reduce", None, "pn wwwwww p nnn ff p"),
+        ("rtvis_depthwise", None, "pppppppppp"),
         ("rtvis_ends", ctypes.c_int, "pp ww f pp"),
         ("rtvis_count", None, "pppp ww f ddd pp w pppppp"),
     ):
@@ -142,6 +154,21 @@ def can_reduce(maps_BCHW: Tensor) -> bool:
 def can_clamp(maps_BCHW: Tensor, low: float, high: float) -> bool:
     """Whether the bounds are numbers of the maps' dtype, as they must be."""
     return all(float(torch.tensor(end, dtype=maps_BCHW.dtype)) == end for end in (low, high))
+
+
+def can_convolve(maps_BCHW: Tensor, weight: Tensor, stride: int) -> bool:
+    """Whether `convolve_depthwise` takes such maps, weights [C, 1, K, K] and a stride."""
+    num_units, inputs, height, width = weight.shape
+    return (
+        maps_BCHW.dtype == torch.float32
+        and maps_BCHW.is_contiguous(memory_format=torch.channels_last)
+        and inputs == 1
+        and num_units == maps_BCHW.shape[1]
+        and num_units % 8 == 0
+        and height == width
+        and height in {3, 5}
+        and stride <= height
+    )
 
 
 def affine_of(
@@ -197,13 +224,60 @@ def _reduce_and_clamp(
     return _reduced(value, affine, has_own, VALUE, clamp=(low, high))
 
 
+def _convolve_depthwise(
+    value: Tensor,
+    affine: Tensor,
+    low: float,
+    high: float,
+    weight: Tensor,
+    bias: Tensor,
+    stride: int,
+    top: int,
+    left: int,
+    out_height: int,
+    out_width: int,
+    out_affine: Tensor,
+    out_low: float,
+    out_high: float,
+) -> tuple[Tensor, Tensor, Tensor]:
+    assert _loaded is not None, "prepare() comes first"
+    num_pictures, num_units, height, width = value.shape
+    assert value.is_contiguous(memory_format=torch.channels_last), "the layout of the whole pass"
+    assert value.dtype == torch.float32, "see can_convolve"
+    assert num_units % 8 == 0, "see can_convolve"
+    maps = out_height, out_width
+    result_BCHW = torch.empty(num_pictures, num_units, *maps, memory_format=torch.channels_last)
+    numbers_5BC, out_numbers_5BC = (torch.empty(5, num_pictures, num_units) for _ in range(2))
+    kernel = weight.shape[0]
+    size = num_pictures, height, width, num_units, *maps, kernel, stride, top, left
+    tensors = value, None, affine, weight, bias, out_affine, None
+    pointers = [None if each is None else each.data_ptr() for each in tensors]
+    pointers[1] = ctypes.addressof(sizes := (ctypes.c_int64 * len(size))(*size))
+    pointers[6] = ctypes.addressof(ends := (ctypes.c_float * 4)(low, high, out_low, out_high))
+    made = result_BCHW, numbers_5BC, out_numbers_5BC
+    _loaded.rtvis_depthwise(*pointers, *(each.data_ptr() for each in made))
+    del sizes, ends  # they had to live until here
+    return made
+
+
+def _shapes_of_depthwise(value: Tensor, *others: Any) -> tuple[Tensor, Tensor, Tensor]:
+    out_height, out_width = others[8:10]
+    result = value.new_empty(*value.shape[:2], out_height, out_width)
+    result = result.to(memory_format=torch.channels_last)
+    return result, _shape(value), _shape(value)
+
+
 def _shape(value: Tensor, *_: Any) -> Tensor:
     return value.new_empty(5, value.shape[0], value.shape[1], dtype=torch.float32)
 
 
-for _name, _call in (("reduce_maps", _reduce_maps), ("reduce_and_clamp", _reduce_and_clamp)):
+for _name, _call, _fake in (
+    ("reduce_maps", _reduce_maps, _shape),
+    ("reduce_and_clamp", _reduce_and_clamp, _shape),
+    ("convolve_depthwise", _convolve_depthwise, _shapes_of_depthwise),
+):
     _LIBRARY.impl(_name, _call, "CPU")
-    torch.library.register_fake(f"rtvis::{_name}", _shape, lib=_LIBRARY)
+    torch.library.register_fake(f"rtvis::{_name}", _fake, lib=_LIBRARY)
 
 
 def shims() -> dict[Any, list[str]]:

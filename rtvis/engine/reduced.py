@@ -4,7 +4,6 @@ For looking at many pictures: the maps themselves never leave the graph, which e
 layer that is wanted. The units of all layers lie end to end, T of them.
 """
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -15,7 +14,6 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from rtvis.data import Layer
-from rtvis.engine import kernels
 from rtvis.engine.build import propagate
 from rtvis.engine.graph import input_of
 from rtvis.engine.layers import Site
@@ -24,12 +22,6 @@ from rtvis.engine.trace import FlatModel
 
 MAX_MAP: Final = 2**15
 """Rows and columns of a map, below which both fit into 32 bits."""
-
-_BOUNDS: Final[dict[Any, tuple[float, float]]] = {
-    torch.ops.aten.relu.default: (0.0, math.inf),
-    torch.ops.aten.hardtanh.default: (-1.0, 1.0),
-}
-"""Activations that are clamps, and between what they clamp unless their arguments say else."""
 
 
 class Reduced(NamedTuple):
@@ -79,62 +71,30 @@ def can_be_reduced(site: Any) -> bool:
     return site.layer.kind != "attention" and not site.is_rest
 
 
-def reduced_piece(
-    flat: FlatModel, sites: Sequence[Site], batch: int, *, in_one_pass: bool = False
-) -> Piece:
+def reduced_piece(flat: FlatModel, sites: Sequence[Site], batch: int) -> Piece:
     """The pass as one piece: (x) -> the parts of `Reduced`, in their order.
 
     Args:
         flat: The traced model, for `batch` pictures.
         sites: Layers for which `can_be_reduced`, at least one.
         batch: B.
-        in_one_pass: By `rtvis.engine.kernels`, which are prepared; the only output is then
-            `numbers`, for `Reduced.of_numbers`.
     """
     mode = FakeTensorMode()
     propagate(flat.module, mode)
-    x = input_of(flat.module.graph)
     graph = fx.Graph()
     copies: dict[fx.Node, fx.Node] = {}
     graph.graph_copy(flat.module.graph, copies)
     constants: dict[str, Tensor] = {}
     parts: list[list[fx.Node]] = []
-    for number, site in enumerate(sites if in_one_pass else ()):
-        name = f"reduced_{number}_affine"
-        given = {name: _affine_of(site)}
-        if site.rows is not None:
-            given[f"reduced_{number}_tokens"] = torch.tensor(site.rows)
-        constants |= given
-        if _can_be_clamped(site):
-            parts.append([_clamped(graph, copies, site, name)])
-        else:
-            traced = _traced_in_one_pass(site, list(given.values()), batch, mode)
-            nodes = [copies[site.node], *(graph.get_attr(key) for key in given)]
-            parts.append(_inlined(graph, traced, nodes))
-    for number, site in enumerate(() if in_one_pass else sites):
-        own = _constants_of(site)
+    for number, site in enumerate(sites):
+        own = constants_of(site)
         names = {key: f"reduced_{number}_{key}" for key in own.given()}
         constants |= {names[key]: value for key, value in own.given().items()}
         traced = _traced(site, own, batch, mode)
         nodes = [copies[site.node], *(graph.get_attr(names[key]) for key in own.given())]
-        parts.append(_inlined(graph, traced, nodes))
-    outputs = [
-        graph.call_function(torch.ops.aten.cat.default, (list(column), -1))
-        for column in zip(*parts, strict=True)
-    ]
-    graph.output(outputs)
-    graph.eliminate_dead_code()
-    for node in graph.find_nodes(op="placeholder"):
-        if not node.users:
-            graph.erase_node(node)
-    module = _module(flat.module, graph, constants)
-    return Piece(
-        name="reduced",
-        module=module,
-        inputs=(x.name,),
-        outputs=("numbers",) if in_one_pass else Reduced._fields,
-        examples=(x.meta["val"],),
-    )
+        parts.append(inlined(graph, traced, nodes))
+    columns = [list(column) for column in zip(*parts, strict=True)]
+    return ending_in(columns, Reduced._fields, flat, graph, constants)
 
 
 def reduce_maps(
@@ -195,73 +155,8 @@ def reduce_maps(
     )
 
 
-def _affine_of(site: Site) -> Tensor:
-    given = _constants_of(site)
-    return kernels.affine_of(
-        site.layer.num_units,
-        given.inverse_C11,
-        given.offset_C11,
-        given.scale_C11,
-        given.shift_C11,
-    )
-
-
-def _can_be_clamped(site: Site) -> bool:
-    """Whether the activation can be applied to the maps themselves once they are reduced."""
-    activation, value = site.activation, site.node.meta["val"]
-    return (
-        site.layer.kind == "conv"
-        and activation is not None
-        and activation.scale_1C11 is None
-        and activation.node.target in _BOUNDS
-        and activation.node.args[0] is site.node
-        and kernels.can_reduce(value)
-        and kernels.can_clamp(value, *_bounds(activation.node))
-    )
-
-
-def _bounds(node: fx.Node) -> tuple[float, float]:
-    """Of what is a clamp."""
-    given: Any = node.args[1:]
-    ends = [*given, *_BOUNDS[node.target][len(given) :]]
-    return float(ends[0]), float(ends[1])
-
-
-def _clamped(graph: fx.Graph, copies: dict[fx.Node, fx.Node], site: Site, constant: str) -> fx.Node:
-    """Reduces a layer's maps and leaves in them what is behind the activation."""
-    assert site.activation is not None
-    maps, before = copies[site.node], site.activation.node
-    with graph.inserting_after(maps):
-        affine = graph.get_attr(constant)
-    with graph.inserting_after(affine):
-        numbers = graph.call_function(
-            torch.ops.rtvis.reduce_and_clamp.default,
-            (maps, affine, int(site.scale_C is not None), *_bounds(before)),
-        )
-    copies[before].replace_all_uses_with(maps)
-    return numbers
-
-
-def _traced_in_one_pass(
-    site: Site, constants: Sequence[Tensor], batch: int, mode: FakeTensorMode
-) -> fx.GraphModule:
-    gate = kernels.OWN
-    if site.activation is not None:
-        is_normed = site.activation.scale_1C11 is not None
-        gate = kernels.NORMALISED if is_normed else kernels.VALUE
-    has_own = int(site.scale_C is not None)
-
-    def call(value: Tensor, affine: Tensor, *rows: Tensor) -> list[Tensor]:
-        maps_BCHW = site.as_maps(value, batch, rows_S=rows[0] if rows else None)
-        maps_BCHW = maps_BCHW.contiguous(memory_format=torch.channels_last)
-        return [torch.ops.rtvis.reduce_maps(maps_BCHW, affine, has_own, gate)]
-
-    with mode, torch.no_grad():
-        fakes = [mode.from_tensor(each) for each in constants]
-        return make_fx(call)(site.node.meta["val"], *fakes)
-
-
-def _constants_of(site: Site) -> _Constants:
+def constants_of(site: Site) -> _Constants:
+    """The constants of a layer's reduction."""
     tokens = None if site.rows is None else torch.tensor(site.rows)
     inverse_C11 = offset_C11 = scale_C11 = shift_C11 = None
     if site.scale_C is not None and site.shift_C is not None:
@@ -296,7 +191,7 @@ def _traced(site: Site, own: _Constants, batch: int, mode: FakeTensorMode) -> fx
         return make_fx(call)(site.node.meta["val"], *fakes)
 
 
-def _inlined(graph: fx.Graph, traced: fx.GraphModule, nodes: list[fx.Node]) -> list[fx.Node]:
+def inlined(graph: fx.Graph, traced: fx.GraphModule, nodes: list[fx.Node]) -> list[fx.Node]:
     """Copies a graph's operations into another; returns its outputs there."""
     traced.graph.eliminate_dead_code()
     given = iter(nodes)
@@ -309,6 +204,38 @@ def _inlined(graph: fx.Graph, traced: fx.GraphModule, nodes: list[fx.Node]) -> l
         else:
             copies[node] = graph.node_copy(node, lambda each: copies[each])
     raise AssertionError("a graph without an output")
+
+
+def ending_in(
+    columns: Sequence[list[fx.Node]],
+    names: tuple[str, ...],
+    flat: FlatModel,
+    graph: fx.Graph,
+    constants: dict[str, Tensor],
+) -> Piece:
+    """The piece whose outputs are these nodes, those of a column side by side in the last axis.
+
+    Args:
+        columns: Nodes of `graph`.
+        names: One for each column.
+        flat: Of whose graph `graph` is a copy, with more in it.
+        graph: Is finished here.
+        constants: By name, what it needs beside those of `flat`.
+    """
+    cat = torch.ops.aten.cat.default
+    graph.output([graph.call_function(cat, (column, -1)) for column in columns])
+    graph.eliminate_dead_code()
+    for node in graph.find_nodes(op="placeholder"):
+        if not node.users:
+            graph.erase_node(node)
+    x = input_of(flat.module.graph)
+    return Piece(
+        name="reduced",
+        module=_module(flat.module, graph, constants),
+        inputs=(x.name,),
+        outputs=names,
+        examples=(x.meta["val"],),
+    )
 
 
 def _module(root: fx.GraphModule, graph: fx.Graph, constants: dict[str, Tensor]) -> fx.GraphModule:

@@ -17,6 +17,7 @@ from rtvis.engine.layer_rules import SiteT, apply_rules, layers_that_fit
 from rtvis.engine.layers import find_layers
 from rtvis.engine.memory import keep_freed_memory
 from rtvis.engine.models import Network
+from rtvis.engine.one_pass import one_pass_piece
 from rtvis.engine.pieces import Piece, Runner
 from rtvis.engine.placed import place_constants
 from rtvis.engine.reduced import Reduced, can_be_reduced, counted, reduce_maps, reduced_piece
@@ -95,7 +96,7 @@ def reduced_step(
         in_one_pass = not missing
         if missing:
             log.warning("maps are reduced in several passes, the scan is slower: %s", missing)
-    piece = reduced_piece(flat, sites, batch, in_one_pass=in_one_pass)
+    piece = (one_pass_piece if in_one_pass else reduced_piece)(flat, sites, batch)
     return TracedReducedStep(
         piece,
         tuple(site.layer for site in sites),
