@@ -66,6 +66,9 @@ class Frame:
     """The file that it comes from; None for cameras and streams, which cannot be asked again."""
     stands_in: bool = False
     """Looked at in the place of the source: what a unit has learned, or a moment."""
+    wall_s: float | None = None
+    """Seconds since 1970 at capture, of a camera's frame that is shown again; `captured_ns` then
+    tells nothing."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -80,6 +83,10 @@ class FramePlace:
     """Position in the film; None for pictures."""
     kept: int | None = None
     """Its number among the frames that were kept beside the film; None where it was not."""
+    stand_in: str = ""
+    """What it was called, where it stood in the place of the source."""
+    wall_s: float | None = None
+    """Of a camera: seconds since 1970 at capture."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

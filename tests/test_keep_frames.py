@@ -142,6 +142,9 @@ def test_two_cameras_are_replayed_to_the_pixel_from_the_frames_that_were_kept(
     moments = list(read_moments(here / "a.rtvis.jsonl"))
     numbers = {moment.frame.kept for moment in moments if moment.frame}
     assert len(numbers) > 5
+    walls = [moment.frame.wall_s for moment in moments if moment.frame]
+    assert walls == sorted(walls)
+    assert abs(walls[-1] - time.time()) < 60, "when it was, for moments of a replay"
     assert None not in numbers
     assert not numbers & {moment.second.frame.kept for moment in moments if moment.second}
     with KeptFrames(here / "a.rtvis.zip") as kept:

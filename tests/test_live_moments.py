@@ -117,6 +117,15 @@ def test_a_camera_s_time_begins_with_its_first_frame_and_has_the_clock_on_the_wa
     assert clip.begun_wall_s == 1010.0  # captured ten seconds from now, as this clock has it
 
 
+def test_a_camera_s_frame_that_is_shown_again_counts_at_the_time_that_it_had() -> None:
+    watch = Watch()
+    for value, wall_s in ((3.0, 500.0), (4.0, 500.5), (5.0, 502.5)):
+        frame = Frame(image_HW3=np.zeros((6, 6, 3), np.uint8), seq=0, captured_ns=0, wall_s=wall_s)
+        watch.see(value, frame=frame)
+    assert watch.of() == [(5.0, 0, 2.5), (4.0, 0, 0.5)]
+    assert watch.moments.clips[0].begun_wall_s == 500.0
+
+
 def test_a_film_in_a_loop_counts_each_time_once() -> None:
     watch = Watch()
     for _ in range(3):

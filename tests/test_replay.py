@@ -332,6 +332,54 @@ def test_a_session_with_clicks_and_keys_is_replayed_to_the_pixel(
     assert "grid" in shifted
 
 
+def test_what_stood_in_the_place_of_the_film_is_replayed_to_the_pixel(
+    here: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = Watched(monkeypatch)
+
+    def script(window: MemorySink, session: Session) -> None:
+        wait_recorded(watched, window, lambda picture: picture.frame_seq > 2)
+        session.update(pattern="moments")
+        window.send(KeyEvent(key="insert"))  # the best moment of the selected unit
+        wait_for(lambda: session.read()[0].selection.fit == "stretch")
+        for key in ("g", "u"):
+            last = window.pictures[-1].seq
+            window.send(KeyEvent(key=key))
+            wait_recorded(watched, window, lambda picture, last=last: picture.seq > last + 1)
+        window.send(KeyEvent(key="insert"))
+        wait_recorded(watched, window, lambda picture: picture.frame_seq == 29)
+
+    recorded_session(engine, here, "film.avi", script)
+    before = watched.take()
+    places = [moment.frame for moment in read_moments(here / "a.rtvis.jsonl") if moment.frame]
+    stood_in = {place.kept for place in places if place.stand_in}
+    assert len(stood_in) == 1, "one picture, and kept once"
+    assert None not in stood_in
+    assert {place.stand_in[:7] for place in places} == {"", "moment "}
+    assert cli.main([*SMALL, "--replay", "a.mp4", "--record", "b.mp4"]) == 0
+    differing = differing_panes(engine, before, watched.take())
+    # The grid may show moments of frames that the film passed over.
+    assert not {"input", "unit", "backprop"} & set(differing), differing
+    # Without the file the frame before stands for it, and that is told.
+    (here / "a.rtvis.zip").unlink()
+    assert cli.main([*SMALL, "--replay", "a.mp4", "--record", "c.mp4"]) == 0
+
+
+def test_a_replay_finds_the_moments_that_its_recording_found(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "page.yaml").write_text("display: {page: moments}\nmoments-distance: 0.1\n")
+    flags = (*SMALL, *NET_FLAGS, "--config", "page.yaml", "--stream", "film.avi")
+    assert cli.main([*flags, "--frames", "20", "--record", "a.mkv", "--save", "first"]) == 0
+    assert cli.main([*SMALL, "--replay", "a.mkv", "--save", "second"]) == 0
+    capsys.readouterr()
+    files = [next((here / name).glob("*/moments/moments.npz")) for name in ("first", "second")]
+    with np.load(files[0]) as ours, np.load(files[1]) as theirs:
+        assert (ours["frame_CN"] >= 0).sum() > 10
+        for name in ours.files:
+            np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+
+
 def test_steps_through_a_folder_are_replayed_by_file_even_if_it_was_moved(
     here: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

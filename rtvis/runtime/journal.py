@@ -7,6 +7,7 @@ frame of the film, what differs from the line before; `{}` is the same picture a
 import contextlib
 import json
 import os
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -24,6 +25,9 @@ from rtvis.state import Resume, state_document
 _VIEW_FIELDS: Final = tuple(one.name for one in fields(View) if one.name != "selection")
 
 _SELECTION_FIELDS: Final = tuple(one.name for one in fields(Selection))
+
+_WALL_FROM_NS: Final = time.time_ns() - time.monotonic_ns()
+"""What leads from one clock to the other; the same for all frames, for their distance counts."""
 
 _WHOLE: Final = ("frame", "second", "stale_s", "resume")
 """Parts of a moment that are written whole where they differ."""
@@ -69,7 +73,14 @@ def moment_of(composed: Composed) -> Moment:
 
 
 def _place_of(frame: Frame) -> FramePlace:
-    path = str(frame.path.absolute()) if frame.path is not None else None
+    if frame.stands_in:
+        return FramePlace(seq=frame.seq, stand_in=frame.name or "picture")
+    if frame.path is None:
+        wall_s = frame.wall_s
+        if wall_s is None:
+            wall_s = (frame.captured_ns + _WALL_FROM_NS) / 1e9
+        return FramePlace(seq=frame.seq, pts_seconds=frame.pts_seconds, wall_s=wall_s)
+    path = str(frame.path.absolute())
     return FramePlace(seq=frame.seq, pts_seconds=frame.pts_seconds, path=path)
 
 

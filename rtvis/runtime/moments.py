@@ -192,7 +192,9 @@ class LiveMoments:
                 return None
             index = self._clip_of[name] = len(self.clips)
             self.clips.append(self._new_clip(frame, source))
-        if frame.path is None:
+        if frame.wall_s is not None:  # it is shown again
+            at = max(round((frame.wall_s - self.clips[index].begun_wall_s) * 1e6), 0)
+        elif frame.path is None:
             at = max(frame.captured_ns - self.clips[index].begun_ns, 0) // 1000
         else:
             at = round((frame.pts_seconds or 0.0) * 1e6)
@@ -201,11 +203,12 @@ class LiveMoments:
     def _new_clip(self, frame: Frame, source: str) -> Clip:
         if frame.path is None:
             ago_s = (self._now_ns() - frame.captured_ns) / 1e9
+            wall_s = frame.wall_s
             return Clip(
                 kind="camera",
                 name=source,
                 begun_ns=frame.captured_ns,
-                begun_wall_s=self._wall_s() - ago_s,
+                begun_wall_s=self._wall_s() - ago_s if wall_s is None else wall_s,
             )
         return Clip(
             kind="picture" if frame.pts_seconds is None else "film",

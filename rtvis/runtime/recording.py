@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Final
 
 from rtvis.config_files import frames_of
 from rtvis.data import Frame
@@ -15,9 +15,14 @@ from rtvis.runtime.composed import Composed
 from rtvis.runtime.journal import Journal, Moment, moment_of
 from rtvis.sinks.frame_keeper import FrameKeeper, Keeping
 from rtvis.sinks.recorder import Recorder
+from rtvis.sinks.writer_thread import Pace
 
 Say = Callable[[str, bool], None]
 """Takes a notice, and whether it is a warning."""
+
+
+STAND_INS_BYTES: Final = 10**9
+"""Beside a film, of pictures that stood in the place of the source, where no camera's are kept."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +71,9 @@ class Recordings:
         self._journal: Journal | None = None
         self._keeping = keeping
         self._keeper: FrameKeeper | None = None
+        self._pace: Pace = "live"
+        self._cannot_keep = False
+        """There is no file for pictures that stand in."""
         self._numbers: dict[bool, tuple[Frame, int]] = {}
         """The frame of either input that was kept last, and its number; True is the second."""
         self._moment: tuple[int, Moment] | None = None
@@ -86,7 +94,7 @@ class Recordings:
         notes = [one.note() for one in (recorder, keeper) if one is not None]
         return " · ".join(notes) if recorder is not None else ""
 
-    def start(self, path: Path | None = None, *, pace: Literal["live", "fast"] = "live") -> None:
+    def start(self, path: Path | None = None, *, pace: Pace = "live") -> None:
         """Begin a film, named by the time unless `path` is given.
 
         Raises:
@@ -111,6 +119,7 @@ class Recordings:
             assert self._recorder is None, "one film at a time"
             self._recorder, self._journal, self._keeper = recorder, journal, keeper
             self._numbers, self._moment = {}, None
+            self._pace, self._cannot_keep = pace, False
 
     def toggle(self) -> bool:
         """Start or stop for the user; what goes wrong is a notice. True if a film now runs."""
@@ -154,15 +163,36 @@ class Recordings:
 
     def _number(self, frame: Frame, *, second: bool) -> int | None:
         """The number under which a frame is kept; None where it has a file, or there is no room."""
-        keeper, last = self._keeper, self._numbers.get(second)
-        if keeper is None or frame.path is not None:
+        last = self._numbers.get(second)
+        if frame.path is not None:
             return None
         if last is not None and last[0] is frame:
             return last[1]
+        keeper = self._keeper_for(frame)
+        if keeper is None:
+            return None
         number = keeper.keep(frame.image_HW3)
         if number is not None:
             self._numbers[second] = frame, number
         return number
+
+    def _keeper_for(self, frame: Frame) -> FrameKeeper | None:
+        """Who keeps it. A picture that stands in is always kept: nobody could make it again."""
+        if self._keeper is not None or not frame.stands_in:
+            return self._keeper
+        with self._lock:
+            if self._journal is not None and not self._cannot_keep:
+                try:
+                    self._keeper = FrameKeeper(
+                        frames_of(self._journal.path),
+                        keeping="png",
+                        limit_bytes=STAND_INS_BYTES,
+                        pace=self._pace,
+                    )
+                except SinkError as error:
+                    self._cannot_keep = True
+                    self._say(str(error), True)
+            return self._keeper
 
     def check(self) -> bool:
         """Stop a film that cannot go on, such as on a full disk; True if that happened."""

@@ -99,12 +99,17 @@ class FoundFrames:
             SourceError: There is no such frame.
         """
         if self._frame is None or self._at != (place, side):
-            if side == "files" and self._files is not None:
+            if place.stand_in:
+                if self._kept is None or place.kept is None:
+                    return None
+                frame = self._kept.read(place.kept)
+                frame = replace(frame, name=place.stand_in, stands_in=True)
+            elif side == "files" and self._files is not None:
                 frame = self._picture(place, self._files, retouched=False)
             elif _is_live(self._stream) and self._kept is not None:
                 if place.kept is None:
                     return None
-                frame = self._kept.read(place.kept)
+                frame = replace(self._kept.read(place.kept), wall_s=place.wall_s)
             else:
                 frame = self._of_stream(place, self._stream)
             self._frame, self._at = replace(frame, seq=place.seq), (place, side)
