@@ -15,7 +15,7 @@ from typing import Any, Final, get_args
 
 import torch
 
-import rtvis.engine.engine as engine_module
+import rtvis.engine.steps as steps_module
 import rtvis.methods  # noqa: F401 - registers the CAM methods
 from benchmarks import common
 from benchmarks.alone import Alone, network_alone
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure every network that the flags name; the exit code."""
     arguments = _parse(argv)
     if arguments.segments:
-        engine_module.NUM_SEGMENTS = arguments.segments
+        steps_module.NUM_SEGMENTS = arguments.segments
     return common.measure_networks("bench_step", _measure, arguments)
 
 

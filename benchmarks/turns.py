@@ -63,7 +63,7 @@ def live_unit(engine: Engine, x_BCHW: Tensor, layer: Layer) -> int:
 
 def step_of(engine: Engine) -> Step:
     """The engine's own step. Private there: only measuring wants a piece by itself."""
-    return engine._step_for(engine.batch_size)
+    return engine._steps.of(engine.batch_size)
 
 
 def piece_calls(engine: Engine, x_BCHW: Tensor) -> dict[str, Call]:
@@ -108,9 +108,8 @@ def eager_turn(engine: Engine, x_BCHW: Tensor, selection: Selection) -> Call:
     """The same turn operation by operation: the same graph, not compiled."""
     served = step_of(engine)
     step = Step(served.pieces, engine.device)
-    route, click = engine._split(engine.resolve(selection))
-    changes = engine._changes(served, selection.interventions)
-    tensors = engine._upload_click(click, changes)
+    route, click = engine._clicks.split(engine.resolve(selection))
+    tensors = engine._clicks.upload(click, selection.interventions, served.pieces)
 
     def call() -> object:
         with torch.inference_mode():

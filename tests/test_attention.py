@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 import rtvis.methods
 from rtvis.data import Intervention, Layer, Origin, Selection
-from rtvis.engine import engine as engine_module
+from rtvis.engine import steps as steps_module
 from rtvis.engine.engine import Engine
 from rtvis.engine.models import Network
 from rtvis.engine.preprocess import Preprocessing
@@ -527,7 +527,7 @@ def test_what_is_shown_of_rollout_is_how_far_it_lies_above_its_least() -> None:
 def test_the_compiled_form_computes_what_the_eager_form_does(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(engine_module, "NUM_SEGMENTS", 2)
+    monkeypatch.setattr(steps_module, "NUM_SEGMENTS", 2)
     model = build(class_and_registers).float()
     eager = engine_of(model, SIDE)
     x = random_input().float()

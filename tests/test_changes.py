@@ -11,7 +11,7 @@ import torch
 import torch._dynamo.utils
 from torch import Tensor, nn
 
-import rtvis.engine.engine
+import rtvis.engine.steps
 from rtvis.data import (
     Frame,
     Intervention,
@@ -517,8 +517,8 @@ def test_keys_and_clicks_trace_and_compile_nothing(
         raise AssertionError("a change must not trace or compile anything")
 
     graphs = dict(torch._dynamo.utils.counters["stats"])
-    monkeypatch.setattr(rtvis.engine.engine, "flatten", refuse)
-    monkeypatch.setattr(rtvis.engine.engine, "build_pieces", refuse)
+    monkeypatch.setattr(rtvis.engine.steps, "flatten", refuse)
+    monkeypatch.setattr(rtvis.engine.steps, "build_pieces", refuse)
     monkeypatch.setattr(torch, "compile", refuse)
     monkeypatch.setattr("torch.fx.experimental.proxy_tensor.make_fx", refuse)
     num_before = room.turn.faults.num_faults

@@ -14,7 +14,7 @@ import torch
 from rtvis.data import Intervention, Origin, Selection
 from rtvis.engine import build
 from rtvis.engine import compile as compiling
-from rtvis.engine import engine as engine_module
+from rtvis.engine import steps as steps_module
 from rtvis.engine.engine import Engine
 from tests.nets import CamNet, EverySpelling, engine_of, seeded
 from tests.references import relative_error
@@ -32,7 +32,7 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _few_segments() -> Iterator[None]:
     """Each piece takes seconds to compile, however small; three segments have every kind of cut."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine_module, "NUM_SEGMENTS", 3)
+        patch.setattr(steps_module, "NUM_SEGMENTS", 3)
         yield
 
 

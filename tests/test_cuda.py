@@ -173,7 +173,7 @@ def test_an_optimisation_becomes_replays_with_the_same_numbers_and_never_waits(
         found = compiled.neuron_gradients(one, layer="wide", unit_B=unit)
         assert found.position_B2.cpu().tolist() == reference.position_B2.tolist()
         assert relative_error(found.grad_BCHW.cpu(), reference.grad_BCHW) < 1e-3
-    graphs = compiled._gradients
+    graphs = compiled._gradients.replays
     assert graphs is not None
     assert graphs.replayed
     torch.cuda.synchronize()
@@ -205,7 +205,7 @@ def test_a_step_of_an_ascent_never_waits_for_the_device(compiled: Engine) -> Non
 
 def test_gradients_by_graphs_equal_plain_ones_and_wait_for_nothing(compiled: Engine) -> None:
     layer = compiled.layers[2].name
-    step = compiled._steps[1]
+    step = compiled._steps.of(1)
     for seed in range(CALLS_BEFORE_CAPTURE + 4):
         x = torch.randn(1, 3, *SIZE, generator=torch.Generator().manual_seed(seed)).cuda()
         unit_B = torch.tensor([seed % 3], device="cuda")
@@ -221,5 +221,5 @@ def test_gradients_by_graphs_equal_plain_ones_and_wait_for_nothing(compiled: Eng
             ).gradients(unit_B=unit_B, objective="mean")
         assert relative_error(found.grad_BCHW, plain.grad_BCHW) < 1e-5
         assert torch.equal(found.position_B2, plain.position_B2)
-    assert compiled._gradients is not None
-    assert compiled._gradients.replayed
+    assert compiled._gradients.replays is not None
+    assert compiled._gradients.replays.replayed

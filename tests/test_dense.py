@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from rtvis.data import Intervention, Result, Selection
 from rtvis.engine import build, trace
-from rtvis.engine import engine as engine_module
+from rtvis.engine import steps as steps_module
 from rtvis.engine.dense import corners, region_weights
 from rtvis.engine.engine import Engine
 from rtvis.engine.outputs import wrap
@@ -200,10 +200,10 @@ def test_200_clicked_pixels_trace_and_compile_nothing(
 ) -> None:
     x = x[:1]
     engine.run(x)
-    pieces = engine._step_for(1).pieces.all_pieces()
+    pieces = engine._steps.of(1).pieces.all_pieces()
     for module, name in [
-        (engine_module, "flatten"),
-        (engine_module, "build_pieces"),
+        (steps_module, "flatten"),
+        (steps_module, "build_pieces"),
         (trace, "make_fx"),
         (build, "record"),
         (torch, "compile"),
@@ -214,7 +214,7 @@ def test_200_clicked_pixels_trace_and_compile_nothing(
         region = (click % SIZE[0], click * 7 % SIZE[1], 1, 1)
         result = engine.run(x, Selection(layer="stem", region=region))
         tops.add(int(result.class_index_B[0]))
-    assert engine._step_for(1).pieces.all_pieces() == pieces
+    assert engine._steps.of(1).pieces.all_pieces() == pieces
     assert not torch._dynamo.utils.counters["frames"]
     assert len(tops) > 1, "the clicks must make a difference"
 
@@ -227,7 +227,7 @@ def _forbidden(*_: object, **__: object) -> None:
 def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     cache: Path = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine_module, "NUM_SEGMENTS", 1)
+        patch.setattr(steps_module, "NUM_SEGMENTS", 1)
         with engine_of(seeded(DenseNet), SIZE, compile="auto", cache_dir=cache) as engine:
             assert engine.wait_compiled(240), engine.compile_note
             yield engine

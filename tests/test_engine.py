@@ -8,6 +8,7 @@ import torch
 
 from rtvis.data import Health, Selection
 from rtvis.engine.placed import place_constants
+from rtvis.engine.step import Step
 from rtvis.errors import DeviceError, NetworkError, RtvisError, SelectionError
 from tests.nets import CamNet, NoConvNet, engine_of, seeded
 
@@ -172,10 +173,31 @@ def test_a_dead_unit_and_a_class_that_nothing_speaks_for_are_reported() -> None:
 
 
 def test_constants_that_pieces_share_are_placed_once() -> None:
-    pieces = engine_of(seeded(CamNet), size=SIZE)._step_for(1).pieces
+    pieces = engine_of(seeded(CamNet), size=SIZE)._steps.of(1).pieces
     modules = [piece.module for piece in pieces.all_pieces()]
     before = {id(buffer) for module in modules for buffer in module.buffers()}
     place_constants(modules, torch.device("meta"))
     placed = [buffer for module in modules for buffer in module.buffers()]
     assert all(buffer.is_meta for buffer in placed)
     assert len({id(buffer) for buffer in placed}) == len(before) < len(placed)
+
+
+def test_too_little_memory_is_said_in_words_at_the_start_and_in_a_turn(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+    words = "cpu has not enough memory for CamNet at batch 1; use --dtype float16"
+    engine = engine_of(seeded(CamNet), size=SIZE)
+    monkeypatch.setattr(Step, "run", full)
+    with pytest.raises(DeviceError, match=words):
+        engine.run(torch.zeros(1, 3, *SIZE))
+    monkeypatch.setattr(Step, "reach", full)
+    with pytest.raises(DeviceError, match=words):
+        engine.neuron_gradients(
+            torch.zeros(1, 3, *SIZE), layer=engine.layers[0].name, unit_B=torch.tensor([0])
+        )
+    monkeypatch.setattr(Step, "__init__", full)
+    with pytest.raises(DeviceError, match=words):
+        engine_of(seeded(CamNet), size=SIZE)

@@ -172,9 +172,9 @@ def test_a_network_of_one_channel_is_letterboxed_with_its_mean() -> None:
 def test_each_fit_is_another_input_of_the_same_step() -> None:
     engine = engine_of(seeded(CamNet), size=(32, 32))
     image_HW3 = waves(32, 64).numpy()
-    steps = dict(engine._steps)
+    steps = dict(engine._steps._made)
     results = {fit: engine.run(image_HW3, Selection(fit=fit)) for fit in get_args(Fit)}
-    assert engine._steps == steps, "nothing is built anew"
+    assert engine._steps._made == steps, "nothing is built anew"
     scores = [result.scores_BK for result in results.values()]
     assert not torch.equal(scores[0], scores[1])
     assert not torch.equal(scores[1], scores[2])

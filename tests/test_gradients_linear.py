@@ -81,7 +81,7 @@ def test_all_written_out_rules_are_met_by_these_moves() -> None:
     met: set[object] = set()
     for move in MOVES.values():
         engine = engine_of(Moving(move).eval().requires_grad_(False), 8)
-        module = engine._step_for(1).pieces.forward.module
+        module = engine._steps.of(1).pieces.forward.module
         met |= {node.target for node in module.graph.nodes}
     untried = LINEAR_VJPS.keys() - met
     assert untried <= {aten.squeeze.dims}, "torch itself writes another spelling of it"

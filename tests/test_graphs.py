@@ -242,7 +242,8 @@ def test_too_little_memory_is_a_line_for_the_user_and_frees_what_the_call_took()
 def fake_engine() -> tuple[Engine, FakeCapture]:
     """An engine that replays on the CPU."""
     engine, capture = engine_of(seeded(EverySpelling), size=SIZE), FakeCapture()
-    engine._turns, engine._gradients = Replays(capture, most=2), Replays(capture, most=2)
+    engine._turns = Replays(capture, most=2)
+    engine._gradients.replays = Replays(capture, most=2)
     return engine, capture
 
 
@@ -268,8 +269,8 @@ def test_gradients_of_units_are_captured_whole_and_equal_plain_ones(
         expected = plain.neuron_gradients(picture(seed, batch), **arguments)
         assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
         assert found.grad_BCHW.abs().max() > 0
-    assert engine._gradients is not None
-    assert engine._gradients.replayed
+    assert engine._gradients.replays is not None
+    assert engine._gradients.replays.replayed
     assert (capture.num_captured, capture.num_replayed) == (1, 4)
 
 
@@ -305,8 +306,8 @@ def test_a_way_to_a_layer_that_was_let_go_is_kept_for_its_capture(plain: Engine)
     for layer in engine.layers[:9]:  # more than are kept
         engine.reach(picture(1, 2), layer=layer.name)
     found = engine.neuron_gradients(picture(4, 2), **given)
-    assert engine._gradients is not None
-    assert engine._gradients.replayed
+    assert engine._gradients.replays is not None
+    assert engine._gradients.replays.replayed
     expected = plain.neuron_gradients(picture(4, 2), **given)
     assert torch.equal(found.grad_BCHW, expected.grad_BCHW)
 

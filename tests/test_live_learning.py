@@ -81,9 +81,9 @@ def test_another_unit_grows_another_picture_and_a_start_is_begun_at(engine, grow
 
 def test_growing_compiles_and_traces_nothing(engine, grown) -> None:
     del grown  # any unit before
-    before = engine._reaches
+    before = engine._gradients._reaches
     next(EngineGrower(engine).grow(engine.layers[2].name, 1, start_13HW=None))
-    assert engine._reaches is before
+    assert engine._gradients._reaches is before
 
 
 def test_an_unknown_preset_is_told_at_the_start(engine) -> None:

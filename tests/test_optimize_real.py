@@ -66,7 +66,7 @@ def test_a_few_steps_raise_a_class_and_take_the_way_of_a_turn() -> None:
     with load("tf_efficientnet_lite0", compile="off") as engine:
         recipe = changed(preset("default"), {"iterations": 6, "plain_last": 1}, where="")
         *_, last = optimize(engine, class_targets(engine, [130]), recipe)
-        assert engine._reaches is None
+        assert engine._gradients._reaches is None
         values = last.finished[0].record["runs"]["value"]
         assert values[-1] > values[0] + 1
         assert (

@@ -185,7 +185,7 @@ def test_one_run_serves_several_rules(engine: Engine, x: Tensor) -> None:
 def test_nothing_above_the_layer_is_computed(model: nn.Module, x: Tensor) -> None:
     engine = engine_of(model, size=SIZE, dtype="float64")
     engine.neuron_gradients(x[:1], layer="stem", unit_B=torch.tensor([0]))
-    step = engine._steps[1]
+    step = engine._steps.of(1)
     shortened = step._shortened[0]  # type: ignore[union-attr]
     calls = [n for n in shortened.module.graph.nodes if n.op == "call_function"]
     whole = step.pieces.forward.module.graph.nodes  # type: ignore[union-attr]

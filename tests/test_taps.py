@@ -254,7 +254,7 @@ def test_without_a_backward_picture_the_rest_is_the_same_and_no_backward_piece_r
     engine: Engine, x: Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     full = engine.run(x, Selection(layer="conv4", unit=2))
-    step = engine._step_for(2)
+    step = engine._steps.of(2)
     for segment in step.pieces.segments:
         monkeypatch.delitem(step.runners._runners, segment.backward.name)
         monkeypatch.delitem(step.runners._runners, segment.tapped.name)

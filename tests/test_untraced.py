@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rtvis.data import Health, Intervention, Origin, Result, Rule, Seed, Selection, Tap
-from rtvis.engine import engine as engine_module
+from rtvis.engine import steps as steps_module
 from rtvis.engine.engine import Engine
 from rtvis.engine.trace import UntraceableError
 from rtvis.errors import NetworkError, SelectionError
@@ -115,7 +115,7 @@ def pair(request: pytest.FixtureRequest) -> tuple[Engine, Engine]:
     make, size = NETS[request.param]
     model = seeded(make).double()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine_module, "flatten", refuse)
+        patch.setattr(steps_module, "flatten", refuse)
         untraced = engine_of(model, size, dtype="float64")
     return engine_of(model, size, dtype="float64"), untraced
 
@@ -216,7 +216,7 @@ def test_a_frozen_origin_and_gradients_behind_activations_too(pair, tap: Tap) ->
 def test_a_dense_output_is_explained_region_by_region(monkeypatch: pytest.MonkeyPatch) -> None:
     model = seeded(Segmenter).double()
     traced = engine_of(model, 12, dtype="float64")
-    monkeypatch.setattr(engine_module, "flatten", refuse)
+    monkeypatch.setattr(steps_module, "flatten", refuse)
     untraced = engine_of(model, 12, dtype="float64")
     assert untraced.output_size == traced.output_size == (12, 12)
     assert untraced.default_cam_layer == traced.default_cam_layer

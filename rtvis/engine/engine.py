@@ -1,53 +1,38 @@
 """The engine: a network in, pictures in, and everything that a selection asks for out."""
 
 import functools
-import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from rtvis.data import Crop, Fit, Form, Intervention, Layer, Origin, Result, Rule, Selection
+from rtvis.data import Crop, Fit, Form, Intervention, Layer, Result, Rule, Selection
 from rtvis.engine.artifacts import default_cache_dir
-from rtvis.engine.asked import Click, ClickTensors, Outcome, Route, pack_click
+from rtvis.engine.asked import Click, ClickTensors, Outcome, Route
 from rtvis.engine.attention_methods import fault_of
-from rtvis.engine.build import build_pieces
+from rtvis.engine.clicks import Clicks
 from rtvis.engine.compile import Compiler
 from rtvis.engine.cuda_capture import CudaCapture
 from rtvis.engine.device import resolve_device, resolve_dtype
 from rtvis.engine.graphs import MOST_GRADIENTS, MOST_TURNS, Replays
 from rtvis.engine.identity import Identity, identity_of
-from rtvis.engine.interventions import Changes, pack_interventions
-from rtvis.engine.layer_rules import apply_rules
-from rtvis.engine.layers import find_layers
+from rtvis.engine.inputs import Inputs
 from rtvis.engine.memory import keep_freed_memory, within_memory
 from rtvis.engine.models import Network
 from rtvis.engine.objectives import Objective
-from rtvis.engine.outputs import Borrowing
-from rtvis.engine.pictures import Image, as_picture, check_takes_pictures, is_preprocessed
-from rtvis.engine.pieces import Pieces
+from rtvis.engine.pictures import Image
 from rtvis.engine.preprocess import Preprocessing
 from rtvis.engine.queries import described
-from rtvis.engine.reach import Reach, Reaches
 from rtvis.engine.reached import Gradients, Reached
 from rtvis.engine.resolve import find_layer, resolve_selection
-from rtvis.engine.skipped import skipped_layers, skipped_note
 from rtvis.engine.step import Step
-from rtvis.engine.trace import UntraceableError, flatten
-from rtvis.engine.untraced import UntracedStep
-from rtvis.errors import NetworkError, RtvisError
+from rtvis.engine.steps import AnyStep, Steps
+from rtvis.engine.unit_gradients import UnitGradients
 from rtvis.registry import ATTENTION_METHODS, CAM_METHODS, AttentionMethod, method_named
-from rtvis.threads import cpu_threads
-
-log = logging.getLogger(__name__)
 
 CompileMode: TypeAlias = Literal["auto", "off"]
-
-NUM_SEGMENTS = 6
-"""Backward pieces to aim at; chosen by `benchmarks/bench_step.py --segments`."""
 
 
 class Engine:
@@ -84,12 +69,12 @@ class Engine:
             keep_freed_memory()
         self.dtype = resolve_dtype(dtype)
         self._network = network
-        self._steps: dict[int, Step | UntracedStep] = {}
-        self._untraced_note = ""
-        self.skipped_note = ""
-        """Which layers are not shown, and why; empty where all are."""
+        self._inputs = Inputs(network, self.device)
+        self._steps = Steps(network, self.device, self.dtype)
         self.batch_size = batch_size
-        step = self._step_for(batch_size)
+        step = within_memory(lambda: self._steps.of(batch_size), self._memory_advice(batch_size))
+        self.skipped_note = self._steps.skipped_note
+        """Which layers are not shown, and why; empty where all are."""
         self.layers: tuple[Layer, ...] = (
             described(step.pieces.sites, step.pieces.queries)
             if isinstance(step, Step)
@@ -105,21 +90,30 @@ class Engine:
         self.output_size = step.pieces.output_size
         """(height, width) of a dense output, which has scores for each pixel; None without one."""
         self.default_cam_layer = step.pieces.cam_site.layer
+        self._clicks = Clicks(
+            self.layers,
+            self._index_of,
+            self.default_cam_layer,
+            self.output_size,
+            device=self.device,
+            dtype=self.dtype,
+        )
         self._parameters: dict[str, Tensor] | None = None
         self._method_faults = {
             name: fault
             for name, method in ATTENTION_METHODS.items()
-            if (fault := self._fault_of(method, step))
+            if (fault := _fault_of(method, step))
         }
-        self._last_changes: tuple[object, Changes] | None = None
-        self._turns: Replays | None = None
-        self._gradients: Replays | None = None
-        if self.device.type == "cuda":
-            capture = CudaCapture(self.device)
-            self._turns = Replays(capture, most=MOST_TURNS)
-            self._gradients = Replays(capture, most=MOST_GRADIENTS)
-        self._reaches: Reaches | None = None
-        self._num_compiled = 0
+        capture = CudaCapture(self.device) if self.device.type == "cuda" else None
+        self._turns = None if capture is None else Replays(capture, most=MOST_TURNS)
+        self._gradients = UnitGradients(
+            network,
+            self._steps,
+            batch_size,
+            device=self.device,
+            dtype=self.dtype,
+            replays=None if capture is None else Replays(capture, most=MOST_GRADIENTS),
+        )
         self._artifacts = (cache_dir or default_cache_dir()) / "compiled"
         self._compiler: Compiler | None = None
         if compile == "auto" and isinstance(step, Step):
@@ -180,7 +174,7 @@ class Engine:
     @property
     def compile_note(self) -> str:
         """Where compiling stands, in words for the screen; empty when there is nothing to say."""
-        return self._untraced_note if self._compiler is None else self._compiler.note
+        return self._steps.untraced_note if self._compiler is None else self._compiler.note
 
     def resolve(self, selection: Selection) -> Selection:
         """The selection with its defaults filled in.
@@ -204,7 +198,7 @@ class Engine:
         Raises:
             RtvisError: It has other channels, and nobody said what to put there.
         """
-        check_takes_pictures(self._network.preprocessing, name=self.network)
+        self._inputs.check_takes_pictures()
 
     def weights(self, layer: str) -> Tensor | None:
         """The layer's weights as they are in the model, before anything is folded into them.
@@ -220,12 +214,11 @@ class Engine:
             model = self._network.model
             named = (*model.named_parameters(), *model.named_buffers())
             self._parameters = {name: value.detach() for name, value in named}
-        return self._parameters.get(self._steps[self.batch_size].pieces.sites[index].parameter)
+        return self._parameters.get(self._steps.of(self.batch_size).pieces.sites[index].parameter)
 
     def preprocess(self, image: Image, *, fit: Fit = "crop") -> Tensor:
         """The network's input, float32 [1, C, H, W] on the device, for one picture (see `run`)."""
-        prep = self._network.preprocessing
-        return prep.apply(as_picture(image, prep, self.device, name=self.network), fit)
+        return self._inputs.preprocess(image, fit)
 
     def input_pictures(self, input_BCHW: Tensor) -> Tensor:
         """What the network saw, as pictures; the inverse of `preprocess` at the input's size.
@@ -242,13 +235,11 @@ class Engine:
     @property
     def mean_rgb(self) -> tuple[int, int, int]:
         """The colour that letterboxing puts around a picture, 0..255."""
-        mean = self._network.preprocessing.mean
-        red, green, blue = (round(255 * mean[min(axis, len(mean) - 1)]) for axis in range(3))
-        return red, green, blue
+        return self._inputs.mean_rgb
 
     def crop_of(self, image: Image, fit: Fit = "crop") -> Crop:
         """The part of a picture that the network sees."""
-        return self._network.preprocessing.crop_of(image.shape[0], image.shape[1], fit)
+        return self._inputs.crop_of(image, fit)
 
     def run(
         self,
@@ -273,12 +264,13 @@ class Engine:
             RtvisError: The picture is not of one of the forms above.
         """
         selection = self.resolve(selection)
-        input_BCHW, crop = self._input(image, selection.fit)
+        input_BCHW, crop = self._inputs.of(image, selection.fit)
         x_BCHW = input_BCHW.to(self.dtype).contiguous(memory_format=torch.channels_last)
-        step = self._step_for(x_BCHW.shape[0])
-        route, click = self._split(selection)
-        changes = self._changes(step, selection.interventions)
-        outcome = self._compute(step, x_BCHW, route, self._upload_click(click, changes))
+        route, click = self._clicks.split(selection)
+        outcome = within_memory(
+            lambda: self._turn(x_BCHW, route, click, selection.interventions),
+            self._memory_advice(len(x_BCHW)),
+        )
         if self._compiler is not None:
             self._compiler.begin()
         return Result(
@@ -322,13 +314,11 @@ class Engine:
             RtvisError: The pictures are not of the network's size.
             DeviceError: Not enough memory.
         """
-        x_BCHW = self._fitting(x_BCHW)
-
-        def call() -> Reached:
-            with torch.no_grad():
-                return self._way_to(layer, len(x_BCHW), whole=whole)(x_BCHW)
-
-        return within_memory(call, self._memory_advice(len(x_BCHW)))
+        index, x_BCHW = self._index(layer), self._fitting(x_BCHW)
+        return within_memory(
+            lambda: self._gradients.reach(x_BCHW, index, whole=whole),
+            self._memory_advice(len(x_BCHW)),
+        )
 
     def neuron_gradients(
         self,
@@ -350,45 +340,17 @@ class Engine:
             RtvisError: The pictures are not of the network's size.
             DeviceError: Not enough memory.
         """
-        x_BCHW = self._fitting(x_BCHW)
+        index, x_BCHW = self._index(layer), self._fitting(x_BCHW)
         unit_B = unit_B.to(self.device)
         if position_B2 is None:
             position_B2 = torch.full((len(x_BCHW), 2), -1, device=self.device)
-        given = x_BCHW, unit_B, position_B2.to(self.device)
-
-        def call() -> Gradients:
-            whole = objective in {"layer", "probability"}
-            way = self._way_to(layer, len(x_BCHW), whole=whole)
-
-            def there_and_back(x_BCHW: Tensor, unit_B: Tensor, position_B2: Tensor) -> Gradients:
-                with torch.no_grad():
-                    return way(x_BCHW).gradients(
-                        unit_B=unit_B, position_B2=position_B2, objective=objective, rule=rule
-                    )
-
-            if self._gradients is None or not isinstance(self._steps[self.batch_size], Step):
-                return there_and_back(*given)
-            # With other kernels, once they are compiled, it is another capture.
-            form = self._is_complete, self._num_compiled
-            return self._gradients.run((layer, objective, rule, form), there_and_back, *given)
-
-        return within_memory(call, self._memory_advice(len(x_BCHW)))
-
-    def _fitting(self, x_BCHW: Tensor) -> Tensor:
-        self._check_input(x_BCHW)
-        return x_BCHW.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
-
-    def _way_to(self, layer: str, batch: int, *, whole: bool) -> Callable[[Tensor], Reached]:
-        """What runs the network up to a layer for a batch of that size."""
-        index = find_layer(layer, self.layers, self.default_cam_layer).index
-        step = self._steps.get(self.batch_size)
-        if not isinstance(step, Step):
-            step = self._step_for(batch)
-            assert isinstance(step, UntracedStep)
-            return functools.partial(step.reach, site=step.pieces.sites[index])
-        if batch == self.batch_size and not whole:
-            return functools.partial(step.reach, site=step.pieces.sites[index])
-        return self._reach_of(batch, index).run
+        place_B2, form = position_B2.to(self.device), self._is_complete
+        return within_memory(
+            lambda: self._gradients.of(
+                x_BCHW, index, unit_B, place_B2, objective=objective, rule=rule, form=form
+            ),
+            self._memory_advice(len(x_BCHW)),
+        )
 
     def compile_reach(self, layer: str, batch: int, *, timeout_s: float | None = None) -> bool:
         """Compile the way to a layer and back for a batch size, and wait for it.
@@ -399,38 +361,36 @@ class Engine:
         Raises:
             SelectionError: There is no such layer.
         """
-        index = find_layer(layer, self.layers, self.default_cam_layer).index
-        if not isinstance(self._steps[self.batch_size], Step):
-            return False
-        self._num_compiled += 1
-        return self._reach_of(batch, index).compile(self._artifacts, timeout_s=timeout_s)
+        return self._gradients.compile(
+            self._index(layer), batch, self._artifacts, timeout_s=timeout_s
+        )
 
-    def _reach_of(self, batch: int, index: int) -> Reach:
-        self._check_batch(batch)
-        if self._reaches is None:
-            step = self._steps[self.batch_size]
-            assert isinstance(step, Step)
-            queries = step.pieces.queries
-            self._reaches = Reaches(self._network, self.device, self.dtype, queries)
-        return self._reaches.get(batch, index)
+    def _index(self, layer: str) -> int:
+        return find_layer(layer, self.layers, self.default_cam_layer).index
 
-    def _compute(
-        self, step: Step | UntracedStep, x_BCHW: Tensor, route: Route, click: ClickTensors
+    def _fitting(self, x_BCHW: Tensor) -> Tensor:
+        self._inputs.check(x_BCHW)
+        return x_BCHW.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
+
+    def _turn(
+        self,
+        x_BCHW: Tensor,
+        route: Route,
+        click: Click,
+        interventions: tuple[Intervention, ...],
     ) -> Outcome:
-        batch, method = len(x_BCHW), method_named(route.cam)
+        step, method = self._steps.of(len(x_BCHW)), method_named(route.cam)
+        data = self._clicks.upload(click, interventions, step.pieces)
 
-        def turn(x_BCHW: Tensor, *click: Tensor) -> Outcome:
+        def turn(x_BCHW: Tensor, *data: Tensor) -> Outcome:
             with torch.inference_mode():
-                return step.run(x_BCHW, route, ClickTensors(*click), method)
+                return step.run(x_BCHW, route, ClickTensors(*data), method)
 
-        def call() -> Outcome:
-            # A graph keeps the kernels it was captured with: wait for the last compiled piece.
-            may_replay = isinstance(step, Step) and batch == self.batch_size and self._is_complete
-            if self._turns is None or not may_replay:
-                return turn(x_BCHW, *click)
-            return self._turns.run(route, turn, x_BCHW, *click)
-
-        return within_memory(call, self._memory_advice(batch))
+        # A graph keeps the kernels it was captured with: wait for the last compiled piece.
+        may_replay = len(x_BCHW) == self.batch_size and self._is_complete
+        if self._turns is None or not may_replay:
+            return turn(x_BCHW, *data)
+        return self._turns.run(route, turn, x_BCHW, *data)
 
     def _memory_advice(self, batch: int) -> str:
         return (
@@ -450,8 +410,7 @@ class Engine:
         """Stop compiling. Safe to call twice."""
         if self._compiler is not None:
             self._compiler.close()
-        if self._reaches is not None:
-            self._reaches.close()
+        self._gradients.close()
 
     def __enter__(self) -> "Engine":
         return self
@@ -459,141 +418,8 @@ class Engine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _step_for(self, batch: int) -> Step | UntracedStep:
-        if batch not in self._steps:
-            self._check_batch(batch)
-            channels = self._network.preprocessing.num_channels
-            example = torch.empty(batch, channels, *self.input_size, dtype=self.dtype)
-            self._steps[batch] = self._step_of(example)
-        return self._steps[batch]
 
-    def _check_batch(self, batch: int) -> None:
-        only = self._network.only_batch
-        if only is not None and batch != only:
-            raise NetworkError(
-                f"{self.network}: was exported for {only} picture at a time, not {batch}; "
-                "export it again with a dynamic first dimension"
-            )
-
-    def _step_of(self, example: Tensor) -> Step | UntracedStep:
-        """The fused step, or what stands in for it where the model cannot be traced."""
-        name, model = f"network '{self.network}'", self._network.model
-        try:
-            with cpu_threads(1):  # or this thread, too, would keep a team of OpenMP threads
-                pieces = self._build(example, name)
-            # Outside: it remembers how many threads its pieces may use.
-            return Step(pieces, self.device)
-        except UntraceableError as fault:
-            log.info("%s", fault)
-            try:
-                rules = self._network.layer_rules
-                step = UntracedStep(model, example, self.device, rules=rules, name=name)
-            except NetworkError as second:
-                raise second from fault
-            self._untraced_note = f"explained eagerly by autograd, not traceable: {fault.reason}"
-            self.skipped_note = (
-                f"layers are the modules that are called: attention is not shown, as this network "
-                f"is not traceable: {fault.reason}"
-            )
-            return step
-
-    def _fault_of(self, method: AttentionMethod, step: Step | UntracedStep) -> str:
-        if isinstance(step, Step):
-            return fault_of(method, step.pieces.sites)
-        return "is not traceable, and attention is read from the trace alone"
-
-    def _build(self, example: Tensor, name: str) -> Pieces:
-        flat = flatten(self._network.model, example, name=name)
-        found = find_layers(flat, example.shape[0])
-        self.skipped_note = skipped_note(skipped_layers(flat))
-        model, rules = self._network.model, self._network.layer_rules
-        sites = apply_rules(found, rules, name=self.network)
-        cam_layer = model.cam_layer if isinstance(model, Borrowing) else None
-        pieces = None
-        if sites:
-            pieces = build_pieces(flat, sites, num_segments=NUM_SEGMENTS, cam_layer=cam_layer)
-        if pieces is None:
-            raise NetworkError(
-                f"{name} has no convolution over rows and columns and no map of tokens: there is "
-                "nothing to look at" + (f" ({self.skipped_note})" if self.skipped_note else "")
-            )
-        return pieces
-
-    def _split(self, selection: Selection) -> tuple[Route, Click]:
-        assert selection.layer is not None
-        assert selection.cam_layer is not None
-        assert selection.unit is not None
-        assert selection.seed is not None
-        origin = selection.origin or Origin(
-            layer=selection.layer, unit=selection.unit, position=selection.position
-        )
-        start = self._index_of[origin.layer]
-        # A position is the neuron that the pass starts at; at attention it is who asks.
-        is_neuron = origin.position is not None and self.layers[start].kind != "attention"
-        by_attention = selection.cam in ATTENTION_METHODS
-        cam_layer = self.default_cam_layer.name if by_attention else selection.cam_layer
-        route = Route(
-            site=self._index_of[selection.layer],
-            origin_site=start,
-            frozen=selection.origin is not None,
-            tap=selection.tap,
-            backward=selection.backward,
-            gradients=selection.gradients,
-            beside_site=None if selection.beside is None else self._index_of[selection.beside],
-            cam_site=self._index_of[cam_layer],
-            cam=selection.cam,
-            intervened=bool(selection.interventions),
-        )
-        click = Click(
-            unit=selection.unit,
-            position=selection.position,
-            origin_unit=origin.unit,
-            origin_position=origin.position,
-            seed="max" if is_neuron else selection.seed,
-            rule=selection.rule,
-            class_index=selection.class_index,
-            region=selection.region,
-        )
-        return route, click
-
-    def _input(self, image: Image | Sequence[Image], fit: Fit) -> tuple[Tensor, Crop | None]:
-        if is_preprocessed(image):
-            x_BCHW = torch.as_tensor(image)
-            self._check_input(x_BCHW)
-            return x_BCHW.to(self.device), None
-        if isinstance(image, Tensor | np.ndarray):
-            return self.preprocess(image, fit=fit), self.crop_of(image, fit)
-        if not image:
-            raise RtvisError("no picture given: the sequence is empty")
-        inputs = [self.preprocess(each, fit=fit) for each in image]
-        return torch.cat(inputs), self.crop_of(image[0], fit)
-
-    def _check_input(self, x_BCHW: Tensor) -> None:
-        wanted = (self._network.preprocessing.num_channels, *self.input_size)
-        if tuple(x_BCHW.shape[1:]) != wanted:
-            raise RtvisError(
-                f"preprocessed input has shape {tuple(x_BCHW.shape)}; "
-                f"{self.network} takes [batch, {', '.join(map(str, wanted))}]"
-            )
-
-    def _changes(
-        self, step: Step | UntracedStep, interventions: tuple[Intervention, ...]
-    ) -> Changes:
-        """The interventions on the device; they seldom change, so the last ones are kept."""
-        key = step.pieces.batch, interventions
-        if self._last_changes is None or self._last_changes[0] != key:
-            packed = pack_interventions(interventions, step.pieces, self._index_of)
-            on_device = Changes(*self._pinned_upload(*(each.to(self.dtype) for each in packed)))
-            self._last_changes = key, on_device
-        return self._last_changes[1]
-
-    def _upload_click(self, click: Click, changes: Changes) -> ClickTensors:
-        packed = pack_click(click, changes.gain_BT.shape[0], self.output_size)
-        index_B7, amount_B5, corners_B4 = self._pinned_upload(*packed)
-        return ClickTensors(index_B7, amount_B5, corners_B4, *changes)
-
-    def _pinned_upload(self, *tensors: Tensor) -> tuple[Tensor, ...]:
-        """Small tensors from the host: a copy from pageable memory would wait for the device."""
-        if self.device.type != "cuda":
-            return tensors
-        return tuple(each.pin_memory().to(self.device, non_blocking=True) for each in tensors)
+def _fault_of(method: AttentionMethod, step: AnyStep) -> str:
+    if isinstance(step, Step):
+        return fault_of(method, step.pieces.sites)
+    return "is not traceable, and attention is read from the trace alone"
