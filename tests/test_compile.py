@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from rtvis.data import Intervention, Origin, Selection
-from rtvis.engine import build
 from rtvis.engine import compile as compiling
+from rtvis.engine import piece_builder
 from rtvis.engine import steps as steps_module
 from rtvis.engine.engine import Engine
 from tests.nets import CamNet, EverySpelling, engine_of, seeded
@@ -114,7 +114,7 @@ def test_two_hundred_clicks_trace_and_compile_nothing(
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a click must change numbers, not code")
 
-    monkeypatch.setattr(build, "record", refuse)
+    monkeypatch.setattr(piece_builder, "record", refuse)
     monkeypatch.setattr(compiling, "Compiler", refuse)
     monkeypatch.setattr(torch, "compile", refuse)
     chance = random.Random(7)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from rtvis.data import Intervention, Result, Selection
-from rtvis.engine import build, trace
+from rtvis.engine import piece_builder, trace
 from rtvis.engine import steps as steps_module
 from rtvis.engine.dense import corners, region_weights
 from rtvis.engine.engine import Engine
@@ -205,7 +205,7 @@ def test_200_clicked_pixels_trace_and_compile_nothing(
         (steps_module, "flatten"),
         (steps_module, "build_pieces"),
         (trace, "make_fx"),
-        (build, "record"),
+        (piece_builder, "record"),
         (torch, "compile"),
     ]:
         monkeypatch.setattr(module, name, _forbidden)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, fx
 
 from rtvis.data import Layer
-from rtvis.engine.layers import Site
+from rtvis.engine.site import Site
 from rtvis.engine.trace import FlatModel
 
 RECTIFIERS: Final = {"relu", "hardtanh", "gelu", "silu", "hardswish", "mish"}

@@ -28,7 +28,7 @@ from torch import Tensor, fx
 
 from rtvis.data import Rule
 from rtvis.engine.graph import is_getitem
-from rtvis.engine.layers import Site
+from rtvis.engine.site import Site
 from rtvis.engine.vjps import Env, Thresholds, env_shape
 from rtvis.engine.vjps_linear import vjp_of
 

@@ -12,7 +12,8 @@ from torch.nn.modules.conv import _ConvNd
 
 from rtvis.data import Layer, LayerKind
 from rtvis.engine.dense import is_dense
-from rtvis.engine.layers import Site, find_layers, on_map
+from rtvis.engine.layers import find_layers
+from rtvis.engine.site import Site, on_map
 from rtvis.engine.trace import flatten, private_copy
 from rtvis.errors import NetworkError
 

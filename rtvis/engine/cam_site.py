@@ -8,9 +8,9 @@ from torch import Tensor, fx
 
 from rtvis.engine.backward import plain_pass
 from rtvis.engine.graph import input_of
-from rtvis.engine.layers import Site
 from rtvis.engine.pieces import Placed, Segment
 from rtvis.engine.queries import stack_of
+from rtvis.engine.site import Site
 from rtvis.engine.trace import FlatModel
 
 AnySite = TypeVar("AnySite", bound=Placed)

@@ -109,3 +109,11 @@ def _call(graph: fx.Graph, target: Any, *args: Any, **kwargs: Any) -> fx.Node:
     with torch.no_grad():
         node.meta["val"] = target(*values, **kwargs)
     return node
+
+
+def labels_of(dense_BKHW: Tensor | None) -> Tensor | None:
+    """The best class of each pixel, [B, H, W]; None of one class alone, or without an output."""
+    if dense_BKHW is None or dense_BKHW.shape[1] == 1:
+        return None
+    # Half the time of `argmax` with channels last; of equal ones the first, as there.
+    return dense_BKHW.max(dim=1).indices

@@ -5,11 +5,11 @@ from collections.abc import Mapping
 from torch import Tensor
 
 from rtvis.engine.layer_maps import LayerMaps
-from rtvis.engine.layers import Site
 from rtvis.engine.pieces import Pieces
 from rtvis.engine.queries import stack_of
 from rtvis.engine.readings import at_least_float32
 from rtvis.engine.runners import Runners
+from rtvis.engine.site import Site
 from rtvis.engine.way_back import WayBack
 from rtvis.registry import AnyMethod, AttentionMethod
 

@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from rtvis.engine.activations import Activation
-from rtvis.engine.layers import Site
 from rtvis.engine.pieces import Pieces
 from rtvis.engine.placed import Affine, affine_of
 from rtvis.engine.queries import Queries
 from rtvis.engine.readings import position_and_value
+from rtvis.engine.site import Site
 from rtvis.threads import cpu_threads
 
 aten = torch.ops.aten

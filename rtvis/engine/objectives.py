@@ -62,10 +62,7 @@ def assess(
     height, width = map_BHW.shape[1:]
     match objective:
         case "neuron":
-            neuron_B = position_B2[:, 0] * width + position_B2[:, 1]
-            places_S = torch.arange(height * width, device=map_BHW.device)
-            one_BS = (places_S == neuron_B[:, None]).to(map_BHW.dtype)
-            return Assessed(value_B, position_B2, UnitSeed(unit_B, one_BS.view_as(map_BHW)))
+            return Assessed(value_B, position_B2, UnitSeed(unit_B, _neuron(map_BHW, position_B2)))
         case "mean":
             mean_B = at_least_float32(map_BHW).mean(dim=(1, 2)).float()
             share_BHW = torch.full_like(map_BHW, 1 / (height * width))
@@ -84,3 +81,22 @@ def assess(
             return Assessed(chosen_B1.squeeze(1).float(), position_B2, grads_BK.view_as(maps_BCHW))
         case _:
             assert_never(objective)
+
+
+def seed_of(map_BHW: Tensor, position_B2: Tensor, amount_B5: Tensor) -> Tensor:
+    """The gradient of what a turn explains at the starting unit's map; see `rtvis.data.Seed`.
+
+    Args:
+        map_BHW: Of that unit.
+        position_B2: int64: (row, column) of its neuron.
+        amount_B5: See `ClickTensors`.
+    """
+    neuron, whole, active = (amount_B5[:, i, None, None].to(map_BHW.dtype) for i in range(3))
+    return neuron * _neuron(map_BHW, position_B2) + whole + active * map_BHW
+
+
+def _neuron(map_BHW: Tensor, position_B2: Tensor) -> Tensor:
+    """1 at one place of each map, 0 elsewhere."""
+    neuron_B = position_B2[:, 0] * map_BHW.shape[2] + position_B2[:, 1]
+    places_S = torch.arange(map_BHW.shape[1] * map_BHW.shape[2], device=map_BHW.device)
+    return (places_S == neuron_B[:, None]).to(map_BHW.dtype).view_as(map_BHW)

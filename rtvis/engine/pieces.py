@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from torch import Tensor, fx
 
 from rtvis.data import Layer
-from rtvis.engine.layers import Site
+from rtvis.engine.site import Site
 
 Runner = Callable[[list[Tensor]], Sequence[Tensor]]
 

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, fx
 
-from rtvis.engine.layers import Site
 from rtvis.engine.pieces import Piece
+from rtvis.engine.site import Site
 
 
 def place_constants(modules: Sequence[fx.GraphModule], device: torch.device) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rtvis.data import Layer
 from rtvis.engine.attention import Attention
-from rtvis.engine.layers import Site
+from rtvis.engine.site import Site
 
 
 def default_queries(

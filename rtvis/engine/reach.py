@@ -11,13 +11,14 @@ from rtvis.engine.build import build_reach
 from rtvis.engine.compile import Compiler
 from rtvis.engine.dense import REGION
 from rtvis.engine.layer_rules import apply_rules
-from rtvis.engine.layers import Site, find_layers
+from rtvis.engine.layers import find_layers
 from rtvis.engine.models import Network
 from rtvis.engine.objectives import UnitSeed
 from rtvis.engine.placed import affine_of
 from rtvis.engine.queries import Queries
 from rtvis.engine.reached import Reached
 from rtvis.engine.runners import Runners
+from rtvis.engine.site import Site
 from rtvis.engine.trace import FlatModel, flatten
 from rtvis.engine.vjps import Thresholds
 from rtvis.threads import cpu_threads

@@ -14,10 +14,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from rtvis.data import Layer
-from rtvis.engine.build import propagate
 from rtvis.engine.graph import input_of
-from rtvis.engine.layers import Site
+from rtvis.engine.piece_builder import propagate
 from rtvis.engine.pieces import Piece
+from rtvis.engine.site import Site
 from rtvis.engine.trace import FlatModel
 
 MAX_MAP: Final = 2**15

@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from rtvis.engine.asked import ClickTensors, Outcome, Route
-from rtvis.engine.dense import REGION, region_dtype, region_weights
+from rtvis.engine.dense import REGION, labels_of, region_dtype, region_weights
 from rtvis.engine.evidence import Evidence
 from rtvis.engine.layer_maps import LayerMaps
-from rtvis.engine.layers import Site
 from rtvis.engine.objectives import UnitSeed
 from rtvis.engine.pieces import Piece, Pieces
 from rtvis.engine.reached import Reached
 from rtvis.engine.readings import health_of, unit_map
 from rtvis.engine.runners import Runners
+from rtvis.engine.site import Site
 from rtvis.engine.vjps import Thresholds
 from rtvis.engine.way_back import Start, WayBack
 from rtvis.registry import AnyMethod
@@ -91,6 +91,8 @@ class Step:
         if grads_BCHW is None and route.gradients:
             grads_BCHW = torch.zeros_like(maps_BCHW)
         dense_BKHW = None if pieces.dense is None else values[pieces.dense]
+        with cpu_threads(self._num_threads):
+            labels_BHW = labels_of(dense_BKHW)
         picture = backprop_BCHW if goes_back else None
         return Outcome(
             scores_BK=scores_BK,
@@ -105,7 +107,7 @@ class Step:
             health_B=health_of(maps_BCHW, map_BHW, start.map_BHW, picture, cam_BHW, grads_BCHW),
             untouched_scores_BK=untouched_scores_BK,
             dense_BKHW=dense_BKHW,
-            labels_BHW=None if dense_BKHW is None else self._labels(dense_BKHW),
+            labels_BHW=labels_BHW,
         )
 
     def _forward(
@@ -171,14 +173,6 @@ class Step:
         if self._no_picture is None:
             self._no_picture = torch.zeros_like(x_BCHW)
         return self._no_picture
-
-    def _labels(self, dense_BKHW: Tensor) -> Tensor | None:
-        """The best class of each pixel; None where there is only one."""
-        if dense_BKHW.shape[1] == 1:
-            return None
-        with cpu_threads(self._num_threads):
-            # Half the time of `argmax` with channels last; of equal ones the first, as there.
-            return dense_BKHW.max(dim=1).indices
 
     def _start(
         self,

@@ -9,12 +9,12 @@ from torch import Tensor
 from rtvis.engine.asked import Route
 from rtvis.engine.backward import plain_pass
 from rtvis.engine.layer_maps import LayerMaps
-from rtvis.engine.layers import Site
-from rtvis.engine.objectives import UnitSeed
+from rtvis.engine.objectives import UnitSeed, seed_of
 from rtvis.engine.pieces import Pieces, Segment
 from rtvis.engine.placed import no_gradient
 from rtvis.engine.readings import unit_map
 from rtvis.engine.runners import Runners
+from rtvis.engine.site import Site
 from rtvis.engine.vjps import Thresholds
 from rtvis.threads import cpu_threads
 
@@ -75,7 +75,7 @@ class WayBack:
         """
         pieces = self._pieces
         site = pieces.sites[route.site]
-        seed_BS = _seed(start, amount_B5)
+        seed_BS = seed_of(start.map_BHW, start.position_B2, amount_B5).flatten(1)
         rule = Thresholds(*(amount_B5[0, i].to(seed_BS.dtype) for i in (3, 4)))
         post = route.tap == "post"
         given = self._given(values, start, seed_BS, rule, post=post, intervened=route.intervened)
@@ -231,13 +231,3 @@ class WayBack:
         if affine is not None:
             return seed_BS * affine.inverse_1C11.flatten()[start.unit_B, None]
         return seed_BS
-
-
-def _seed(start: Start, amount_B5: Tensor) -> Tensor:
-    """The gradient of what is explained at the starting unit's map, rows end to end."""
-    flat_BS = start.map_BHW.flatten(1)
-    neuron_B = start.position_B2[:, 0] * start.map_BHW.shape[2] + start.position_B2[:, 1]
-    places_S = torch.arange(flat_BS.shape[1], device=flat_BS.device)
-    neuron_BS = (places_S == neuron_B[:, None]).to(flat_BS.dtype)
-    neuron, whole, active = (amount_B5[:, i, None].to(flat_BS.dtype) for i in range(3))
-    return neuron * neuron_BS + whole + active * flat_BS
