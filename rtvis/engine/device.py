@@ -50,3 +50,9 @@ def resolve_dtype(name: str) -> torch.dtype:
     dtype = getattr(torch, name)
     assert isinstance(dtype, torch.dtype)
     return dtype
+
+
+def make_current(device: torch.device) -> None:
+    """Have events, streams and kernels of this thread be of that GPU where they name none."""
+    if device.type == "cuda":
+        torch.cuda.set_device(device)

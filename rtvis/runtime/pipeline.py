@@ -11,6 +11,7 @@ from typing import Literal, Self, assert_never
 from torch import Tensor
 
 from rtvis.data import ClosedEvent, Event, Frame, Rates, ShownEvent
+from rtvis.engine.device import make_current
 from rtvis.plain import Plain
 from rtvis.render.layout import Layout, layout
 from rtvis.runtime.bindings import BINDINGS, Effect, KeyBinding, help_lines, key_of
@@ -312,6 +313,7 @@ class Pipeline:
 
     def _loop(self) -> None:
         try:
+            make_current(self._engine.device)
             while not self._stop.is_set():
                 self._one_turn()
         except BaseException as error:  # noqa: BLE001 - raised again on the main thread
