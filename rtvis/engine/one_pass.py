@@ -16,11 +16,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from rtvis.engine import kernels
-from rtvis.engine.build import propagate
 from rtvis.engine.graph import pair
-from rtvis.engine.layers import Site
+from rtvis.engine.piece_builder import propagate
 from rtvis.engine.pieces import Piece
 from rtvis.engine.reduced import constants_of, ending_in, inlined
+from rtvis.engine.site import Site
 from rtvis.engine.trace import FlatModel
 
 aten = torch.ops.aten

@@ -4,6 +4,8 @@ Which pieces run depends on the selected layer, known on the host. Unit, positio
 rule are read from two small tensors, so that they can change between two replays of a CUDA graph.
 """
 
+from typing import TypedDict
+
 import torch
 from torch import Tensor
 
@@ -58,7 +60,7 @@ class Step:
         self, x_BCHW: Tensor, route: Route, click: ClickTensors, cam_method: AnyMethod
     ) -> Outcome:
         pieces, maps = self.pieces, self._maps
-        tapped = {"post": route.tap == "post", "intervened": route.intervened}
+        tapped = _tapped(route)
         values, untouched_scores_BK = self._forward(x_BCHW, route, click)
         scores_BK = values[pieces.scores].float() if route.intervened else untouched_scores_BK
         unit_B, row_B, column_B, *origin, wanted_B = click.index_B7.unbind(1)
@@ -79,7 +81,8 @@ class Step:
 
         map_BHW = unit_map(maps_BCHW, unit_B)
         position_B2, value_B = maps.place(site, map_BHW, row_B, column_B)
-        start = Start(pieces.sites[route.origin_site], unit_B, map_BHW, position_B2, query_BQ)
+        origin_site = pieces.sites[route.origin_site]
+        start = Start(origin_site, unit_B, map_BHW, position_B2, query_BQ, **tapped)
         if route.frozen:
             start = self._start(route, values, maps_BCHW, *origin)
         backprop_BCHW, grads_BCHW = self._blank(x_BCHW), None
@@ -184,15 +187,13 @@ class Step:
         column_B: Tensor,
     ) -> Start:
         """Where the backward pass starts when that is not what is looked at."""
-        site = self.pieces.sites[route.origin_site]
+        site, tapped = self.pieces.sites[route.origin_site], _tapped(route)
         query_BQ = self._maps.query(site, row_B, column_B)
         if route.origin_site != route.site or query_BQ is not None:
-            maps_BCHW = self._maps.of(
-                site, values, query_BQ, post=route.tap == "post", intervened=route.intervened
-            )
+            maps_BCHW = self._maps.of(site, values, query_BQ, **tapped)
         map_BHW = unit_map(maps_BCHW, unit_B)
         position_B2, _ = self._maps.place(site, map_BHW, row_B, column_B)
-        return Start(site, unit_B, map_BHW, position_B2, query_BQ)
+        return Start(site, unit_B, map_BHW, position_B2, query_BQ, **tapped)
 
     def _beside(self, values: dict[str, Tensor], route: Route, row_B: Tensor) -> Tensor | None:
         """The maps of a layer that nothing is asked about."""
@@ -200,6 +201,14 @@ class Step:
             return None
         site, nowhere_B = self.pieces.sites[route.beside_site], torch.full_like(row_B, -1)
         query_BQ = self._maps.query(site, nowhere_B, nowhere_B)
-        return self._maps.of(
-            site, values, query_BQ, post=route.tap == "post", intervened=route.intervened
-        )
+        return self._maps.of(site, values, query_BQ, **_tapped(route))
+
+
+class _Tapped(TypedDict):
+    post: bool
+    intervened: bool
+
+
+def _tapped(route: Route) -> _Tapped:
+    """Which values of its layers a turn is about."""
+    return _Tapped(post=route.tap == "post", intervened=route.intervened)

@@ -25,10 +25,14 @@ class Start(NamedTuple):
     site: Site
     unit_B: Tensor
     map_BHW: Tensor
-    """Of that unit, at the selection's tap."""
+    """Of that unit."""
     position_B2: Tensor
     query_BQ: Tensor | None
     """At attention, whose map it is."""
+    post: bool = False
+    """Whether that map is what leaves the activation behind the layer."""
+    intervened: bool = False
+    """Whether the run's values hold gains and offsets of units that were applied."""
 
 
 class WayBack:
@@ -77,8 +81,7 @@ class WayBack:
         site = pieces.sites[route.site]
         seed_BS = seed_of(start.map_BHW, start.position_B2, amount_B5).flatten(1)
         rule = Thresholds(*(amount_B5[0, i].to(seed_BS.dtype) for i in (3, 4)))
-        post = route.tap == "post"
-        given = self._given(values, start, seed_BS, rule, post=post, intervened=route.intervened)
+        given = self._given(values, start, seed_BS, rule)
         top = pieces.segment_of(start.site)
         segments = pieces.segments[: top + 1]
         if not route.gradients or site is start.site:
@@ -88,7 +91,7 @@ class WayBack:
             chosen_BC = given["unit_BU"][:, : site.layer.num_units]
             placed_BCS = chosen_BC[:, :, None] * seed_BS[:, None, :]
             return grad, placed_BCS.reshape(*placed_BCS.shape[:2], *site.layer.map_size)
-        behind = site.activation if post else None
+        behind = site.activation if route.tap == "post" else None
         at = site.node.name if behind is None else behind.node.name
         grad, found = self._descend_past(at, segments, self._zeros[top], given)
         if found is None:
@@ -123,7 +126,7 @@ class WayBack:
             return self._descend(segments, seed.flatten(1), given)
         unit_B, map_BHW = seed
         start = Start(site, unit_B, map_BHW, torch.empty(0), query_BQ)
-        given = self._given(values, start, map_BHW.flatten(1), rule, post=False, intervened=False)
+        given = self._given(values, start, map_BHW.flatten(1), rule)
         return self._descend(segments, self._zeros[top], given)
 
     def of_score(
@@ -162,12 +165,9 @@ class WayBack:
         start: Start,
         seed_BS: Tensor,
         rule: Thresholds,
-        *,
-        post: bool,
-        intervened: bool,
     ) -> dict[str, Tensor]:
         """The inputs of a pass that starts at one unit of each picture."""
-        seed_BS = self._seed_at_node(values, start, seed_BS, rule, post=post, intervened=intervened)
+        seed_BS = self._seed_at_node(values, start, seed_BS, rule)
         spare = self._pieces.largest_map - seed_BS.shape[1]
         return {
             **values,
@@ -212,17 +212,14 @@ class WayBack:
         start: Start,
         seed_BS: Tensor,
         rule: Thresholds,
-        *,
-        post: bool,
-        intervened: bool,
     ) -> Tensor:
         """The seed as it arrives at the layer's node."""
         site = start.site
         activation, affine = self._maps.activation(site), self._maps.affine(site)
-        if post and activation is not None:
+        if start.post and activation is not None:
             before_BHW = start.map_BHW
             if activation.reads_before:
-                value = self._maps.value(site, values, intervened=intervened)
+                value = self._maps.value(site, values, intervened=start.intervened)
                 before_BHW = unit_map(site.as_maps(value, self._pieces.batch), start.unit_B)
             g_BHW = seed_BS.view_as(start.map_BHW)
             return activation.pass_back(
