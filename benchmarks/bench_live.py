@@ -23,8 +23,8 @@ from benchmarks import common, gaps
 from benchmarks.common import median, say, spread
 from benchmarks.growing import rows_of
 from benchmarks.observe import Memory, observed
+from rtvis.config import DEFAULT_NETWORK
 from rtvis.engine.device import resolve_device
-from rtvis.engine.zoo import DEFAULT_NETWORK
 from rtvis.errors import RtvisError
 from rtvis.sinks.window import why_no_window
 from rtvis.sources.choose import demo_path

@@ -22,9 +22,9 @@ import torch
 
 from benchmarks import common
 from benchmarks.real_crops import best_of_crops
+from rtvis.config import DEFAULT_NETWORK
 from rtvis.engine.engine import Engine
 from rtvis.engine.models import load_network
-from rtvis.engine.zoo import DEFAULT_NETWORK
 from rtvis.units.optimize import optimize
 from rtvis.units.optimized import Optimized
 from rtvis.units.presets import PRESETS, preset

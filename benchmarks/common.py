@@ -17,9 +17,9 @@ import numpy as np
 import torch
 
 import rtvis
+from rtvis.config import DEFAULT_NETWORK
 from rtvis.engine.models import Network, load_network
 from rtvis.engine.own import is_own
-from rtvis.engine.zoo import DEFAULT_NETWORK
 from rtvis.errors import RtvisError
 
 RESULTS = Path(__file__).with_name("results")

@@ -3,13 +3,14 @@
 from collections.abc import Callable, Sequence
 
 import rtvis.methods  # noqa: F401 - registers the CAM methods
+from rtvis.config import DEFAULT_NETWORK
 from rtvis.engine.engine import CompileMode, Engine
 from rtvis.engine.layer_rules import LayerRules
 from rtvis.engine.models import load_network
 
 
 def load(
-    network: str = "tf_efficientnet_lite0",
+    network: str = DEFAULT_NETWORK,
     *,
     weights: str | None = None,
     device: str = "auto",

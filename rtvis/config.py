@@ -31,6 +31,9 @@ from rtvis.options import (
     section,
 )
 
+DEFAULT_NETWORK: Final = "tf_efficientnet_lite0"
+"""Its weights come with rtvis: nothing is downloaded."""
+
 RuleName: TypeAlias = Literal["gradient", "guided", "deconvnet"]
 TapName: TypeAlias = Literal["pre", "post"]
 SeedName: TypeAlias = Literal["max", "map", "activation"]
@@ -108,7 +111,7 @@ class NetworkConfig:
     network: str = option(
         "a torchvision or timm network or a Keras name, in any case (--list networks), "
         "or path/to/file.py:factory",
-        default="tf_efficientnet_lite0",
+        default=DEFAULT_NETWORK,
         metavar="NAME",
         parse=text,
         expects="a name, or path/to/file.py:factory",

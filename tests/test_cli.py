@@ -17,7 +17,7 @@ from PIL import Image
 
 from rtvis import cli
 from rtvis.cli import root
-from rtvis.cli.live import class_index
+from rtvis.engine.labels import class_index
 from rtvis.errors import SelectionError
 from tests.xvfb import Screen
 
@@ -156,13 +156,12 @@ def test_networks_and_methods_are_listed(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_a_class_is_named_in_any_case_or_numbered() -> None:
     labels = ("cat", "dog", "Egyptian cat")
-    assert class_index(None, labels) is None
-    assert class_index("2", labels) == 2
-    assert class_index("egyptian CAT", labels) == 2
+    assert class_index("2", labels, network="net") == 2
+    assert class_index("egyptian CAT", labels, network="net") == 2
     with pytest.raises(SelectionError, match=r"no class 'dogg'; nearest is 'dog'"):
-        class_index("dogg", labels)
-    with pytest.raises(SelectionError, match="have no names; give a number"):
-        class_index("dog", None)
+        class_index("dogg", labels, network="net")
+    with pytest.raises(SelectionError, match="names of net's classes are not known; give its num"):
+        class_index("dog", None, network="net")
 
 
 # What can go wrong
@@ -189,7 +188,7 @@ def test_a_class_is_named_in_any_case_or_numbered() -> None:
         (["--layer", "frist"], 2, "there is no layer 'frist'; nearest is 'first'"),
         (["--unit", "6"], 2, "layer 'second' has no unit 6; its units are 0 to 5"),
         (["--position", "8,0"], 2, "position (8, 0) is outside the 8x8 maps"),
-        (["--class", "dogg"], 2, "there is no class 'dogg'; nearest is 'dog'"),
+        (["--class", "dogg"], 2, "has no class 'dogg'; nearest is 'dog'"),
         (["--class", "3"], 2, "there is no class 3; classes are 0 to 2"),
         (["--cam", "gradcam"], 2, "unknown CAM method 'gradcam'; nearest is 'grad-cam'"),
         (["--cam-layer", "fc"], 2, "layer 'fc' is dense"),

@@ -419,6 +419,38 @@ def test_the_input_is_never_replaced(
     assert "is the input itself" in capsys.readouterr().err
 
 
+def test_nor_is_an_input_that_comes_later(
+    tmp_path: Path, net: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "pictures"
+    for name in ("a.png", "a_0.png"):
+        save_picture(folder / name)
+    before = (folder / "a_0.png").read_bytes()
+    assert gradcam_main(["-i", str(folder), "-o", str(folder), *net]) == 1
+    assert f"{folder / 'a_0.png'}: is the input itself" in capsys.readouterr().err
+    assert files_in(folder) == ["a.png", "a_0.png"]
+    assert (folder / "a_0.png").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--batch-size", "x"], "--batch-size: x: give a whole number from 1"),
+        (["--top-k", "0"], "--top-k: 0: give a whole number from 1"),
+        (["--size", "1x2x3"], "--size: 1x2x3: give one side, or HEIGHTxWIDTH"),
+        (["--size", "axb"], "--size: axb: give one side, or HEIGHTxWIDTH"),
+        (["--region", "a"], "--region: a: give row and column such as 30,50"),
+    ],
+)
+def test_a_value_that_cannot_be_used_is_told_with_one_that_can(
+    flags: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as left:
+        gradcam_main(["-i", "a.png", *flags])
+    assert left.value.code == 2
+    assert words in capsys.readouterr().err
+
+
 def test_a_picture_that_cannot_be_finished_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

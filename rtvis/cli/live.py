@@ -1,7 +1,7 @@
 """The live run: source, network, window and film put together, and what to say at the end."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +11,7 @@ from rtvis.cli.compare import compares_networks, opened_second, rival_of, second
 from rtvis.cli.learned import grower_of, moments_of, shelf_of
 from rtvis.cli.replay import found_frames, kept_by, replay_of
 from rtvis.config import Config
-from rtvis.errors import SelectionError, SinkError, did_you_mean
+from rtvis.errors import SelectionError, SinkError
 from rtvis.leaving import DONE, FAILED, INTERRUPTED
 
 if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
@@ -224,8 +224,10 @@ def _by_shown_names(chosen: "Selection", resolved: "Selection") -> "Selection":
 def _selection(config: Config, engine: "Engine") -> "Selection":
     """The selection that the flags name."""
     from rtvis.data import Selection
+    from rtvis.engine.labels import class_index
 
-    wanted = config.selection
+    wanted, named = config.selection, config.selection.class_
+    index = None if named is None else class_index(named, engine.labels, network=engine.network)
     return Selection(
         layer=wanted.layer,
         unit=wanted.unit,
@@ -233,32 +235,12 @@ def _selection(config: Config, engine: "Engine") -> "Selection":
         seed=wanted.seed,
         tap=wanted.tap,
         rule=wanted.rule,
-        class_index=class_index(wanted.class_, engine.labels),
+        class_index=index,
         cam=wanted.cam,
         cam_layer=wanted.cam_layer,
         region=wanted.region,
         fit=wanted.fit,
     )
-
-
-def class_index(wanted: str | None, labels: Sequence[str] | None) -> int | None:
-    """The number of a class given by number or name, in any case.
-
-    Raises:
-        SelectionError: No class has that name; the text names the nearest.
-    """
-    if wanted is None:
-        return None
-    if wanted.lstrip("-").isdecimal():
-        return int(wanted)
-    if labels is None:
-        raise SelectionError(
-            f"class '{wanted}': this network's classes have no names; give a number, or --labels"
-        )
-    folded = [label.casefold() for label in labels]
-    if wanted.casefold() not in folded:
-        raise SelectionError(f"there is no class '{wanted}'{did_you_mean(wanted, labels)}")
-    return folded.index(wanted.casefold())
 
 
 def _outputs(
@@ -342,4 +324,4 @@ def _conclude(summary: "Summary", console: "Console", *, film: Path | None) -> i
             assert_never(summary.reason)
 
 
-__all__ = ["class_index", "opened_engine", "run_live"]
+__all__ = ["opened_engine", "run_live"]

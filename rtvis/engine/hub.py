@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 import torch
 from torch import Tensor, nn
 
-from rtvis.engine.zoo import DEFAULT_NETWORK, Entry
+from rtvis.config import DEFAULT_NETWORK
+from rtvis.engine.zoo import Entry
 from rtvis.errors import WeightsError
 
 _PROBE_S: Final = 5.0

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rtvis.errors import NetworkError
+from rtvis.errors import NetworkError, SelectionError, did_you_mean
 
 _SUBSETS = {
     11221: "imagenet-21k-miil",
@@ -83,3 +83,38 @@ def as_labels(value: Any) -> tuple[str, ...] | None:
         return None
     names = [item[-1] if isinstance(item, list | tuple) and item else item for item in value]
     return tuple(names) if all(isinstance(name, str) for name in names) else None
+
+
+def class_index(wanted: str, labels: Sequence[str] | None, *, network: str) -> int:
+    """The number of a class that is given by number or name, in any case.
+
+    Labels such as "tabby, tabby cat" answer to each of their names. Whether the network has a class
+    of a number is for others to check.
+
+    Args:
+        wanted: Number or name.
+        labels: Names of the classes; None where they are not known.
+        network: Its name, for errors.
+
+    Raises:
+        SelectionError: No class has that name, with the nearest.
+    """
+    if wanted.lstrip("-").isdecimal():
+        return int(wanted)
+    if labels is None:
+        raise SelectionError(
+            f"class '{wanted}': the names of {network}'s classes are not known; "
+            "give its number, or --labels FILE"
+        )
+    known: dict[str, int] = {}
+    for index, label in enumerate(labels):
+        known.setdefault(label.casefold(), index)
+    for index, label in enumerate(labels):
+        for part in label.split(","):
+            known.setdefault(part.strip().casefold(), index)
+    if wanted.casefold() in known:
+        return known[wanted.casefold()]
+    raise SelectionError(
+        f"{network} has no class '{wanted}'{did_you_mean(wanted, known)}; "
+        f"give a name or a number from 0 to {len(labels) - 1}"
+    )

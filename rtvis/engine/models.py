@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from rtvis.config import DEFAULT_NETWORK
 from rtvis.engine import hub, zoo
 from rtvis.engine.exported import load_exported
 from rtvis.engine.from_model_file import adapted, apply_model_file
@@ -55,7 +56,7 @@ class Network:
 
 
 def load_network(
-    name: str = zoo.DEFAULT_NETWORK,
+    name: str = DEFAULT_NETWORK,
     *,
     weights: str | None = None,
     labels: str | Sequence[str] | None = None,

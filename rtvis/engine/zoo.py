@@ -6,6 +6,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from torch import nn
 
+from rtvis.config import DEFAULT_NETWORK
 from rtvis.engine.labels import imagenet_labels
 from rtvis.engine.model_config import from_config, from_torchvision
 from rtvis.engine.preprocess import Preprocessing
@@ -18,8 +19,6 @@ from rtvis.engine.zoo_dense import (
 from rtvis.errors import NetworkError, did_you_mean
 
 Origin: TypeAlias = Literal["torchvision", "timm", "rtvis"]
-
-DEFAULT_NETWORK: Final = "tf_efficientnet_lite0"
 
 KERAS_NAMES: Final[dict[str, tuple[Origin, str]]] = {
     "DenseNet121": ("torchvision", "densenet121"),

@@ -1,6 +1,6 @@
 """What the still-image scripts do: Grad-CAM and backward pictures of pictures, in batches."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -63,6 +63,8 @@ class Stills:
         check_takes_pictures(network.preprocessing, name=network.name)
         self._preprocessing = network.preprocessing
         self._fit: Fit = fit
+        self._inputs: frozenset[tuple[int, int]] = frozenset()
+        """Device and inode of each; none of them is written to."""
         self.engine = Engine(
             network, device=device, compile="off", batch_size=network.only_batch or batch_size
         )
@@ -173,6 +175,7 @@ class Stills:
         raw_outputs: Sequence[Path] | None,
     ) -> Iterator[tuple[list[_Job], list[Outcome]]]:
         """Pictures in memory, a batch at a time, and those that could not be read."""
+        self._inputs = frozenset(filter(None, map(_file_at, sources)))
         size = self.engine.batch_size
         for start in range(0, len(sources), size):
             jobs: list[_Job] = []
@@ -248,7 +251,7 @@ class Stills:
                     **self._facts(job, layer=layer, method=request.method),
                 }
             )
-        _refuse_to_replace(job.source, files)
+        self._refuse_to_replace(files)
         write_all(files)
         return Outcome(
             source=job.source, written=written, lines=tuple(lines), warnings=tuple(warnings)
@@ -298,10 +301,15 @@ class Stills:
         if bits & Health.GRADIENT_ZERO and not layer.reaches_input:
             texts = [NO_GRADIENT_PATH, *Health.texts(bits & ~Health.GRADIENT_ZERO)]
         warnings = tuple(f"{job.source}: {text}" for text in texts)
-        _refuse_to_replace(job.source, files)
+        self._refuse_to_replace(files)
         write_all(files)
         line = f"{what}, {selection.rule}, {request.display}"
         return Outcome(source=job.source, written=(job.output,), lines=(line,), warnings=warnings)
+
+    def _refuse_to_replace(self, files: Iterable[Path]) -> None:
+        for path in files:
+            if _file_at(path) in self._inputs:
+                raise RtvisError(f"{path}: is the input itself; name another --output")
 
     def _facts(self, job: _Job, **facts: str | None) -> dict[str, npt.NDArray[np.generic]]:
         """What a raw file says about itself."""
@@ -336,6 +344,15 @@ class Stills:
         return [rows[index] for index in range(len(choices))]
 
 
+def _file_at(path: Path) -> tuple[int, int] | None:
+    """Device and inode of a file, whatever it is called; None where there is none."""
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_dev, about.st_ino
+
+
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Row:
     """One picture's part of a Result."""
@@ -364,9 +381,3 @@ class _Row:
             health=int(result.health_B[index]),
             selection=result.selection,
         )
-
-
-def _refuse_to_replace(source: Path, files: dict[Path, bytes]) -> None:
-    for path in files:
-        if path.exists() and path.samefile(source):
-            raise RtvisError(f"{path}: is the input itself; name another --output")

@@ -6,7 +6,7 @@ from typing import Literal
 
 from rtvis.data import Rule, Seed, Selection
 from rtvis.engine.engine import Engine
-from rtvis.errors import SelectionError, did_you_mean
+from rtvis.engine.labels import class_index
 from rtvis.session import BackpropDisplay
 
 CamStyle = Literal["overlay", "blend", "heat"]
@@ -64,27 +64,9 @@ def class_of(name: str, engine: Engine) -> int:
     Raises:
         SelectionError: There is none, with the nearest.
     """
-    if name.lstrip("-").isdecimal():
-        engine.resolve(Selection(class_index=int(name)))
-        return int(name)
-    if engine.labels is None:
-        raise SelectionError(
-            f"class '{name}': the names of {engine.network}'s classes are not known; "
-            "give its number, or --labels FILE"
-        )
-    # Labels such as "tabby, tabby cat" answer to each of their names.
-    known: dict[str, int] = {}
-    for index, label in enumerate(engine.labels):
-        known.setdefault(label.casefold(), index)
-    for index, label in enumerate(engine.labels):
-        for part in label.split(","):
-            known.setdefault(part.strip().casefold(), index)
-    if name.casefold() in known:
-        return known[name.casefold()]
-    raise SelectionError(
-        f"{engine.network} has no class '{name}'{did_you_mean(name, known)}; "
-        f"give a name or a number from 0 to {engine.num_classes - 1}"
-    )
+    index = class_index(name, engine.labels, network=engine.network)
+    engine.resolve(Selection(class_index=index))
+    return index
 
 
 def class_text(index: int, engine: Engine) -> str:
