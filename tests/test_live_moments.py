@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +17,14 @@ from torch import Tensor
 from rtvis.data import Frame, Intervention, KeyEvent, Layer, PointerEvent, Result, Selection, Target
 from rtvis.engine.engine import Engine
 from rtvis.render.compositor import Compositor
+from rtvis.render.grid import Rect
 from rtvis.render.layout import layout
 from rtvis.render.metrics import metrics_for
 from rtvis.render.moments_plan import NUM_MOMENTS, lay_moments
-from rtvis.render.pages.moments import moments_of, time_in
+from rtvis.render.pages.moments import mark_neuron, moments_of, sees_all, time_in
 from rtvis.render.scene import Clip, Scene
 from rtvis.runtime.controller import Controller, Drawn
+from rtvis.runtime.moment_tiles import cut, narrowed
 from rtvis.runtime.moments import MAX_LAYERS, LiveMoments
 from rtvis.runtime.pipeline import Pipeline
 from rtvis.session import Session, View
@@ -392,20 +395,63 @@ def test_tiles_of_the_grid_are_the_crops_of_the_best_moments() -> None:
     assert gathered is not None
     assert pool is not None
     best = gathered.tracker.ranks.sorted()
-    layer = next(each for each in one.layers if each.name == "wide")
+    layer = narrowed(next(each for each in one.layers if each.name == "wide"), (32, 32))
     field = min(layer.receptive_field[0], 32)
     for unit, image_HW3 in pattern.tiles.items():
         picture_HW3 = pool.picture_PHW3[int(best.slot_NU[0, unit])].numpy()
         assert image_HW3.shape == (field, field, 3)
         start = layer.field_at((int(best.row_NU[0, unit]), int(best.column_NU[0, unit])), (32, 32))
-        top = min(max(int(start.top), 0), 32 - field)
-        left = min(max(int(start.left), 0), 32 - field)
+        top = min(max(math.floor(start.top + 0.5), 0), 32 - field)
+        left = min(max(math.floor(start.left + 0.5), 0), 32 - field)
         wanted = picture_HW3[top : top + field, left : left + field]
         np.testing.assert_array_equal(image_HW3, wanted)
     before = dict(pattern.tiles)
     again = moments.pattern(view, resolved)
     assert again is not None
     assert all(again.tiles[unit] is image for unit, image in before.items())
+
+
+def test_tiles_in_sight_come_first() -> None:
+    layers = (make_layer(0, "many", 90, 2),)
+    watch, selection = Watch(layers), Selection(layer="many", unit=0, tap="pre")
+    watch.see(1.0, 0.0, selection=selection)
+    view = replace(PAGE, selection=selection, pattern="moments")
+    seen = [
+        sorted(watch.moments.pattern(view, selection, range(40, 70)).tiles)  # type: ignore[union-attr]
+        for _ in range(4)
+    ]
+    assert seen[0] == list(range(40, 64))
+    assert set(range(40, 70)) <= set(seen[1])
+    assert seen[3] == list(range(90))
+
+
+def test_of_neurons_that_see_all_tiles_show_the_half_around_each_and_the_page_marks_it() -> None:
+    layer = replace(
+        make_layer(0, "deep", 2, 4), stride=(8.0, 8.0), receptive_field=(41, 41),
+        field_start=(-16.5, -16.5),
+    )  # fmt: skip
+    size = (32, 32)
+    assert sees_all(layer, size)
+    assert not sees_all(replace(layer, receptive_field=(41, 31)), size)
+    assert not sees_all(replace(layer, map_size=(1, 1)), size)
+    half = narrowed(layer, size)
+    picture_1HW3 = torch.arange(32)[None, :, None, None].expand(1, 32, 32, 3).to(torch.uint8)
+    # Rows of neurons lie at 4, 12, 20 and 28.
+    rows = [cut(picture_1HW3, 0, half, (row, 0))[:, 0, 0].tolist() for row in range(4)]
+    assert [(row[0], row[-1]) for row in rows] == [(0, 15), (4, 19), (12, 27), (16, 31)]
+    assert narrowed(LAYERS[0], size) is LAYERS[0]
+    # The page: twice as large, the neuron of row 2 and column 1 at (40, 24) with 8 on each side.
+    canvas_HW = torch.zeros(70, 70, dtype=torch.int32)
+    numbers_F = torch.tensor([1.0, 0, 0, 2, 1, 5, 1], dtype=torch.float64)
+    mark_neuron(canvas_HW, Rect(3, 5, 64, 64), numbers_F, layer, size, 1)
+    rows_M, columns_M = canvas_HW.nonzero().unbind(1)
+    assert (int(rows_M.min()), int(rows_M.max())) == (3 + 32, 3 + 47)
+    assert (int(columns_M.min()), int(columns_M.max())) == (5 + 16, 5 + 31)
+    assert int((canvas_HW != 0).sum()) == 4 * 16 - 4, "an outline"
+    none_HW = torch.zeros(70, 70, dtype=torch.int32)
+    numbers_F[6] = 0
+    mark_neuron(none_HW, Rect(3, 5, 64, 64), numbers_F, layer, size, 1)
+    assert not none_HW.any(), "no picture, no mark"
 
 
 def test_watching_changes_nothing_that_the_engine_computes() -> None:

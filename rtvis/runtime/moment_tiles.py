@@ -6,6 +6,7 @@ host's. On a GPU both are under way while turns go on, and nothing waits for the
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 
 from rtvis.data import ImageU8, Layer
+from rtvis.render.pages.moments import sees_all
 from rtvis.render.resample import shrink
 from rtvis.render.seen import seen_pixels
 from rtvis.units.frame_pool import FramePool
@@ -67,6 +69,9 @@ class MomentTiles:
         self._have: dict[int, _Best] = {}
         self._numbers: _Travelling | None = None
         self._crops: tuple[_Travelling, dict[int, _Best]] | None = None
+        self._window: Layer | None = None
+        """The layer with what is shown of its neurons' fields."""
+        self._in_sight = range(0)
         self._next = 0
         """Where the search for changed units goes on, so that each has its turn."""
 
@@ -75,17 +80,23 @@ class MomentTiles:
         self._of, self._tiles, self._have = None, {}, {}
         self._numbers = self._crops = None
 
-    def of(self, ranks: Ranks, pool: FramePool, layer: Layer) -> Mapping[int, ImageU8]:
+    def of(
+        self, ranks: Ranks, pool: FramePool, layer: Layer, in_sight: range = range(0)
+    ) -> Mapping[int, ImageU8]:
         """Unit -> uint8 RGB, of those that have arrived; a crop that has changed is another array.
 
         Args:
             ranks: Of all units.
             pool: Where their pictures are.
             layer: Whose units they are.
+            in_sight: Units that go before others.
         """
         if self._of is not ranks:
             self.rest()
             self._of = ranks
+            self._window = narrowed(layer, (pool.picture_PHW3.shape[1], pool.picture_PHW3.shape[2]))
+        self._in_sight = in_sight
+        layer = self._window or layer
         if self._numbers is None and self._crops is None:
             self._numbers = _Travelling((_best(ranks, pool),))
         if self._numbers is not None and (arrived := self._numbers.arrived()) is not None:
@@ -125,7 +136,8 @@ class MomentTiles:
         for unit, best in self._have.items():
             have_3C[:, unit] = best
         changed = (there & (have_3C != best_5C[:3]).any(axis=0)).nonzero()[0]
-        return [*changed[changed >= self._next].tolist(), *changed[changed < self._next].tolist()]
+        units = [*changed[changed >= self._next].tolist(), *changed[changed < self._next].tolist()]
+        return sorted(units, key=lambda unit: unit not in self._in_sight)
 
     def _take(
         self, wanted: dict[int, _Best], images: npt.NDArray[np.uint8], frames: list[int]
@@ -142,6 +154,18 @@ def _best(ranks: Ranks, pool: FramePool) -> Tensor:
     best_1C = ranks.value_NU.argmax(dim=0, keepdim=True)
     fields = (ranks.frame_NU, ranks.row_NU, ranks.column_NU, ranks.slot_NU, pool.holds(ranks))
     return torch.cat([each.gather(0, best_1C).long() for each in fields])
+
+
+def narrowed(layer: Layer, size: tuple[int, int]) -> Layer:
+    """A layer whose neurons see all of the input, with half of it around each: small pictures of
+    the whole tell nothing of where they are. Others as they are."""
+    if not sees_all(layer, size):
+        return layer
+    assert layer.field_start is not None, "of one that is known"
+    half = size[0] // 2, size[1] // 2
+    (top, left), (height, width) = layer.field_start, layer.receptive_field
+    start = top + (height - half[0]) / 2, left + (width - half[1]) / 2
+    return replace(layer, receptive_field=half, field_start=start)
 
 
 def cut(picture_PHW3: Tensor, slot: int, layer: Layer, position: tuple[int, int]) -> Tensor:

@@ -255,8 +255,11 @@ class LiveMoments:
             pool_2=torch.stack(((self.pool.frame_P >= 0).sum(), self.pool.num_given_up)),
         )
 
-    def pattern(self, view: View, selection: Selection | None) -> PatternShown | None:
-        """The best moment of every unit; None while the tiles of the grid show something else."""
+    def pattern(
+        self, view: View, selection: Selection | None, in_sight: range = range(0)
+    ) -> PatternShown | None:
+        """The best moment of every unit, of those `in_sight` first; None while the tiles of the
+        grid show something else."""
         if view.pattern != "moments" or view.zoom != "grid" or selection is None:
             self.tiles.rest()
             return None
@@ -264,7 +267,7 @@ class LiveMoments:
         tiles: Mapping[int, ImageU8] = {}
         if gathered is not None and layer is not None and self.pool is not None:
             with cpu_threads(1):
-                tiles = self.tiles.of(gathered.tracker.ranks, self.pool, layer)
+                tiles = self.tiles.of(gathered.tracker.ranks, self.pool, layer, in_sight)
         note = note_of(view.compared, selection.interventions) or "more to come"
         return PatternShown(layer=selection.layer or "", tiles=tiles, note=note)
 

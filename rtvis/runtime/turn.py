@@ -377,7 +377,7 @@ class Turn:
             scene = replace(
                 scene,
                 moments=self.moments.shown(view, selection),
-                pattern=self.moments.pattern(view, selection),
+                pattern=self.moments.pattern(view, selection, self._units_in_sight()),
             )
         if self.learning is None:
             return scene
@@ -387,6 +387,12 @@ class Turn:
             pattern=scene.pattern or self.learning.pattern(view, selection),
             jobs=self.learning.jobs,
         )
+
+    def _units_in_sight(self) -> range:
+        """Whose tiles the last picture had."""
+        layout = self._compositor.layout
+        grid = layout.grid if layout is not None else None
+        return range(grid.first, grid.last) if grid is not None else range(0)
 
     def _weights(self, view: View) -> Tensor | None:
         if view.page != "histogram" or self._result is None:

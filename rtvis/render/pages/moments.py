@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rtvis.data import ImageU8, Layer, Target
 from rtvis.render import display, host, lut, wording
-from rtvis.render.chrome import Brush
+from rtvis.render.chrome import Brush, edges
 from rtvis.render.grid import Rect
 from rtvis.render.layout import Layout
 from rtvis.render.moments_plan import NUM_MOMENTS, lay_moments
@@ -199,6 +199,10 @@ def _paint(surface: Surface, scene: Scene, layout: Layout) -> None:
         tile = plan.grid.tile(place)
         assert tile is not None, "all nine are in sight"
         paint_moment(surface.words_HW, tile, numbers_NF[place], slot_N[place], pictures, layer)
+        size, line = (pictures.shape[1], pictures.shape[2]), layout.metrics.line
+        if sees_all(layer, size):
+            inner = tile.fit(*size)
+            mark_neuron(surface.words_HW, inner, numbers_NF[place], layer, size, line)
     if scene.stale_since_ns:
         surface.fade(plan.grid.area)
 
@@ -244,6 +248,60 @@ def paint_moment(
     before_HW = canvas_HW[inner.rows, inner.columns]
     words_HW = display.pack_bytes(shown_HW3)
     canvas_HW[inner.rows, inner.columns] = torch.where(numbers_F[6] > 0, words_HW, before_HW)
+
+
+def sees_all(layer: Layer, size: tuple[int, int]) -> bool:
+    """Whether neurons see all of an input of (height, width), each from a place of its own."""
+    is_whole = layer.receptive_field[0] >= size[0] and layer.receptive_field[1] >= size[1]
+    return is_whole and layer.field_start is not None and layer.map_size != (1, 1)
+
+
+def mark_neuron(
+    canvas_HW: Tensor,
+    rect: Rect,
+    numbers_F: Tensor,
+    layer: Layer,
+    size: tuple[int, int],
+    line: int,
+) -> None:
+    """Where in the input a neuron lies: an outline as large as its step in the map.
+
+    Args:
+        canvas_HW: Packed pixels, written in place.
+        rect: Where the whole input is drawn.
+        numbers_F: See `MomentsShown.moments_NF`; without a picture nothing is drawn.
+        layer: The neuron's.
+        size: (height, width) of the input.
+        line: Thickness.
+    """
+    assert layer.field_start is not None, "asked before"
+    sides = rect.height, rect.width
+    halves, centres = [], []
+    for axis in (0, 1):
+        zoom = sides[axis] / size[axis]
+        half = max(layer.stride[axis] * zoom / 2, 3.0 * line)
+        first = layer.field_start[axis] + layer.receptive_field[axis] / 2
+        centre = (first + numbers_F[3 + axis] * layer.stride[axis]) * zoom
+        halves.append(half)
+        centres.append(centre.clamp(half, sides[axis] - half))
+    if canvas_HW.device.type == "cpu":
+        if numbers_F[6]:
+            top, left = (round(float(c) - h) for c, h in zip(centres, halves, strict=True))
+            height, width = (round(2 * half) for half in halves)
+            box = Rect(rect.top + top, rect.left + left, height, width)
+            for edge in edges(box, line):
+                canvas_HW[edge.rows, edge.columns] = lut.SOURCE
+        return
+    off_H1, off_1W = (
+        (torch.arange(side, device=canvas_HW.device) + 0.5 - centre).abs()
+        for side, centre in zip(sides, centres, strict=True)
+    )
+    off_H1, off_1W = off_H1[:, None], off_1W[None, :]
+    inside_HW = (off_H1 <= halves[0]) & (off_1W <= halves[1])
+    within_HW = (off_H1 <= halves[0] - line) & (off_1W <= halves[1] - line)
+    before_HW = canvas_HW[rect.rows, rect.columns]
+    is_edge_HW = inside_HW & ~within_HW & (numbers_F[6] > 0)
+    canvas_HW[rect.rows, rect.columns] = before_HW.masked_fill(is_edge_HW, lut.SOURCE)
 
 
 def sized(image_HW3: ImageU8, height: int, width: int) -> ImageU8:
