@@ -29,7 +29,7 @@ COMMAND_OF = {
     **{rf"cli/units/{word}\.py": f"units {word}" for word in WORDS if word not in {"scan"}},
     r"units/export\.py": "units export",
     r"cli/stills\.py|stills/.*": "stills",
-    r"cli/(live|compare|replay|learned)\.py|plugins\.py|runtime/.*|sinks/.*|state\.py": "",
+    r"cli/(live|view|compare|replay|learned)\.py|plugins\.py|runtime/.*|sinks/.*|state\.py": "",
 }
 """Modules whose words are one command's alone; in the others each flag is some command's."""
 

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
@@ -10,21 +10,26 @@ from typing import TYPE_CHECKING, assert_never
 from rtvis.cli.compare import compares_networks, opened_second, rival_of, second_config
 from rtvis.cli.learned import grower_of, moments_of, shelf_of
 from rtvis.cli.replay import found_frames, kept_by, replay_of
+from rtvis.cli.view import view_of, with_selection
 from rtvis.config import Config
-from rtvis.errors import SelectionError, SinkError
+from rtvis.errors import SinkError
 from rtvis.leaving import DONE, FAILED, INTERRUPTED
 
 if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rich.console import Console
 
-    from rtvis.data import Selection
     from rtvis.engine.engine import Engine
     from rtvis.plain import Plain
+    from rtvis.render.compositor import Compositor
+    from rtvis.runtime.bindings import KeyBinding
+    from rtvis.runtime.compare import Rival
     from rtvis.runtime.outcome import Progress, Summary
     from rtvis.runtime.pipeline import Pipeline
+    from rtvis.runtime.replay import Replay
     from rtvis.session import View
     from rtvis.sinks.base import Sink
     from rtvis.sources.base import Source
+    from rtvis.state import Resume
 
 
 @contextlib.contextmanager
@@ -61,23 +66,13 @@ def opened_engine(
 def run_live(config: Config, console: "Console") -> int:
     """Watch until somebody or something ends it; returns the exit code."""
     from rtvis.runtime.keymap import with_keys
-    from rtvis.session import View
     from rtvis.sinks.window import why_no_window
-    from rtvis.state import restored, resume_of
+    from rtvis.state import resume_of
 
     bindings = with_keys(config.sections.keys)
     two_networks = compares_networks(config)
     resume = resume_of(config.sections)
-    view = restored(
-        View(
-            canvas_size=config.output.canvas,
-            num_top=config.output.top,
-            ui_scale=config.output.ui_scale,
-            panes_shown=config.output.show_panes,
-            growing=config.learned.grow,
-        ),
-        config.sections,
-    )
+    view = view_of(config)
     # The bundled clip is over in 20 s, too soon to look around; a film of it shall end, though.
     in_window = config.output.view == "window" and not why_no_window()
     loop = config.input.loop or (config.input.stream == "demo" and in_window)
@@ -93,62 +88,105 @@ def run_live(config: Config, console: "Console") -> int:
         if two_networks
         else contextlib.nullcontext() as second_engine,
     ):
-        from rtvis.render.compositor import Compositor
-        from rtvis.runtime.means import read_means
-        from rtvis.runtime.pipeline import Pipeline
-        from rtvis.session import Session
-
         engine.check_takes_pictures()
-        view = _with_selection(view, config, engine)
-        window, film = _outputs(config, console, source.name, view.canvas_size)
-        compositor = Compositor(engine.device)
-        if resume.colour_range is not None:
-            compositor.resume(resume.colour_range)
-        if resume.means:
-            compositor.resume_page(view.page, read_means(Path(resume.means)))
-        rival = rival_of(second_engine, second_stream)
-        replay = replay_of(config, source, compositor, rival)
-        if window is None:  # nobody could go on
-            view = replace(view, paused=False)
-        with contextlib.ExitStack() as stack:
-            if window is not None:
-                stack.enter_context(window)
-            if warnings:
-                view = replace(view, notice=" ".join(warnings), notice_is_warning=True)
-            for warning in warnings:
-                _say(console, warning)
-            pipeline = stack.enter_context(
-                Pipeline(
-                    engine=engine,
-                    source=source,
-                    compositor=compositor,
-                    session=Session(view),
-                    window=window,
-                    num_frames=config.input.frames,
-                    loops=loop,
-                    bindings=bindings,
-                    setup=_setup(config),
-                    journals=config.output.journal,
-                    keeping=kept_by(config),
-                    replay=replay,
-                    rival=rival,
-                    grower=grower_of(config, engine),
-                    shelf=shelf_of(config, engine),
-                    moments=moments_of(config, engine, resume.moments),
-                )
-            )
-            if film is not None:
-                pipeline.record(film, pace=config.input.pace if replay is None else "fast")
-            summary = _watched(pipeline, console, showing=window is None)
-            if config.output.save is not None:
-                print(pipeline.save_now(Path(config.output.save)))
-            if replay is not None and replay.num_missing:
-                _say(
-                    console,
-                    f"{replay.num_missing} pictures have frames that were not kept; "
-                    "the frame before stood for them",
-                )
+        view = with_selection(view, config, engine)
+        for warning in warnings:
+            _say(console, warning)
+        if warnings:
+            view = replace(view, notice=" ".join(warnings), notice_is_warning=True)
+        parts = _Parts(
+            config=config,
+            resume=resume,
+            engine=engine,
+            source=source,
+            rival=rival_of(second_engine, second_stream),
+            bindings=bindings,
+            loops=loop,
+        )
+        return _run(parts, view, console)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Parts:
+    """What a live run is put together from, opened."""
+
+    config: Config
+    resume: "Resume"
+    engine: "Engine"
+    source: "Source"
+    rival: "Rival | None"
+    bindings: "tuple[KeyBinding, ...]"
+    loops: bool
+
+
+def _run(parts: _Parts, view: "View", console: "Console") -> int:
+    """Show, record and save, and say what came of it; returns the exit code."""
+    config = parts.config
+    window, film = _outputs(config, console, parts.source.name, view.canvas_size)
+    if window is None:  # nobody could go on
+        view = replace(view, paused=False)
+    compositor = _compositor(parts, view)
+    replay = replay_of(config, parts.source, compositor, parts.rival)
+    with (
+        window if window is not None else contextlib.nullcontext(),
+        _pipeline(parts, view, window, compositor, replay) as pipeline,
+    ):
+        if film is not None:
+            pipeline.record(film, pace=config.input.pace if replay is None else "fast")
+        summary = _watched(pipeline, console, showing=window is None)
+        if config.output.save is not None:
+            print(pipeline.save_now(Path(config.output.save)))
+    if replay is not None and replay.num_missing:
+        _say(
+            console,
+            f"{replay.num_missing} pictures have frames that were not kept; "
+            "the frame before stood for them",
+        )
     return _conclude(summary, console, film=film)
+
+
+def _compositor(parts: _Parts, view: "View") -> "Compositor":
+    """It goes on with the colours, and with what the page had gathered, of a state."""
+    from rtvis.render.compositor import Compositor
+    from rtvis.runtime.means import read_means
+
+    compositor, resume = Compositor(parts.engine.device), parts.resume
+    if resume.colour_range is not None:
+        compositor.resume(resume.colour_range)
+    if resume.means:
+        compositor.resume_page(view.page, read_means(Path(resume.means)))
+    return compositor
+
+
+def _pipeline(
+    parts: _Parts,
+    view: "View",
+    window: "Sink | None",
+    compositor: "Compositor",
+    replay: "Replay | None",
+) -> "Pipeline":
+    from rtvis.runtime.pipeline import Pipeline
+    from rtvis.session import Session
+
+    config, engine = parts.config, parts.engine
+    return Pipeline(
+        engine=engine,
+        source=parts.source,
+        compositor=compositor,
+        session=Session(view),
+        window=window,
+        num_frames=config.input.frames,
+        loops=parts.loops,
+        bindings=parts.bindings,
+        setup=_setup(config),
+        journals=config.output.journal,
+        keeping=kept_by(config),
+        replay=replay,
+        rival=parts.rival,
+        grower=grower_of(config, engine),
+        shelf=shelf_of(config, engine),
+        moments=moments_of(config, engine, parts.resume.moments),
+    )
 
 
 def _opened_source(
@@ -185,62 +223,6 @@ def _setup(config: Config) -> "dict[str, Plain]":
         if uri is not None and scheme_of(uri):
             setup[key] = public_name(uri)
     return setup
-
-
-def _with_selection(view: "View", config: Config, engine: "Engine") -> "View":
-    """The view with the selection of flags and files, checked.
-
-    Raises:
-        SelectionError: The network does not have what they name; says which file, if one does.
-    """
-    from rtvis.data import Selection
-    from rtvis.state import restored
-
-    sections = config.sections
-    view = restored(replace(view, selection=_selection(config, engine)), sections)
-    try:
-        resolved = engine.resolve(view.selection)
-    except SelectionError as fault:
-        try:
-            engine.resolve(restored(replace(view, selection=Selection()), sections).selection)
-        except SelectionError:
-            _, where = next(iter(sections.selection.values()))
-            raise SelectionError(f"{where.rpartition('.')[0]}: {fault}") from fault
-        raise
-    return replace(view, selection=_by_shown_names(view.selection, resolved))
-
-
-def _by_shown_names(chosen: "Selection", resolved: "Selection") -> "Selection":
-    """Layers by the names that the screen has; what is open stays open: a default may change."""
-    return replace(
-        chosen,
-        layer=chosen.layer and resolved.layer,
-        cam_layer=chosen.cam_layer and resolved.cam_layer,
-        origin=resolved.origin,
-        interventions=resolved.interventions,
-    )
-
-
-def _selection(config: Config, engine: "Engine") -> "Selection":
-    """The selection that the flags name."""
-    from rtvis.data import Selection
-    from rtvis.engine.labels import class_index
-
-    wanted, named = config.selection, config.selection.class_
-    index = None if named is None else class_index(named, engine.labels, network=engine.network)
-    return Selection(
-        layer=wanted.layer,
-        unit=wanted.unit,
-        position=wanted.position,
-        seed=wanted.seed,
-        tap=wanted.tap,
-        rule=wanted.rule,
-        class_index=index,
-        cam=wanted.cam,
-        cam_layer=wanted.cam_layer,
-        region=wanted.region,
-        fit=wanted.fit,
-    )
 
 
 def _outputs(
