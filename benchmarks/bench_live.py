@@ -23,7 +23,7 @@ from benchmarks import common, gaps
 from benchmarks.common import median, say, spread
 from benchmarks.growing import rows_of
 from benchmarks.observe import Memory, observed
-from rtvis.config import DEFAULT_NETWORK
+from rtvis.config_network import DEFAULT_NETWORK
 from rtvis.engine.device import resolve_device
 from rtvis.errors import RtvisError
 from rtvis.sinks.window import why_no_window

@@ -22,7 +22,7 @@ import torch
 
 from benchmarks import common
 from benchmarks.real_crops import best_of_crops
-from rtvis.config import DEFAULT_NETWORK
+from rtvis.config_network import DEFAULT_NETWORK
 from rtvis.engine.engine import Engine
 from rtvis.engine.models import load_network
 from rtvis.units.optimize import optimize

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 import rtvis
-from rtvis.config import DEFAULT_NETWORK
+from rtvis.config_network import DEFAULT_NETWORK
 from rtvis.engine.models import Network, load_network
 from rtvis.engine.own import is_own
 from rtvis.errors import RtvisError

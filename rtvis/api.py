@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 
 import rtvis.methods  # noqa: F401 - registers the CAM methods
-from rtvis.config import DEFAULT_NETWORK
+from rtvis.config_network import DEFAULT_NETWORK
 from rtvis.engine.engine import CompileMode, Engine
 from rtvis.engine.layer_rules import LayerRules
 from rtvis.engine.models import load_network

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rtvis import config as config_module
-from rtvis import data
+from rtvis import config_network, data
 from rtvis.config import PARTS, Config
 from rtvis.engine import device
 from rtvis.errors import ConfigError
@@ -71,7 +71,7 @@ def test_every_flag_reaches_its_field() -> None:
             pace="fast",
             frames=9,
         ),
-        network=config_module.NetworkConfig(
+        network=config_network.NetworkConfig(
             network="VGG16",
             weights="w.pt",
             labels="l.txt",
@@ -80,7 +80,7 @@ def test_every_flag_reaches_its_field() -> None:
             std=(0.1, 0.2, 0.3),
             trust_pickle=True,
         ),
-        compute=config_module.ComputeConfig(device="cuda:1", dtype="bfloat16", compile="off"),
+        compute=config_network.ComputeConfig(device="cuda:1", dtype="bfloat16", compile="off"),
         selection=config_module.SelectionConfig(
             layer="features.3",
             unit=4,
@@ -233,7 +233,7 @@ def test_literals_are_those_of_the_data() -> None:
     assert typing.get_args(config_module.RuleName) == typing.get_args(data.Rule)
     assert typing.get_args(config_module.SeedName) == typing.get_args(data.Seed)
     assert typing.get_args(config_module.FitName) == typing.get_args(data.Fit)
-    assert typing.get_args(config_module.DtypeName) == typing.get_args(device.DtypeName)
+    assert typing.get_args(config_network.DtypeName) == typing.get_args(device.DtypeName)
 
 
 def test_no_two_parts_share_a_flag() -> None:

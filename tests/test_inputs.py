@@ -16,7 +16,7 @@ import rtvis
 import rtvis.methods  # noqa: F401 - registers the CAM methods
 from rtvis import cli
 from rtvis.cli.stills import gradcam_main, guided_backprop_main
-from rtvis.config import NetworkConfig
+from rtvis.config_network import NetworkConfig
 from rtvis.data import Selection
 from rtvis.engine import zoo
 from rtvis.engine.engine import Engine

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from rtvis.config import Config, NetworkConfig
+from rtvis.config import Config
+from rtvis.config_network import NetworkConfig
 from rtvis.errors import ConfigError
 
 if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late

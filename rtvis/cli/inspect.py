@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from rtvis.command import Command
-from rtvis.config import NetworkConfig
+from rtvis.config_network import NetworkConfig
 from rtvis.errors import SourceError
 from rtvis.flags import parse_config
 from rtvis.leaving import DONE, import_torch

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from typing import Any, Final
 
-from rtvis.config import DEFAULT_NETWORK
+from rtvis.config_network import DEFAULT_NETWORK
 from rtvis.leaving import called
 from rtvis.option_values import region, size, whole
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import torch
 from torch import Tensor, nn
 
-from rtvis.config import DEFAULT_NETWORK
+from rtvis.config_network import DEFAULT_NETWORK
 from rtvis.engine.zoo import Entry
 from rtvis.errors import WeightsError
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from rtvis.config import NetworkConfig
+from rtvis.config_network import NetworkConfig
 from rtvis.data import Layer
 from rtvis.errors import NetworkError, SelectionError, did_you_mean
 

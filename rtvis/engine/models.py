@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from rtvis.config import DEFAULT_NETWORK
+from rtvis.config_network import DEFAULT_NETWORK
 from rtvis.engine import hub, zoo
 from rtvis.engine.exported import load_exported
 from rtvis.engine.from_model_file import adapted, apply_model_file

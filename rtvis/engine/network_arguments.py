@@ -2,7 +2,7 @@
 
 from typing import TypedDict
 
-from rtvis.config import NetworkConfig
+from rtvis.config_network import NetworkConfig
 from rtvis.engine.layer_rules import LayerRules, layer_rules
 
 

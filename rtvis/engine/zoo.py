@@ -6,7 +6,7 @@ from typing import Any, Final, Literal, TypeAlias
 
 from torch import nn
 
-from rtvis.config import DEFAULT_NETWORK
+from rtvis.config_network import DEFAULT_NETWORK
 from rtvis.engine.labels import imagenet_labels
 from rtvis.engine.model_config import from_config, from_torchvision
 from rtvis.engine.preprocess import Preprocessing

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from rtvis.cli.units.bars import by_layer
 from rtvis.cli.units.chosen import chosen_layers, root_of
 from rtvis.command import Command
-from rtvis.config import DtypeName, NetworkConfig
+from rtvis.config_network import DtypeName, NetworkConfig
 from rtvis.flags import parse_config
 from rtvis.leaving import DONE, import_torch
 from rtvis.options import (

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from rtvis.config import ComputeConfig, NetworkConfig
+from rtvis.config_network import ComputeConfig, NetworkConfig
 from rtvis.option_values import pair, patterns, text
 from rtvis.options import debug_option, number_option, option, store_option
 

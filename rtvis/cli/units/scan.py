@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from rtvis.cli.units.chosen import root_of
 from rtvis.cli.units.scan_ray import ClusterOptions, cluster_of, plan_of
 from rtvis.command import Command
-from rtvis.config import DtypeName, NetworkConfig
+from rtvis.config_network import DtypeName, NetworkConfig
 from rtvis.errors import ConfigError, RtvisError, SourceError, StoreError
 from rtvis.flags import parse_config
 from rtvis.leaving import DONE, import_torch
