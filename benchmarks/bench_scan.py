@@ -123,8 +123,12 @@ def _pass(network: Network, step: ReducedStep, arguments: argparse.Namespace) ->
         ("pass", alone.best, pass_alone),
         (f"pass and gathering, {len(item_B)} pictures", alone_as_often, gather),
     ):
-        found = common.compare(baseline, call, device=device, repeats=arguments.repeats)
-        rows.append([what, *common.comparison_cells(found)])
+        clocks = _Clocked(baseline), _Clocked(call)
+        found = common.compare(*clocks, device=device, repeats=arguments.repeats)
+        spent = [clock.seconds[-arguments.repeats :] for clock in clocks]
+        ratios = [own / alone_s for alone_s, own in zip(*spent, strict=True)]
+        busy = "" if device.type == "cuda" else f"{common.median(ratios):.2f}"
+        rows.append([what, *common.comparison_cells(found), busy])
     rate = len(item_B) / common.median(found.candidate_ms) * 1e3
     own = len(item_B) / common.median(found.baseline_ms) * 1e3
     num_units = sum(layer.num_units for layer in step.layers)
@@ -133,8 +137,22 @@ def _pass(network: Network, step: ReducedStep, arguments: argparse.Namespace) ->
         f"1.00 is the network alone, {alone.name}: {own:.1f} pictures a second\n"
         f"- **{1 / found.ratio:.2f} of the network's own throughput**: {rate:.1f} pictures a "
         f"second, {_projected(rate)} for {IMAGENET:,} pictures that are decoded already\n\n"
-        + common.table(common.COMPARISON_HEAD, rows)
+        + common.table((*common.COMPARISON_HEAD, "ratio of processor time"), rows)
     )
+
+
+class _Clocked:
+    """A call that notes what processor time it took: other work on the machine adds little."""
+
+    def __init__(self, call: common.Call) -> None:
+        self._call = call
+        self.seconds: list[float] = []
+
+    def __call__(self) -> object:
+        started_s = time.process_time()
+        result = self._call()
+        self.seconds.append(time.process_time() - started_s)
+        return result
 
 
 def _folder(network: Network, step: ReducedStep, arguments: argparse.Namespace) -> str:

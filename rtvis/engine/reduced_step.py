@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 ReducedForm: TypeAlias = Literal["compiled", "eager", "untraced"]
 
-CPU_BATCH: Final = 8
+CPU_BATCH: Final = 4
 GPU_BATCH: Final = 128
 
 

@@ -6,7 +6,10 @@ The value is computed again: where it comes out differently the picture or the n
 one that was scanned.
 """
 
+import itertools
+from collections import deque
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -19,6 +22,7 @@ from rtvis.engine.pictures import as_picture
 from rtvis.engine.preprocess import Preprocessing
 from rtvis.errors import SourceError, StoreError
 from rtvis.render import display
+from rtvis.threads import cpu_threads
 from rtvis.units import names
 from rtvis.units.crops import Window, cut, field_window, in_source, marked
 from rtvis.units.items import Item, Items
@@ -29,6 +33,10 @@ from rtvis.units.unit_inputs import UnitInput, are_of, as_json, read_inputs
 from rtvis.units.writer import StoreWriter, encoded, json_bytes
 
 RULES: Final[tuple[Rule, ...]] = ("gradient", "guided", "deconvnet")
+
+
+_AHEAD: Final = 2
+"""Groups of units that are read before the network wants them, and that wait to be written."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +63,26 @@ class _Wanted(NamedTuple):
     position: tuple[int, int]
 
 
+_Group = list[_Wanted]
+
+
+class _Read(NamedTuple):
+    """An input as it was read."""
+
+    wanted: _Wanted
+    item: Item
+    image_HW3: ImageU8 | None
+    fault: str = ""
+    """Why there is none."""
+
+
+class _Written(NamedTuple):
+    """What came of some units."""
+
+    num_units: int
+    warnings: list[str]
+
+
 def make_pictures(
     engine: Engine,
     store: Store,
@@ -64,10 +92,13 @@ def make_pictures(
     batch: int = 8,
     units: Sequence[int] | None = None,
     force: bool = False,
+    num_workers: int = 2,
 ) -> Iterator[PicturesProgress]:
     """Make the pictures of layers that were scanned, unit after unit.
 
-    It may be closed at any time, and goes on where it was when it is called again.
+    While the network looks at some units' inputs, threads read those of the next ones and write
+    what the last ones gave. It may be closed at any time, and goes on where it was when it is
+    called again.
 
     Args:
         engine: Of the network that was scanned.
@@ -77,6 +108,7 @@ def make_pictures(
         batch: Pictures at once.
         units: These alone; default: all.
         force: Also where they are there already.
+        num_workers: Threads that read.
 
     Raises:
         StoreError: A layer was not scanned, or the store cannot be read or written.
@@ -86,10 +118,14 @@ def make_pictures(
     if arrays is None:
         raise StoreError(f"{store.folder}: nothing was scanned into it; `rtvis units scan` does")
     items = Items.from_arrays(arrays)
-    with SourcePictures() as pictures:
+    with (
+        SourcePictures() as pictures,
+        ThreadPoolExecutor(num_workers, thread_name_prefix="rtvis-decode") as reading,
+        ThreadPoolExecutor(1, thread_name_prefix="rtvis-write") as writing,
+    ):
         for name in layers:
             maker = _Maker(engine, store, writer, store.layer(name), items, pictures, batch)
-            yield from maker.run(units, force=force)
+            yield from maker.run(units, reading, writing, force=force)
 
 
 class _Maker:
@@ -116,26 +152,56 @@ class _Maker:
         self._top, self._items, self._pictures, self._batch = top, items, pictures, batch
         self._warnings: list[str] = []
 
-    def run(self, units: Sequence[int] | None, *, force: bool) -> Iterator[PicturesProgress]:
+    def run(
+        self, units: Sequence[int] | None, reading: Executor, writing: Executor, *, force: bool
+    ) -> Iterator[PicturesProgress]:
         chosen = range(self._layer.num_units) if units is None else units
         wanted = {unit: _wanted(self._top, unit) for unit in chosen}
         wanted = {unit: found for unit, found in wanted.items() if found}
         done = set() if force else {unit for unit in wanted if self._is_done(unit, wanted[unit])}
         num_done = num_skipped = len(done)
         yield self._progress(num_done, len(wanted), num_skipped)
-        waiting: list[_Wanted] = []
-        for unit, found in wanted.items():
-            if unit in done:
-                continue
-            waiting += found
-            # Whole units, and as many as fill a batch.
-            if len(waiting) + self._top.num_top > max(self._batch, self._top.num_top):
-                num_done += self._make(waiting)
-                waiting = []
+        todo = [found for unit, found in wanted.items() if unit not in done]
+        read: deque[tuple[_Group, list[Future[_Read]]]] = deque()
+        written: deque[Future[_Written]] = deque()
+        groups = self._groups(todo)
+        try:
+            while True:
+                for group in itertools.islice(groups, _AHEAD - len(read)):
+                    read.append((group, [reading.submit(self._read, each) for each in group]))
+                if not read:
+                    break
+                group, futures = read.popleft()
+                seen = self._seen([future.result() for future in futures])
+                written.append(writing.submit(self._write, group, seen))
+                if len(written) == _AHEAD:
+                    num_done += self._ended(written.popleft())
+                    yield self._progress(num_done, len(wanted), num_skipped)
+            while written:
+                num_done += self._ended(written.popleft())
                 yield self._progress(num_done, len(wanted), num_skipped)
-        if waiting:
-            num_done += self._make(waiting)
+        finally:
+            for _, futures in read:
+                for future in futures:
+                    future.cancel()
         yield self._progress(num_done, len(wanted), num_skipped)
+
+    def _ended(self, writing: Future[_Written]) -> int:
+        """Waits until some units are written; returns how many."""
+        written = writing.result()
+        self._warnings += written.warnings
+        return written.num_units
+
+    def _groups(self, todo: Sequence[_Group]) -> Iterator[_Group]:
+        """The inputs of whole units, and as many as fill a batch."""
+        waiting: _Group = []
+        for found in todo:
+            waiting = [*waiting, *found]
+            if len(waiting) + self._top.num_top > max(self._batch, self._top.num_top):
+                yield waiting
+                waiting = []
+        if waiting:
+            yield waiting
 
     def _progress(self, num_done: int, num_units: int, num_skipped: int) -> PicturesProgress:
         warnings, self._warnings = tuple(self._warnings), []
@@ -151,37 +217,46 @@ class _Maker:
         inputs = read_inputs(self._store, self._layer.name, unit)
         return are_of(inputs, [(each.item, each.value, None) for each in wanted])
 
-    def _make(self, wanted: Sequence[_Wanted]) -> int:
-        """Make and write the pictures of some units; returns how many units."""
+    def _read(self, wanted: _Wanted) -> _Read:
+        """On a thread that reads."""
+        item = self._items[wanted.item]
+        try:
+            return _Read(wanted, item, self._pictures.read(item))
+        except SourceError as fault:
+            return _Read(wanted, item, None, str(fault))
+
+    def _seen(self, read: Sequence[_Read]) -> list[tuple[list[_Read], "_Seen"]]:
+        """What the network says of the inputs that could be read, batch by batch."""
+        self._warnings += [each.fault for each in read if each.image_HW3 is None]
+        found = []
+        for start in range(0, len(read), self._batch):
+            some = read[start : start + self._batch]
+            readable = [each for each in some if each.image_HW3 is not None]
+            if readable:
+                seen = _Seen.of(self._engine, self._layer, readable, self._batch)
+                found.append((readable, seen))
+        return found
+
+    def _write(self, wanted: _Group, seen: Sequence[tuple[list[_Read], "_Seen"]]) -> _Written:
+        """Write the pictures of some units, on the thread that writes."""
+        warnings: list[str] = []
         inputs: dict[int, list[UnitInput]] = {each.unit: [] for each in wanted}
         files: dict[int, dict[str, bytes]] = {each.unit: {} for each in wanted}
-        for start in range(0, len(wanted), self._batch):
-            readable = self._read(wanted[start : start + self._batch])
-            if not readable:
-                continue
-            seen = _Seen.of(self._engine, self._layer, readable, self._batch)
-            for index, (each, item, image_HW3) in enumerate(readable):
-                rank = len(inputs[each.unit])
-                found, shown = self._shown(each, item, image_HW3, seen, index)
-                inputs[each.unit].append(found)
-                for kind, picture_HW3 in shown.items():
-                    name = names.ranked(kind, rank)
-                    files[each.unit][name] = encoded(name, picture_HW3)
+        with cpu_threads(1):
+            for readable, batch in seen:
+                for index, (each, item, image_HW3, _) in enumerate(readable):
+                    assert image_HW3 is not None
+                    rank = len(inputs[each.unit])
+                    found, shown = self._shown(each, item, image_HW3, batch, index)
+                    inputs[each.unit].append(found)
+                    for kind, picture_HW3 in shown.items():
+                        name = names.ranked(kind, rank)
+                        files[each.unit][name] = encoded(name, picture_HW3)
         for unit, found_inputs in inputs.items():
-            self._check(unit, found_inputs)
+            warnings += self._check(unit, found_inputs)
             text = json_bytes(as_json(found_inputs))
             self._writer.write_unit(self._layer.name, unit, files[unit] | {names.INPUTS: text})
-        return len(inputs)
-
-    def _read(self, wanted: Sequence[_Wanted]) -> list[tuple[_Wanted, Item, ImageU8]]:
-        found = []
-        for each in wanted:
-            item = self._items[each.item]
-            try:
-                found.append((each, item, self._pictures.read(item)))
-            except SourceError as fault:
-                self._warnings.append(str(fault))
-        return found
+        return _Written(len(inputs), warnings)
 
     def _shown(
         self, wanted: _Wanted, item: Item, image_HW3: ImageU8, seen: "_Seen", index: int
@@ -207,14 +282,14 @@ class _Maker:
         )
         return found, shown
 
-    def _check(self, unit: int, inputs: Sequence[UnitInput]) -> None:
+    def _check(self, unit: int, inputs: Sequence[UnitInput]) -> list[str]:
         """DVT-87: a value that does not come out again tells of a wrong list or network."""
-        for each in inputs:
-            if not each.is_reproduced:
-                self._warnings.append(
-                    f"{self._layer.name}:{unit}: {each.name} gives {each.recomputed:.4g}, and the "
-                    f"scan found {each.value:.4g}: the picture or the network is another now"
-                )
+        return [
+            f"{self._layer.name}:{unit}: {each.name} gives {each.recomputed:.4g}, and the "
+            f"scan found {each.value:.4g}: the picture or the network is another now"
+            for each in inputs
+            if not each.is_reproduced
+        ]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -231,11 +306,15 @@ class _Seen:
     def of(
         engine: Engine,
         layer: Layer,
-        readable: Sequence[tuple[_Wanted, Item, ImageU8]],
+        readable: Sequence[_Read],
         batch: int,
     ) -> "_Seen":
         prep, device = engine.preprocessing, engine.device
-        pictures = (as_picture(each[2], prep, device, name=engine.network) for each in readable)
+        pictures = (
+            as_picture(each.image_HW3, prep, device, name=engine.network)
+            for each in readable
+            if each.image_HW3 is not None
+        )
         x_BCHW = prep.apply_batch(pictures)
         images_BHW3 = _in_colours(x_BCHW, prep)
         if layer.kind == "attention":  # what its neurons are depends on who asks
@@ -244,8 +323,8 @@ class _Seen:
         # Every batch has one size: the engine makes one form of the network for it.
         fill = [min(index, num - 1) for index in range(batch)]
         x_BCHW = x_BCHW[fill]
-        unit_B = torch.tensor([readable[index][0].unit for index in fill], device=device)
-        position_B2 = torch.tensor([readable[i][0].position for i in fill], device=device)
+        unit_B = torch.tensor([readable[index].wanted.unit for index in fill], device=device)
+        position_B2 = torch.tensor([readable[i].wanted.position for i in fill], device=device)
         reached = engine.reach(x_BCHW, layer=layer.name)
         rules = RULES if layer.reaches_input else ()
         found = {

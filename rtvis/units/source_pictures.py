@@ -1,5 +1,6 @@
 """The pictures that a data set's items are, found again one by one."""
 
+import threading
 from collections import OrderedDict
 from pathlib import Path
 from typing import Any, Final
@@ -20,7 +21,8 @@ _NEAR_S: Final = 1e-3
 class SourcePictures:
     """Reads items; the last ones are kept, for one picture excites many units.
 
-    A context manager: it may hold a film open.
+    A context manager: it may hold a film open. Several threads may read at once: pictures beside
+    each other, frames of films one after the other.
     """
 
     def __init__(self, max_bytes: int = _MAX_BYTES) -> None:
@@ -28,6 +30,7 @@ class SourcePictures:
         self._num_bytes = 0
         self._max_bytes = max_bytes
         self._film: tuple[Path, Any] | None = None
+        self._lock, self._film_lock = threading.Lock(), threading.Lock()
 
     def __enter__(self) -> "SourcePictures":
         """Itself."""
@@ -49,20 +52,28 @@ class SourcePictures:
         Raises:
             SourceError: It cannot be read any more.
         """
-        kept = self._kept.get(item.index)
-        if kept is not None:
-            self._kept.move_to_end(item.index)
-            return kept
+        with self._lock:
+            kept = self._kept.get(item.index)
+            if kept is not None:
+                self._kept.move_to_end(item.index)
+                return kept
         if item.pts_seconds is None:
             image_HW3 = read_image(item.path)
         else:
-            image_HW3 = self._frame(item.path, item.pts_seconds)
-        self._kept[item.index] = image_HW3
+            with self._film_lock:
+                image_HW3 = self._frame(item.path, item.pts_seconds)
+        with self._lock:
+            self._keep(item.index, image_HW3)
+        return image_HW3
+
+    def _keep(self, index: int, image_HW3: ImageU8) -> None:
+        if index in self._kept:  # somebody else was faster
+            return
+        self._kept[index] = image_HW3
         self._num_bytes += image_HW3.nbytes
         while self._num_bytes > self._max_bytes and len(self._kept) > 1:
             _, gone = self._kept.popitem(last=False)
             self._num_bytes -= gone.nbytes
-        return image_HW3
 
     def _frame(self, path: Path, pts_s: float) -> ImageU8:
         capture = self._opened(path)

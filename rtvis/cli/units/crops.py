@@ -1,8 +1,9 @@
 """`rtvis units crops`: pictures of the inputs that excite each unit most, and of what in them."""
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 from rtvis.cli.units.bars import by_layer
 from rtvis.cli.units.chosen import chosen_layers, root_of
@@ -46,6 +47,9 @@ class CropsOptions:
     batch: int | None = number_option("pictures at once; default: 9 on a CPU, 72 on a GPU", 1)
     device: str = device_option()
     dtype: DtypeName = dtype_option()  # noqa: RUF009
+    compile_: Literal["auto", "off"] = option(
+        "auto: the compiled form takes over as soon as it is ready", default="auto"
+    )
     debug: bool = debug_option()
 
 
@@ -108,6 +112,7 @@ def _make(engine: "Engine", config: CropsConfig, messages: "Console") -> int:
             batch=engine.batch_size,
             units=None if options.unit is None else (options.unit,),
             force=options.force,
+            num_workers=os.cpu_count() or 1,
         )
         num_warnings = _told(making, messages)
         if options.pages:
@@ -148,7 +153,12 @@ def _engine(config: CropsConfig) -> "Engine":
     device = resolve_device(options.device)
     batch = options.batch or (9 if device.type == "cpu" else 72)
     return Engine(
-        network, device=options.device, dtype=options.dtype, compile="off", batch_size=batch
+        network,
+        device=options.device,
+        dtype=options.dtype,
+        # Of one unit the pictures are there before anything is compiled.
+        compile="off" if options.unit is not None else options.compile_,
+        batch_size=batch,
     )
 
 

@@ -92,7 +92,7 @@ class ScanOptions:
         parse=seconds,
         expects="a time in seconds from 0",
     )
-    batch: int | None = number_option("pictures at once; default: 8 on a CPU, 128 on a GPU", 1)
+    batch: int | None = number_option("pictures at once; default: 4 on a CPU, 128 on a GPU", 1)
     workers: int | None = number_option(
         "threads that decode, with Ray tasks; default: one for each core", 1
     )
