@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rich.console import Console
 
     from rtvis.engine.engine import Engine
+    from rtvis.engine.models import Network
     from rtvis.units.pictures import PicturesProgress
     from rtvis.units.store import Store
 
@@ -34,6 +35,8 @@ _DESCRIPTION = (
 )
 _EPILOG = "example: rtvis units crops --network resnet50 --layers 'layer4.*'"
 _MOST_WARNINGS: Final = 10
+_WORTH_COMPILING: Final = 128
+"""Units; for fewer the pictures are there before anything is compiled."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +51,7 @@ class CropsOptions:
     device: str = device_option()
     dtype: DtypeName = dtype_option()  # noqa: RUF009
     compile_: Literal["auto", "off"] = option(
-        "auto: the compiled form takes over as soon as it is ready", default="auto"
+        "auto: with many units the compiled form takes over as soon as it is ready", default="auto"
     )
     debug: bool = debug_option()
 
@@ -82,19 +85,24 @@ def run_crops(config: CropsConfig) -> int:
     messages = Console(stderr=True, highlight=False)
     import_torch()
     with messages.status(f"loading {config.network.network}"):
-        engine = _engine(config)
-    with engine:
-        return _make(engine, config, messages)
+        network = _network(config)
+    store, layers = _scanned(network, config)
+    with _engine(network, store, layers, config) as engine:
+        return _make(engine, store, layers, config, messages)
 
 
-def _make(engine: "Engine", config: CropsConfig, messages: "Console") -> int:
+def _scanned(network: "Network", config: CropsConfig) -> tuple["Store", list[str]]:
+    """The store, and those of its layers that are meant and were scanned.
+
+    Raises:
+        RtvisError: There are none.
+    """
+    from rtvis.engine.identity import identity_of
     from rtvis.errors import StoreError
-    from rtvis.units.pages import write_pages
-    from rtvis.units.pictures import make_pictures
     from rtvis.units.store import open_store
 
     options = config.crops
-    store = open_store(root_of(options.store), engine.identity)
+    store = open_store(root_of(options.store), identity_of(network))
     if not store.layers():
         raise StoreError(f"{store.folder}: nothing was scanned into it; `rtvis units scan` does")
     chosen = chosen_layers(store, config.network.layers)
@@ -103,6 +111,20 @@ def _make(engine: "Engine", config: CropsConfig, messages: "Console") -> int:
         raise StoreError(f"{store.folder}: none of its layers was scanned; `rtvis units scan` does")
     if options.unit is not None:
         scanned = _with_unit(store, scanned, options.unit)
+    return store, scanned
+
+
+def _make(
+    engine: "Engine",
+    store: "Store",
+    scanned: Sequence[str],
+    config: CropsConfig,
+    messages: "Console",
+) -> int:
+    from rtvis.units.pages import write_pages
+    from rtvis.units.pictures import make_pictures
+
+    options = config.crops
     with store.writing("rtvis units crops") as writer:
         making = make_pictures(
             engine,
@@ -140,24 +162,31 @@ def _with_unit(store: "Store", layers: Sequence[str], unit: int) -> list[str]:
     return found
 
 
-def _engine(config: CropsConfig) -> "Engine":
-    from rtvis.engine.device import resolve_device
-    from rtvis.engine.engine import Engine
+def _network(config: CropsConfig) -> "Network":
     from rtvis.engine.models import load_network
     from rtvis.engine.network_arguments import network_arguments
 
-    wanted, options = config.network, config.crops
+    wanted = config.network
     # Which layers are wanted is chosen later: their numbers are those among all.
-    arguments = network_arguments(wanted, hides_layers=False)
-    network = load_network(wanted.network, **arguments)
+    return load_network(wanted.network, **network_arguments(wanted, hides_layers=False))
+
+
+def _engine(
+    network: "Network", store: "Store", layers: Sequence[str], config: CropsConfig
+) -> "Engine":
+    from rtvis.engine.device import resolve_device
+    from rtvis.engine.engine import Engine
+
+    options = config.crops
     device = resolve_device(options.device)
     batch = options.batch or (9 if device.type == "cpu" else 72)
+    num_units = 1 if options.unit is not None else 0
+    num_units = num_units or sum(store.layer(name).num_units for name in layers)
     return Engine(
         network,
         device=options.device,
         dtype=options.dtype,
-        # Of one unit the pictures are there before anything is compiled.
-        compile="off" if options.unit is not None else options.compile_,
+        compile=options.compile_ if num_units >= _WORTH_COMPILING else "off",
         batch_size=batch,
     )
 
