@@ -502,7 +502,7 @@ def test_jobs_are_named_by_their_place_or_all_together_and_beside_other_pages() 
         runs = wording.header(Scene(view=view, layers=LAYERS, jobs=two))
         return "".join(run.text for run in runs)
 
-    assert header("unit").endswith("making all 2 jobs 30%")
+    assert header("unit").endswith("making 2 jobs 30%")
     assert "making" not in header("learned"), "there is a row for them"
 
 

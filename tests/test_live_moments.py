@@ -115,7 +115,7 @@ def test_a_camera_s_time_begins_with_its_first_frame_and_has_the_clock_on_the_wa
     watch.see(3.0, 10.0)
     watch.see(4.0, 12.5)
     assert watch.of() == [(4.0, 0, 2.5), (3.0, 0, 0.0)]
-    clip = watch.moments.clips[0]
+    clip = watch.moments.times.seen[0]
     assert (clip.kind, clip.name) == ("camera", "camera")
     assert clip.begun_wall_s == 1010.0  # captured ten seconds from now, as this clock has it
 
@@ -126,7 +126,7 @@ def test_a_camera_s_frame_that_is_shown_again_counts_at_the_time_that_it_had() -
         frame = Frame(image_HW3=np.zeros((6, 6, 3), np.uint8), seq=0, captured_ns=0, wall_s=wall_s)
         watch.see(value, frame=frame)
     assert watch.of() == [(5.0, 0, 2.5), (4.0, 0, 0.5)]
-    assert watch.moments.clips[0].begun_wall_s == 500.0
+    assert watch.moments.times.seen[0].begun_wall_s == 500.0
 
 
 def test_a_film_in_a_loop_counts_each_time_once() -> None:
@@ -142,7 +142,7 @@ def test_the_same_time_of_two_films_is_two_moments() -> None:
     watch.see(3.0, 2.0, path="a.mp4")
     watch.see(4.0, 2.1, path="b.mp4")
     assert watch.of() == [(4.0, 1, 2.1), (3.0, 0, 2.0)]
-    assert [clip.name for clip in watch.moments.clips] == ["a.mp4", "b.mp4"]
+    assert [clip.name for clip in watch.moments.times.seen] == ["a.mp4", "b.mp4"]
 
 
 def test_each_picture_of_a_folder_is_one_moment_however_often_it_is_shown() -> None:

@@ -22,6 +22,8 @@ import numpy.typing as npt
 from rtvis.render.grid import Rect
 from rtvis.render.help_table import lay_help
 from rtvis.render.layout import Layout
+from rtvis.render.moments_plan import lay_moments
+from rtvis.render.pages.moments import Moment, moments_of
 from rtvis.runtime.bindings import BINDINGS, KeyBinding, by_button, help_lines
 from rtvis.runtime.pipeline import Pipeline
 from rtvis.session import PageName, View
@@ -84,6 +86,11 @@ class User:
     def has_stand_in(self) -> bool:
         """Whether an optimised picture is looked at."""
         return self._pipeline._turn.stand_in is not None
+
+    def moments(self) -> tuple[Moment, ...]:
+        """What the page of moments shows."""
+        composed = self._pipeline._turn.composed
+        return moments_of(composed.readout) if composed is not None else ()
 
     @property
     def layout(self) -> Layout:
@@ -314,8 +321,22 @@ def _click_page(user: User, page: str, here: View) -> None:
         user.canvas()
     if page == "correlation":
         user.click(Rect(area.top + 20, area.left + 20, 80, 80))
+    if page == "moments":
+        _click_moment(user, area)
     user.canvas()
     user.set_out(here)
+
+
+def _click_moment(user: User, area: Rect) -> None:
+    """Look at the best moment, and at the source again."""
+    grid = lay_moments(area, user.layout.metrics).grid
+    best = grid.tile(0) if grid is not None else None
+    assert best is not None, "there is room for moments"
+    user.wait(lambda: bool(user.moments()), "a moment")
+    for wanted in (True, False):
+        user.click(best)
+        user.wait(lambda wanted=wanted: user.has_stand_in == wanted, "a moment as the input")  # type: ignore[misc]
+        user.canvas()
 
 
 def _click_help(user: User, start: View) -> None:

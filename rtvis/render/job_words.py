@@ -32,5 +32,5 @@ def jobs_beside(scene: Scene) -> str:
     if not jobs or (scene.view.page == "learned" and has_details(scene.view)):
         return ""
     every = [replace(job, is_chosen=True) for job in jobs]
-    name = job_name(every, scene.layers)
+    name = job_name(every, scene.layers) if len(jobs) == 1 else f"{len(jobs)} jobs"
     return f"making {name} {job_share(every):.0%}"

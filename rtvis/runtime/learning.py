@@ -5,14 +5,12 @@ writing is done by a thread (`rtvis.runtime.shelf`).
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from typing import Final, assert_never
 
 import torch
 from torch import Tensor
 
-from rtvis.data import ImageU8, Layer, Selection
-from rtvis.render.focus import focus_of
+from rtvis.data import Layer, Selection
 from rtvis.render.layout import has_details
 from rtvis.render.learned_plan import NUM_TOPS
 from rtvis.render.scene import JobShown, Known, Learned, PatternShown, TopShown
@@ -20,35 +18,23 @@ from rtvis.runtime.generate import Generate, ManyUnits
 from rtvis.runtime.growth import Grower, Growth, SelectedGrowth
 from rtvis.runtime.jobs import Jobs
 from rtvis.runtime.known import MEMORY_BYTES, KnownUnit, KnownUnits, Name
+from rtvis.runtime.learned_tiles import LearnedTiles, focused
 from rtvis.runtime.shelf import (
     InputFound,
     Kept,
     KeptInput,
     KeptTop,
     Loader,
-    SheetKind,
     Shelf,
     TilesFound,
     Trouble,
     UnitFound,
 )
 from rtvis.runtime.upload import on_device
-from rtvis.session import Pattern, TopInput, View
+from rtvis.session import TopInput, View
 
 _REDRAW_S: Final = 0.1
 """How often a picture that grows is drawn while nothing else changes."""
-
-_SHEETS: Final[dict[Pattern, SheetKind]] = {"optimized": "optimized", "top": "top"}
-"""What the shelf is asked for."""
-
-
-@dataclass(slots=True)
-class _Pattern:
-    """The pictures in the grid's tiles."""
-
-    key: tuple[str, str] = ("", "maps")
-    tiles: dict[int, ImageU8] = field(default_factory=dict)
-    is_loading: bool = False
 
 
 class Learning:
@@ -102,7 +88,7 @@ class Learning:
         )
         self._wanted: Name | None = None
         """What the loader was asked for last."""
-        self._pattern = _Pattern()
+        self._tiles = LearnedTiles(self._layers, self._loader)
         self._input: tuple[TopInput, KeptInput | None] | None = None
         """The whole picture that was looked for last, if it was found."""
         self._version = 0
@@ -144,15 +130,7 @@ class Learning:
         """For the tiles of the grid; None while they show maps."""
         if view.pattern in {"maps", "moments"} or selection is None or view.zoom != "grid":
             return None
-        layer = selection.layer or ""
-        own = self._pattern
-        is_it = own.key == (layer, view.pattern)
-        return PatternShown(
-            layer=layer,
-            tiles=own.tiles if is_it else {},
-            is_loading=not is_it or own.is_loading,
-            note=self._pattern_note(view),
-        )
+        return self._tiles.shown(selection.layer or "", view.pattern)
 
     def image(self, selection: Selection) -> Tensor | None:
         """The optimised picture of the selected unit, as far as there is one."""
@@ -188,11 +166,12 @@ class Learning:
             state = "held"
         elif looks:
             state = "loading"
+        image_HW3 = entry.picture()
         top: Known = "done" if entry.tops else "loading" if looks else "missing"
         return Learned(
             layer=name[0],
             unit=name[1],
-            optimized_HW3=self._focused(name[0], entry.picture()),
+            optimized_HW3=None if image_HW3 is None else focused(self._layers[name[0]], image_HW3),
             optimized=state,
             share=entry.share,
             value=entry.value,
@@ -203,23 +182,11 @@ class Learning:
             follows=follows,
         )
 
-    def _focused(self, layer: str, image_HW3: Tensor | None) -> Tensor | None:
-        """What the unit can see of its picture."""
-        if image_HW3 is None:
-            return None
-        height, width = image_HW3.shape[:2]
-        return image_HW3[focus_of(self._layers[layer], (height, width))]
-
     def _note(self, view: View) -> str:
         """What would make the picture of a unit."""
         if not self._can_grow:
             return "this network cannot be asked for gradients"
         return "" if view.growing else "\\ lets it grow"
-
-    def _pattern_note(self, view: View) -> str:
-        if view.pattern == "top":
-            return "rtvis units scan makes them"
-        return "F3 makes them"
 
     # What goes on
 
@@ -233,7 +200,8 @@ class Learning:
             self._growth.want(None)
             return
         self._look_for(name, _hovered(view, selection))
-        self._follow_pattern(view, name[0])
+        if self._tiles.follow(name[0], view.pattern, self._known.done_of(name[0])):
+            self._touch(at_once=True)
         entry = self._known.of(name)
         wanted: Growth | None = None
         if view.growing and not (entry.is_done or entry.fault):
@@ -265,7 +233,8 @@ class Learning:
                 case InputFound():
                     self._input = news.top, news.found
                 case TilesFound():
-                    self._found_tiles(news)
+                    if self._tiles.found(news):
+                        self._touch()
                 case Kept():
                     pass
                 case Trouble():
@@ -285,14 +254,6 @@ class Learning:
             self._growth.forget(name)
         self._touch(at_once=True)
         self._trim()
-
-    def _found_tiles(self, news: TilesFound) -> None:
-        own = self._pattern
-        if own.key != (news.layer, news.kind):
-            return
-        own.is_loading = not news.is_last
-        own.tiles = {**news.tiles, **own.tiles}  # of this session: newer
-        self._touch()
 
     def _top_shown(self, top: KeptTop) -> TopShown:
         back_HW3 = None if top.back_HW3 is None else on_device(top.back_HW3, self._device)
@@ -316,27 +277,6 @@ class Learning:
             return
         self._wanted = None
 
-    def _follow_pattern(self, view: View, layer: str) -> None:
-        key = (layer, view.pattern)
-        sheet = _SHEETS.get(view.pattern)
-        if sheet is None or self._pattern.key == key:
-            return
-        self._pattern = _Pattern(key, is_loading=self._loader is not None)
-        if view.pattern == "optimized":
-            for unit, image_HW3 in self._known.done_of(layer):
-                self._add_tile(layer, unit, image_HW3)
-        if self._loader is not None:
-            self._loader.want_sheet(layer, sheet)
-        self._touch(at_once=True)
-
-    def _add_tile(self, layer: str, unit: int, image_HW3: Tensor) -> None:
-        """A picture of this session; from a GPU it comes when the layer is looked at again."""
-        own = self._pattern
-        if own.key == (layer, "optimized") and image_HW3.device.type == "cpu":
-            focused_HW3 = self._focused(layer, image_HW3)
-            assert focused_HW3 is not None, "of a picture"
-            own.tiles[unit] = focused_HW3.numpy()
-
     # What grows (`growth.Listener`)
 
     def grew(self, *, first: bool) -> None:
@@ -355,7 +295,7 @@ class Learning:
             self._loader.keep(*name, result)
         image_HW3 = unit.picture()
         assert image_HW3 is not None, "the last step gives a picture"
-        self._add_tile(*name, image_HW3)
+        self._tiles.add(*name, image_HW3)
         self._touch(at_once=True)
         self._trim()
 

@@ -12,9 +12,10 @@ from rtvis.data import ImageU8, Layer, Selection
 from rtvis.errors import ConfigError
 from rtvis.render.scene import Clip
 from rtvis.render.seen import seen_pixels
+from rtvis.runtime.moment_clips import SPAN, clip_and_seconds
 from rtvis.runtime.moment_files import AboutMoments, SavedClip, SavedMoments
 from rtvis.runtime.moment_tiles import cut
-from rtvis.runtime.moments import SPAN, Gathered, LiveMoments, key_of
+from rtvis.runtime.moments import Gathered, LiveMoments, key_of
 from rtvis.units.frame_pool import FramePool
 from rtvis.units.moments import NEVER, NUM_TOP, MomentTracker, Ranks
 
@@ -29,9 +30,8 @@ def saved_moments(moments: LiveMoments, selection: Selection | None) -> SavedMom
     if gathered is None or pool is None or selection is None or layer is None:
         return None
     ranks = gathered.tracker.ranks.sorted()
-    is_there_NC = ranks.frame_NU >= 0
-    clip_NC = torch.where(is_there_NC, ranks.when_NU // SPAN, -1)
-    seconds_NC = torch.where(is_there_NC, (ranks.when_NU % SPAN).double() / 1e6, torch.nan)
+    clip_NC, seconds_NC = clip_and_seconds(ranks)
+    seconds_NC = torch.where(clip_NC >= 0, seconds_NC, torch.nan)
     position_NC2 = torch.stack((ranks.row_NU, ranks.column_NU), dim=2)
     top_H, left_W, field = _windows(layer, moments.input_size)
     past_FC, past_when = gathered.tracker.just_past()
@@ -60,7 +60,7 @@ def saved_moments(moments: LiveMoments, selection: Selection | None) -> SavedMom
             input_size=moments.input_size,
             field=field,
             query=query,
-            clips=tuple(_saved_clip(clip) for clip in moments.clips),
+            clips=tuple(_saved_clip(clip) for clip in moments.times.seen),
         ),
         crops=_crops(ranks, pool, layer, unit),
     )

@@ -10,8 +10,7 @@ counts as a moment is said in `rtvis.units.moments`; here is said what is shown 
 - not while units are changed by hand: these values would not be the network's own;
 - not the pictures that stand in for the source, such as an optimised one.
 
-Time is the film's own, or a camera's clock; pictures in files have none, and each of them is a
-moment of its own. Frames of different films are never one event.
+`rtvis.runtime.moment_clips` says when a frame was.
 """
 
 import time
@@ -27,6 +26,7 @@ from rtvis.data import Frame, ImageU8, Intervention, Layer, Result, Selection
 from rtvis.render.layout import has_details
 from rtvis.render.pages.moments import time_in
 from rtvis.render.scene import Clip, MomentsShown, PatternShown
+from rtvis.runtime.moment_clips import Clips, clip_and_seconds
 from rtvis.runtime.moment_tiles import MomentTiles
 from rtvis.session import View
 from rtvis.threads import cpu_threads
@@ -35,12 +35,6 @@ from rtvis.units.moments import MomentTracker, Ranks
 
 MAX_LAYERS: Final = 64
 """Of which moments are kept; of more those looked at longest ago are forgotten."""
-
-MAX_CLIPS: Final = 2**16
-"""Films, cameras and pictures whose frames are counted; frames of more are not."""
-
-SPAN: Final = 2**44
-"""Microseconds (200 days) between the beginnings of two clips on the axis of times."""
 
 Key = tuple[str, str, tuple[int, int] | None]
 """Layer, tap, and at attention the query."""
@@ -91,9 +85,7 @@ class LiveMoments:
         self._wall_s = wall_s
         self._now_ns = now_ns
         self.gathered: OrderedDict[Key, Gathered] = OrderedDict()
-        self.clips: list[Clip] = []
-        """In the order in which they were first seen."""
-        self._clip_of: dict[str, int] = {}
+        self.times = Clips(wall_s=wall_s, now_ns=now_ns)
         self.pool: FramePool | None = None
         self._num_frames = 0
         self._last: tuple[Frame, object] | None = None
@@ -125,7 +117,7 @@ class LiveMoments:
         once = (key, selection.fit)
         if self._last is not None and self._last[0] is frame and self._last[1] == once:
             return
-        when = self._when(frame, source)
+        when = self.times.when(frame, source)
         if when is None:
             return
         self._last = frame, once
@@ -183,39 +175,6 @@ class LiveMoments:
         self._others_P = others_P
         return gathered
 
-    def _when(self, frame: Frame, source: str) -> int | None:
-        """A frame's place on the axis of times; None where it cannot be counted."""
-        name = str(frame.path.absolute()) if frame.path is not None else source
-        index = self._clip_of.get(name)
-        if index is None:
-            if len(self.clips) >= MAX_CLIPS:
-                return None
-            index = self._clip_of[name] = len(self.clips)
-            self.clips.append(self._new_clip(frame, source))
-        if frame.wall_s is not None:  # it is shown again
-            at = max(round((frame.wall_s - self.clips[index].begun_wall_s) * 1e6), 0)
-        elif frame.path is None:
-            at = max(frame.captured_ns - self.clips[index].begun_ns, 0) // 1000
-        else:
-            at = round((frame.pts_seconds or 0.0) * 1e6)
-        return index * SPAN + min(at, SPAN - 1)
-
-    def _new_clip(self, frame: Frame, source: str) -> Clip:
-        if frame.path is None:
-            ago_s = (self._now_ns() - frame.captured_ns) / 1e9
-            wall_s = frame.wall_s
-            return Clip(
-                kind="camera",
-                name=source,
-                begun_ns=frame.captured_ns,
-                begun_wall_s=self._wall_s() - ago_s if wall_s is None else wall_s,
-            )
-        return Clip(
-            kind="picture" if frame.pts_seconds is None else "film",
-            name=frame.name or frame.path.name,
-            path=frame.path.absolute(),
-        )
-
     def clear(self) -> None:
         """Forget all moments of all layers, and count anew."""
         self.gathered.clear()
@@ -239,14 +198,14 @@ class LiveMoments:
         gathered = self.of(selection)
         note = note_of(view.compared, selection.interventions)
         if gathered is None or self.pool is None:
-            return MomentsShown(apart_s=self.apart_s, note=note, clips=self.clips)
+            return MomentsShown(apart_s=self.apart_s, note=note, clips=self.times.seen)
         unit = min(selection.unit or 0, gathered.tracker.ranks.value_NU.shape[1] - 1)
         ranks = gathered.tracker.ranks.of_units(unit, unit + 1).sorted()
         return MomentsShown(
             apart_s=self.apart_s,
             note=note,
             chosen=view.moment if view.moment is not None else -1,
-            clips=self.clips,
+            clips=self.times.seen,
             num_frames=gathered.tracker.num_frames,
             since_s=gathered.since_s,
             moments_NF=self._numbers(ranks, self.pool),
@@ -284,13 +243,12 @@ class LiveMoments:
         times = ranks.when_NU[ranks.frame_NU == number].tolist()
         if not slots or not times:
             return None
-        index, at = divmod(times[0], SPAN)
-        clip = self.clips[index]
+        clip, seconds = self.times.at(times[0])
         return Frame(
             image_HW3=pool.picture_PHW3[slots[0]].cpu().numpy().copy(),
             seq=number,
             captured_ns=self._now_ns(),
-            name=f"moment {time_in(clip, at / 1e6)} {clip.name}".strip(),
+            name=f"moment {time_in(clip, seconds)} {clip.name}".strip(),
             stands_in=True,
         )
 
@@ -319,18 +277,14 @@ class LiveMoments:
             clips: Those that its times are in, by their indices.
             num_frames: Numbers below this are given to frames.
         """
-        assert not self.clips, "before the first frame"
+        self.times.put_back(clips)
         self.gathered[key] = gathered
-        self.clips += clips
-        # A camera is opened anew: its time begins once more.
-        named = {str(clip.path): index for index, clip in enumerate(clips) if clip.path is not None}
-        self._clip_of |= named
         self._num_frames = num_frames
         self._version += 1
 
     def _numbers(self, ranks: Ranks, pool: FramePool) -> Tensor:
         """float64 [N, 7]: see `MomentsShown.moments_NF`."""
-        clip_NU, seconds_NU = _clip_and_seconds(ranks)
+        clip_NU, seconds_NU = clip_and_seconds(ranks)
         columns = (
             ranks.value_NU[:, 0],
             clip_NU[:, 0],
@@ -341,12 +295,6 @@ class LiveMoments:
             pool.holds(ranks)[:, 0],
         )
         return torch.stack([column.double() for column in columns], dim=1)
-
-
-def _clip_and_seconds(ranks: Ranks) -> tuple[Tensor, Tensor]:
-    """Int64 and float64 [N, U]: the clip, -1 where there is no moment, and the time in it."""
-    clip_NU = torch.where(ranks.frame_NU >= 0, ranks.when_NU // SPAN, -1)
-    return clip_NU, (ranks.when_NU % SPAN).double() / 1e6  # a plain quotient would be float32
 
 
 class Watched(Protocol):

@@ -170,8 +170,9 @@ def _facts(
     if hover.kind == "moment" and hover.place is not None and hover.place < len(moments):
         moment = moments[hover.place]
         at = f"({moment.row}, {moment.column})"
-        name = shown.clips[moment.clip].name if moment.clip < len(shown.clips) else ""
-        return seen, apart, (wording.bright(at), wording.dim(f"  {name}"))
+        clip = shown.clips[moment.clip] if moment.clip < len(shown.clips) else None
+        where = f"  {time_in(clip, moment.seconds)} {clip.name}" if clip is not None else ""
+        return seen, apart, (wording.bright(at), wording.dim(where))
     return seen, apart, _state(region, shown, moments)
 
 
