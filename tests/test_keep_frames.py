@@ -359,8 +359,11 @@ def test_what_is_no_such_file_is_refused_in_one_line(tmp_path: Path) -> None:
         KeptFrames(tmp_path / "a.zip")
     with zipfile.ZipFile(tmp_path / "b.zip", "w") as file:
         file.writestr("00000000.png", b"no picture")
+        file.writestr("00000001.png", b"")
     with KeptFrames(tmp_path / "b.zip") as kept:
         with pytest.raises(SourceError, match=r"frame 0: it is damaged"):
             kept.read(0)
+        with pytest.raises(SourceError, match=r"frame 1: it is damaged"):
+            kept.read(1)
         with FoundFrames("rtsp://c/1", kept=kept) as found:
             assert found.find(FramePlace(seq=3), "only") is None

@@ -3,11 +3,11 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Protocol
 
 from torch import Tensor
 
+from rtvis.closing import Closing
 from rtvis.data import Crop, Fit, Frame, Layer, Result, Selection
 from rtvis.errors import SelectionError
 from rtvis.render.scene import Half
@@ -241,7 +241,7 @@ class NetworkRival:
         return replace(no_place, origin=None, interventions=())
 
 
-class StreamRival:
+class StreamRival(Closing):
     """Another input to the same network, both as one batch of two.
 
     At the pace "live" each side shows its newest frame; at the pace "fast" the frames go in pairs,
@@ -265,17 +265,6 @@ class StreamRival:
         self._frame: Frame | None = None
         self._image_HW3: Tensor | None = None
         self._input_HW3: Tensor | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the source. Safe to call twice."""

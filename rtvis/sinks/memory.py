@@ -4,11 +4,11 @@ import threading
 import time
 from collections import deque
 
+from rtvis.closing import Closing
 from rtvis.data import ClosedEvent, Event, Picture, ShownEvent
-from rtvis.sinks.base import SinkBase
 
 
-class MemorySink(SinkBase):
+class MemorySink(Closing):
     """Keeps the last `max_pictures` pictures; `send` plays the user. Safe from any thread."""
 
     def __init__(self, *, max_pictures: int = 1000) -> None:

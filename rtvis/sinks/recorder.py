@@ -13,9 +13,9 @@ from typing import Any
 import cv2
 import numpy as np
 
+from rtvis.closing import Closing
 from rtvis.data import ClosedEvent, Event, ImageU8, Picture
 from rtvis.errors import SinkError
-from rtvis.sinks.base import SinkBase
 from rtvis.sinks.disk import RESERVE_BYTES, free_bytes, try_to_write
 from rtvis.sinks.writer_thread import Pace, WriterThread
 
@@ -27,7 +27,7 @@ CODECS = {".mp4": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 _CHECK_EVERY = 25
 
 
-class Recorder(SinkBase):
+class Recorder(Closing):
     """Writes pictures to a film, beside its target first and under its name when it is whole.
 
     With pace "live" the film runs in real time: between two pictures the last one is repeated, and

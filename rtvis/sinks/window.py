@@ -17,6 +17,7 @@ from typing import IO, Literal, cast
 import cv2
 import numpy as np
 
+from rtvis.closing import Closing
 from rtvis.data import (
     ClosedEvent,
     Event,
@@ -28,7 +29,6 @@ from rtvis.data import (
     ShownEvent,
 )
 from rtvis.errors import SinkError
-from rtvis.sinks.base import SinkBase
 from rtvis.sinks.keys import key_name
 
 _LOG = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def why_no_window(environment: "os._Environ[str] | dict[str, str] | None" = None
     return ""
 
 
-class WindowSink(SinkBase):
+class WindowSink(Closing):
     """The live window. Shows the newest picture; what the user does comes out of `poll`.
 
     The window's own process draws and listens at 250 Hz whatever this process is busy with, and a

@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Literal, Self
+from typing import Final, Literal
 
+from rtvis.closing import Closing
 from rtvis.data import Frame, FramePlace, Side, SourceStatus
 from rtvis.errors import SourceError
 from rtvis.paths import path_of
@@ -25,7 +25,7 @@ _JUMP_S: Final = 5.0
 """So far on it is quicker to jump than to decode all that lies between."""
 
 
-class FoundFrames:
+class FoundFrames(Closing):
     """Gives the frames that it is asked for; quick where they are asked for in their order.
 
     A source to everyone who wants to know its name and state; it puts nothing into a slot.
@@ -171,17 +171,6 @@ class FoundFrames:
         film, self._film = self._film, None
         if film is not None:
             film.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _Film:

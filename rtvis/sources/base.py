@@ -18,6 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Protocol, Self, TypeAlias
 
+from rtvis.closing import Closing
 from rtvis.data import Frame, ImageF32, ImageU8, Side, SourceStatus
 from rtvis.errors import SourceError
 from rtvis.slot import LatestSlot
@@ -104,7 +105,7 @@ def next_frame(
             return None
 
 
-class ThreadSource:
+class ThreadSource(Closing):
     """A source whose frames are made by `_run` in a thread of its own."""
 
     def __init__(
@@ -194,17 +195,6 @@ class ThreadSource:
         if self._status.state not in {"ended", "failed"}:
             self._set_state("ended", "closed")
         self._release()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _run(self) -> None:
         """Make frames until there are no more or `_stop` is set."""

@@ -2,17 +2,17 @@
 
 import zipfile
 from pathlib import Path
-from typing import Self
 
 import cv2
 import numpy as np
 
+from rtvis.closing import Closing
 from rtvis.data import Frame
 from rtvis.errors import SourceError
 from rtvis.sources.pixels import rgb_from_bgr
 
 
-class KeptFrames:
+class KeptFrames(Closing):
     """Gives the frames that `rtvis.sinks.frame_keeper` wrote."""
 
     def __init__(self, path: Path) -> None:
@@ -42,7 +42,8 @@ class KeptFrames:
         except (KeyError, OSError, zipfile.BadZipFile) as error:
             why = "it is missing" if isinstance(error, KeyError) else "it is damaged"
             raise SourceError(f"{self._path}: frame {number}: {why}; copy the file again") from None
-        image_HW3 = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_UNCHANGED)
+        pixels = np.frombuffer(encoded, np.uint8)
+        image_HW3 = cv2.imdecode(pixels, cv2.IMREAD_UNCHANGED) if pixels.size else None
         if image_HW3 is None or image_HW3.ndim != 3:
             raise SourceError(f"{self._path}: frame {number}: it is damaged; copy the file again")
         return Frame(image_HW3=rgb_from_bgr(image_HW3), seq=number, captured_ns=0)
@@ -50,9 +51,3 @@ class KeptFrames:
     def close(self) -> None:
         """Close the file. Safe to call twice."""
         self._zip.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()

@@ -4,16 +4,15 @@ import contextlib
 import threading
 import time
 from dataclasses import replace
-from types import TracebackType
-from typing import Self
 
+from rtvis.closing import Closing
 from rtvis.data import Frame, Side, SourceStatus
 from rtvis.errors import SourceError
 from rtvis.slot import LatestSlot
 from rtvis.sources.base import Move, Source
 
 
-class SwitchSource:
+class SwitchSource(Closing):
     """Gives the frames of the shown source; those of the other one never come through.
 
     Both run all the time, so that changing over takes no longer than a frame: a camera stays open
@@ -106,17 +105,6 @@ class SwitchSource:
         with contextlib.ExitStack() as stack:
             for gate in self._gates():
                 stack.callback(gate.source.close)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _gates(self) -> "list[_Gate]":
         return [gate for gate in (self._files, self._stream) if gate is not None]

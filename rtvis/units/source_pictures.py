@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import cv2
 
+from rtvis.closing import Closing
 from rtvis.data import ImageU8
 from rtvis.errors import SourceError
 from rtvis.sources.pixels import read_image, rgb_from_bgr
@@ -18,7 +19,7 @@ _EARLIER_S: Final = 1.0
 _NEAR_S: Final = 1e-3
 
 
-class SourcePictures:
+class SourcePictures(Closing):
     """Reads items; the last ones are kept, for one picture excites many units.
 
     A context manager: it may hold a film open. Several threads may read at once: pictures beside
@@ -31,14 +32,6 @@ class SourcePictures:
         self._max_bytes = max_bytes
         self._film: tuple[Path, Any] | None = None
         self._lock, self._film_lock = threading.Lock(), threading.Lock()
-
-    def __enter__(self) -> "SourcePictures":
-        """Itself."""
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        """Close the film."""
-        self.close()
 
     def close(self) -> None:
         """Close the film, if one is open."""
