@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from rtvis.engine.cuda_capture import CudaCapture
+from rtvis.engine.device import make_current
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -132,3 +133,11 @@ def test_a_rehearsal_that_fails_begins_no_capture(events: list[str]) -> None:
 def test_only_a_cuda_device_captures() -> None:
     with pytest.raises(AssertionError, match="need a CUDA device"):
         CudaCapture(torch.device("cpu"))
+
+
+def test_a_thread_is_told_which_gpu_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[torch.device] = []
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    make_current(torch.device("cpu"))
+    make_current(DEVICE)
+    assert chosen == [DEVICE]

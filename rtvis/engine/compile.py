@@ -18,6 +18,7 @@ from torch import Tensor
 
 from rtvis.engine.artifacts import artifact_path, prune
 from rtvis.engine.compilers import c_compiler, cpp_compiler
+from rtvis.engine.device import make_current
 from rtvis.engine.pieces import Piece, Runner
 
 log = logging.getLogger(__name__)
@@ -120,6 +121,7 @@ class Compiler:
     def _work(self) -> None:
         self._may_begin.wait(_MOST_WAIT_S)
         try:
+            make_current(self._device)
             self._folder.mkdir(parents=True, exist_ok=True)
             missing = self._load_cached()
             if missing and not self._stopping.is_set():

@@ -42,11 +42,13 @@ def _compile(job: dict[str, Any]) -> None:
     from torch._inductor import aoti_compile_and_package
 
     from rtvis.engine import kernels
+    from rtvis.engine.device import make_current
 
     torch.set_num_threads(job["num_threads"])
     # The parent wrote this file into its private folder a moment ago: it is no foreign pickle.
     module, specs = torch.load(job["job"], weights_only=False)
     device = torch.device(job["device"])
+    make_current(device)  # kernels are chosen for the GPU that they are tried on
     module = module.to(device)
     examples = tuple(
         torch.empty_strided(shape, stride, dtype=dtype, device=device).zero_()
