@@ -155,6 +155,8 @@ def test_a_sheet_has_each_picture_below_its_name() -> None:
         (("--set", "parametrisation=fourier,decay=0.1"), "decay acts on pixels"),
         (("--units", "9"), "has no unit 9"),
         (("--units", "5-2"), "the last comes before the first"),
+        (("--units", "0,2-1"), "--units 2-1: the last comes before the first"),
+        (("--units", "0-99999999999"), "has no unit 99999999999; its units are 0 to 2"),
         (("--units", "some"), "--units"),
         (("--layer", "nine"), "no layer of"),
         (("--position", "99,0"), "outside"),
@@ -177,6 +179,24 @@ def test_bad_input_is_told_in_a_line(
     assert message in " ".join(error.split())
     assert "Traceback" not in error
     assert not list(tmp_path.glob("out/*"))
+
+
+@pytest.mark.parametrize("data", [b"", b"text", b"PK\x03\x04 cut off"])
+def test_a_start_that_holds_no_input_is_told_in_a_line(
+    network: str, tmp_path: Path, data: bytes, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = tmp_path / "start.npz"
+    start.write_bytes(data)
+    assert run(network, "--out", str(tmp_path / "out"), "--start", str(start)) == 1
+    assert f"{start}: holds no optimised input" in capsys.readouterr().err
+    with start.open("wb") as file:
+        np.save(file, np.zeros((3, 16, 16), np.float32))
+    assert run(network, "--out", str(tmp_path / "out"), "--start", str(start)) == 1
+    assert f"{start}: holds no optimised input (one array)" in capsys.readouterr().err
+    np.savez(start, x=np.zeros((3, 8, 8), np.float32))
+    assert run(network, "--out", str(tmp_path / "out"), "--start", str(start)) == 1
+    assert "a start of shape (1, 3, 8, 8) is not" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_is_seldom_meant_is_told(

@@ -1,14 +1,14 @@
 """`rtvis units optimize`: inputs that drive units as far as they go, into a store or a folder."""
 
-import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, Final
 
 from rtvis.cli.units.chosen import root_of
 from rtvis.cli.units.optimize_options import OptimizeConfig, OptimizeOptions
+from rtvis.cli.units.optimize_targets import doubts_of, start_of, targets_of
 from rtvis.command import Command
-from rtvis.errors import ConfigError, SourceError, StoreError
+from rtvis.errors import ConfigError, StoreError
 from rtvis.flags import parse_config
 from rtvis.leaving import DONE, INTERRUPTED, import_torch
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
 
     from rtvis.engine.engine import Engine
     from rtvis.units.ascent import Start
+    from rtvis.units.optimize import Progress
     from rtvis.units.outputs import Output
     from rtvis.units.recipe import Recipe
     from rtvis.units.targets import Targets
 
-_STARTS: Final = ("noise", "uniform", "mean")
 _WORTH_COMPILING: Final = 2000
 """Runs of one picture below which compiling takes longer than it saves on a CPU."""
 
@@ -58,10 +58,10 @@ def _run(config: OptimizeConfig) -> int:
     options = config.optimize
     recipe = _recipe(options)
     with _engine(config, messages) as engine:
-        targets = _targets(engine, options)
-        for doubt in (*recipe.doubts, *_doubts(engine, targets)):
+        targets = targets_of(engine, options)
+        for doubt in (*recipe.doubts, *doubts_of(engine, targets)):
             messages.print(f"rtvis: {doubt}", markup=False, soft_wrap=True)
-        start = _start(engine, options.start)
+        start = start_of(engine, options.start)
         try:
             if options.study:
                 _study(engine, config, recipe, targets, start, messages)
@@ -106,79 +106,6 @@ def _engine(config: OptimizeConfig, messages: "Console") -> "Engine":
             compile="off",  # the way to each layer is compiled instead, where that is worth it
             **network_arguments(network),
         )
-
-
-def _targets(engine: "Engine", options: OptimizeOptions) -> "tuple[Targets, ...]":
-    from rtvis.engine.layer_rules import layers_that_fit
-    from rtvis.units.targets import Targets
-
-    by_name = {layer.name: layer for layer in engine.layers}
-    if options.layer is None:
-        chosen: tuple[str, ...] = (engine.layers[-1].name,)
-    else:
-        chosen = layers_that_fit(options.layer, list(by_name), name=engine.network, where="--layer")
-    return tuple(
-        Targets(
-            layer=name,
-            units=_expanded(options.units, by_name[name].num_units, options.seed),
-            position=options.position,
-        )
-        for name in chosen
-    )
-
-
-def _doubts(engine: "Engine", all_targets: "Sequence[Targets]") -> list[str]:
-    """What is seldom meant of the targets, in words."""
-    layers = {layer.name: layer for layer in engine.layers}
-    found = []
-    for targets in all_targets:
-        height, width = layers[targets.layer].map_size
-        if targets.position == (0, 0) and (height, width) != (1, 1):
-            found.append(
-                f"{targets.layer}: 0,0 is the corner, which sees mostly what lies outside the "
-                f"picture; the middle is {height // 2},{width // 2}"
-            )
-    return found
-
-
-def _expanded(units: str, count: int, seed: int) -> tuple[int, ...]:
-    """The numbers that `all`, `random:4` or `3,5,9-12` mean for a layer of `count` units."""
-    if units == "all":
-        return tuple(range(count))
-    if units.startswith("random:"):
-        number = min(int(units.removeprefix("random:")), count)
-        return tuple(sorted(random.Random(seed).sample(range(count), number)))  # noqa: S311
-    found: dict[int, None] = {}
-    for part in units.split(","):
-        first, _, last = part.partition("-")
-        found.update(dict.fromkeys(range(int(first), int(last or first) + 1)))
-    if not found:
-        raise ConfigError(f"--units {units}: the last comes before the first")
-    return tuple(found)
-
-
-def _start(engine: "Engine", given: str | None) -> "Start | None":
-    """Where to begin; a picture is preprocessed.
-
-    Raises:
-        SourceError: It is no picture and no result.
-    """
-    if given is None or given in _STARTS:
-        return given  # type: ignore[return-value]
-    import numpy as np
-    import torch
-
-    from rtvis.paths import path_of
-    from rtvis.sources.pixels import read_image
-
-    path = path_of(given)
-    if path.suffix.lower() != ".npz":
-        return engine.preprocess(read_image(path))
-    try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return torch.from_numpy(np.asarray(arrays["x"], dtype=np.float32))[None]
-    except (OSError, ValueError, KeyError) as error:
-        raise SourceError(f"{path}: holds no optimised input ({error})") from None
 
 
 def _make(
@@ -246,17 +173,10 @@ def _optimize_all(
     messages: "Console",
 ) -> int:
     """Make and write all; returns how many."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
 
-    from rtvis.units.optimize import optimize
-
-    options, count = config.optimize, 0
+    count = 0
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -265,35 +185,43 @@ def _optimize_all(
         TimeRemainingColumn(),
         TextColumn("{task.fields[values]}"),
     )
-    with Progress(
-        *columns, console=messages, transient=True, disable=not messages.is_terminal
-    ) as bar:
+    with Bar(*columns, console=messages, transient=True, disable=not messages.is_terminal) as bar:
         for targets in all_targets:
-            batch = engine.only_batch or min(options.batch, len(targets.units))
-            _compile(engine, config, targets, batch, recipe.iterations, messages)
             task = bar.add_task(targets.layer, total=None, values="")
-            for progress in optimize(
-                engine,
-                targets,
-                recipe,
-                start=start,
-                seed=options.seed,
-                batch=batch,
-                preset_name=label,
-            ):
+            for progress in _optimizing(engine, config, recipe, targets, start, label, messages):
                 for found in progress.finished:
-                    output.write(found, label, options.seed)
+                    output.write(found, label, config.optimize.seed)
                     count += 1
                 if progress.done % 8 == 0 or progress.finished:  # reading a value waits for it
-                    mean = float(progress.values().mean())
-                    bar.update(
-                        task,
-                        completed=progress.done,
-                        total=progress.total,
-                        values=f"mean {mean:.4g}",
-                    )
+                    values = f"mean {float(progress.values().mean()):.4g}"
+                    bar.update(task, completed=progress.done, total=progress.total, values=values)
             bar.remove_task(task)
     return count
+
+
+def _optimizing(
+    engine: "Engine",
+    config: OptimizeConfig,
+    recipe: "Recipe",
+    targets: "Targets",
+    start: "Start | None",
+    label: str,
+    messages: "Console",
+) -> "Iterator[Progress]":
+    """The runs for the units of one layer."""
+    from rtvis.units.optimize import optimize
+
+    batch = engine.only_batch or min(config.optimize.batch, len(targets.units))
+    _compile(engine, config, targets, batch, recipe.iterations, messages)
+    return optimize(
+        engine,
+        targets,
+        recipe,
+        start=start,
+        seed=config.optimize.seed,
+        batch=batch,
+        preset_name=label,
+    )
 
 
 def _compile(
