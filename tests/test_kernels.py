@@ -151,7 +151,7 @@ def test_the_pass_over_every_kind_of_layer_is_the_same_in_one_pass() -> None:
         targets = [str(node.target) for node in piece.module.graph.nodes]
         assert "rtvis.reduce_and_clamp.default" in targets, "the ReLUs are taken in"
         assert "rtvis.reduce_maps.default" in targets
-        found = Reduced.of_numbers(piece.run_eager([x_BCHW])[0])
+        found = Reduced.of_numbers(torch.cat(list(piece.run_eager([x_BCHW])), dim=2))
     torch.testing.assert_close(found.values_BT, wanted.values_BT, rtol=1e-5, atol=1e-5)
     assert torch.equal(found.place_BT, wanted.place_BT)
     assert torch.equal(found.positive_BT, wanted.positive_BT)
@@ -294,13 +294,13 @@ def test_networks_for_small_machines_are_read_once() -> None:
         targets = [str(node.target) for node in piece.module.graph.nodes]
         assert targets.count("rtvis.convolve_depthwise.default") == 2
         assert not any("constant_pad" in target for target in targets)
-        found = Reduced.of_numbers(piece.run_eager([x_BCHW])[0])
+        found = Reduced.of_numbers(torch.cat(list(piece.run_eager([x_BCHW])), dim=2))
         # Without the layer before it, or it, each is reduced by itself.
         some = [site for site in sites if site.layer.name in {"wide", "expand"}]
         apart = one_pass_piece(flat, some, 3)
         targets = [str(node.target) for node in apart.module.graph.nodes]
         assert targets.count("rtvis.reduce_and_clamp.default") == 2
-        few = Reduced.of_numbers(apart.run_eager([x_BCHW])[0])
+        few = Reduced.of_numbers(torch.cat(list(apart.run_eager([x_BCHW])), dim=2))
     torch.testing.assert_close(found.values_BT, wanted.values_BT, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(found.mean_BT, wanted.mean_BT, rtol=1e-5, atol=1e-5)
     assert torch.equal(found.place_BT, wanted.place_BT)

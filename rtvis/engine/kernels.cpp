@@ -221,6 +221,9 @@ void look_at_picture(const Maps<T>& m, int gate, bool has_own, bool clamps, int6
 // Units whose rows are looked at together.
 constexpr int64_t BLOCK = 256;
 
+// Values below which waiting for another thread takes longer than what it would do.
+constexpr int64_t WORTH_DIVIDING = 1 << 17;
+
 int most_threads() {
 #ifdef _OPENMP
   return omp_get_max_threads();
@@ -236,7 +239,7 @@ void look_at_maps(const Maps<T>& m, int gate, bool has_own, bool clamps, float* 
   const int64_t threads = most_threads();
   const int64_t parts = m.pictures % threads == 0 ? 1 : std::min(threads, (m.units + 15) / 16);
   const int64_t blocks = (m.units + 15) / 16;
-#pragma omp parallel for schedule(static) if (m.pictures * m.places * m.units > 32768)
+#pragma omp parallel for schedule(static) if (m.pictures * m.places * m.units > WORTH_DIVIDING)
   for (int64_t task = 0; task < m.pictures * parts; task++) {
     const int64_t part = task % parts;
     look_at_picture(m, gate, has_own, clamps, task / parts, blocks * part / parts * 16,

@@ -42,7 +42,10 @@ class _Depthwise(NamedTuple):
 
 
 def one_pass_piece(flat: FlatModel, sites: Sequence[Site], batch: int) -> Piece:
-    """(x) -> `numbers`, for `Reduced.of_numbers`; `rtvis.engine.kernels` must be prepared.
+    """(x) -> the numbers of each layer, side by side for `Reduced.of_numbers`.
+
+    They are not put side by side here: for each layer inductor would divide a copy of some
+    kilobytes among threads. `rtvis.engine.kernels` must be prepared.
 
     Args:
         flat: The traced model, for `batch` pictures, of a dtype in `kernels.DTYPES`.
@@ -64,8 +67,9 @@ def one_pass_piece(flat: FlatModel, sites: Sequence[Site], batch: int) -> Piece:
             numbers[site.layer.name] = building.clamped(site)
         else:
             numbers[site.layer.name] = building.reduced(site)
-    column = [numbers[site.layer.name] for site in sites]
-    return ending_in([column], ("numbers",), flat, building.graph, building.constants)
+    columns = [[numbers[site.layer.name]] for site in sites]
+    names = tuple(f"numbers_{index}" for index in range(len(sites)))
+    return ending_in(columns, names, flat, building.graph, building.constants)
 
 
 class _Building:

@@ -223,7 +223,12 @@ def ending_in(
         constants: By name, what it needs beside those of `flat`.
     """
     cat = torch.ops.aten.cat.default
-    graph.output([graph.call_function(cat, (column, -1)) for column in columns])
+    graph.output(
+        [
+            graph.call_function(cat, (column, -1)) if len(column) > 1 else column[0]
+            for column in columns
+        ]
+    )
     graph.eliminate_dead_code()
     for node in graph.find_nodes(op="placeholder"):
         if not node.users:

@@ -23,6 +23,7 @@ from rtvis.engine.placed import place_constants
 from rtvis.engine.reduced import Reduced, can_be_reduced, counted, reduce_maps, reduced_piece
 from rtvis.engine.trace import UntraceableError, flatten
 from rtvis.errors import NetworkError
+from rtvis.threads import cpu_threads
 
 log = logging.getLogger(__name__)
 
@@ -147,6 +148,7 @@ class TracedReducedStep:
         self.form: ReducedForm = "eager"
         self.note = ""
         self._dtype = piece.examples[0].dtype
+        self._is_one_pass = piece.outputs != Reduced._fields
         self._run: Runner = piece.run_eager
         if device.type == "cuda":
             place_constants([piece.module], device)
@@ -170,7 +172,10 @@ class TracedReducedStep:
         x_BCHW = x_BCHW.to(self._dtype).contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
             outputs = self._run([x_BCHW])
-            return Reduced(*outputs) if len(outputs) > 1 else Reduced.of_numbers(outputs[0])
+            if not self._is_one_pass:
+                return Reduced(*outputs)
+            with cpu_threads(1):
+                return Reduced.of_numbers(torch.cat(list(outputs), dim=2))
 
     def close(self) -> None:
         """Nothing runs any more."""
