@@ -91,13 +91,12 @@ def reduced_step(
     found = _all_named(find_layers(flat, batch), network)
     sites = chosen_sites(found, layers, name=name)
     folder = (cache_dir or default_cache_dir()) / "compiled"
-    in_one_pass = False
+    missing = "not wanted"
     if compiled and device.type == "cpu" and dtype in kernels.DTYPES:
         missing = kernels.prepare(folder)
-        in_one_pass = not missing
         if missing:
-            log.warning("maps are reduced in several passes, the scan is slower: %s", missing)
-    piece = (one_pass_piece if in_one_pass else reduced_piece)(flat, sites, batch)
+            log.warning("the scan reads each map several times, which is slower: %s", missing)
+    piece = (reduced_piece if missing else one_pass_piece)(flat, sites, batch)
     return TracedReducedStep(
         piece,
         tuple(site.layer for site in sites),
