@@ -13,13 +13,14 @@ from rtvis.cli import main
 from rtvis.data import Crop, Layer
 from rtvis.engine.identity import Identity
 from rtvis.engine.preprocess import Preprocessing
+from rtvis.filing import encode_npz
 from rtvis.units import names
 from rtvis.units.crops import Window, cut
 from rtvis.units.montage import montage
 from rtvis.units.store import Store, open_store
 from rtvis.units.tracker import Top
 from rtvis.units.unit_inputs import UnitInput, as_json
-from rtvis.units.writer import StoreWriter, json_bytes
+from rtvis.units.writer import StoreWriter, encoded, json_bytes
 
 CONV = Layer(
     index=4,
@@ -174,6 +175,37 @@ def test_channels_are_one_picture_a_unit(store: Store, tmp_path: Path) -> None:
     files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
     assert files == [tmp_path / "out" / "layer_4" / "2.png"]
     assert red_of(files[0]) == 200
+
+
+def test_runs_have_the_names_and_pictures_of_optimize_image(store: Store, tmp_path: Path) -> None:
+    x_3HW = np.zeros((3, 32, 32), dtype=np.float32)
+    x_3HW[0, :16], x_3HW[0, 16:] = 2.0, -1.0
+    stem = names.optimized("dvt-a", 3, "")
+    record = {"preset": "dvt-a", "seed": 3, "value": 7.5}
+    with store.writing("a test") as writer:
+        writer.write_unit(
+            "conv1",
+            2,
+            {
+                f"{stem}.png": encoded("a.png", filled(9)),
+                f"{stem}.npz": encode_npz({"x": x_3HW, "best": x_3HW}),
+                f"{stem}.json": json_bytes(record),
+            },
+        )
+    assert export(store, tmp_path / "out", "--form", "runs", "--layers", "conv1") == 0
+    folder = tmp_path / "out" / "dvt-a"
+    found = {path.name.removeprefix("opt_conv1_0002_3_") for path in folder.iterdir()}
+    assert found == {"best_X.jpg", "best_Xpm.jpg", "info.txt", "info_big.npz"}
+    image_HW3 = cv2.imread(str(folder / "opt_conv1_0002_3_best_X.jpg"))
+    assert image_HW3 is not None
+    # x / (2 * 2) + 1/2: 1 above, 1/4 below, and zero, as green is, is mid-grey.
+    red, green = image_HW3[..., 2].astype(int), image_HW3[..., 1].astype(int)
+    assert abs(red[4, 4] - 255) < 6
+    assert abs(red[28, 4] - 64) < 6
+    assert abs(green[4, 4] - 128) < 10
+    assert "value: 7.5" in (folder / "opt_conv1_0002_3_info.txt").read_text()
+    with np.load(folder / "opt_conv1_0002_3_info_big.npz") as arrays:
+        np.testing.assert_array_equal(arrays["best"], x_3HW)
 
 
 def test_the_whole_store_goes_into_a_folder_or_a_zip(

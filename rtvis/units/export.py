@@ -1,7 +1,7 @@
 """A store's pictures for others: as it is, or under the names that other tools look for.
 
 `units` are the files of DVT's crop_max_patches (DVT-84, -85), `montages` what DVT's viewer reads
-(DVT-89), `channels` DeepVis' export (DV-11).
+(DVT-89), `channels` DeepVis' export (DV-11), `runs` those of its optimize_image (DVT-76).
 """
 
 import math
@@ -20,6 +20,7 @@ from rtvis.errors import StoreError
 from rtvis.render.display import norm, to_bytes
 from rtvis.units import names, sums
 from rtvis.units.crops import SMALL_SIDE, Window, canvas_of
+from rtvis.units.export_runs import optimized_runs
 from rtvis.units.montage import montage
 from rtvis.units.pages.facts import LayerFacts, facts_of
 from rtvis.units.pages.network import network_page
@@ -27,7 +28,7 @@ from rtvis.units.store import Store
 from rtvis.units.unit_inputs import UnitInput, read_inputs
 from rtvis.units.writer import GONE, encoded
 
-Form: TypeAlias = Literal["folder", "units", "montages", "channels"]
+Form: TypeAlias = Literal["folder", "units", "montages", "channels", "runs"]
 FORMS: Final[tuple[Form, ...]] = get_args(Form)
 
 Files: TypeAlias = Iterator[tuple[str, bytes]]
@@ -202,6 +203,7 @@ _FORMS: Final[Mapping[Form, Callable[[Store, Sequence[str]], Files]]] = {
     "units": _units,
     "montages": _montages,
     "channels": _channels,
+    "runs": optimized_runs,
 }
 
 

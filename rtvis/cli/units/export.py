@@ -20,6 +20,7 @@ _MISSING = {
     "units": _NO_INPUTS,
     "montages": f"{_NO_INPUTS} and {_NO_OPTIMIZED}",
     "channels": _NO_OPTIMIZED,
+    "runs": _NO_OPTIMIZED,
 }
 
 
@@ -33,10 +34,11 @@ class ExportOptions:
         parse=text,
         expects="a folder or a .zip file",
     )
-    form: Literal["folder", "units", "montages", "channels"] = option(
+    form: Literal["folder", "units", "montages", "channels", "runs"] = option(
         "folder: all of it, with pages; units: LAYER/unit_0130/maxim_000.png, deconv_000.png ... "
         "and info.txt; montages: regularized_opt, max_im and max_deconv with 3x3 pictures a unit; "
-        "channels: layer_0/130.png, the optimised inputs",
+        "channels: layer_0/130.png, the optimised inputs; runs: the same as "
+        "PRESET/opt_LAYER_0130_0_best_X.jpg, best_Xpm.jpg, info.txt ...",
         default="folder",
     )
     layers: tuple[str, ...] | None = layers_option()
