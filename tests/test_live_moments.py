@@ -14,8 +14,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from rtvis.cli import learned as cli_learned
+from rtvis.config import Config
 from rtvis.data import Frame, Intervention, KeyEvent, Layer, PointerEvent, Result, Selection, Target
 from rtvis.engine.engine import Engine
+from rtvis.errors import ConfigError
+from rtvis.flags import parse_config
 from rtvis.render.compositor import Compositor
 from rtvis.render.grid import Rect
 from rtvis.render.layout import layout
@@ -462,6 +466,18 @@ def test_watching_changes_nothing_that_the_engine_computes() -> None:
     after = one.run(image_HW3, selection)
     for name in ("scores_BK", "maps_BCHW", "backprop_B3HW", "cam_BHW"):
         assert torch.equal(getattr(before, name), getattr(after, name))
+
+
+def test_distance_and_memory_are_what_the_flags_say() -> None:
+    words = ["--moments-distance", "0.25", "--moments-memory", "1"]
+    config = parse_config(Config, words, prog="rtvis", description="")
+    moments = cli_learned.moments_of(config, engine(), "")
+    assert moments.apart_s == 0.25
+    assert moments.the_pool().num_slots == 2**20 // (32 * 32 * 3)
+    with pytest.raises(ConfigError, match=r"--moments-memory: '0' cannot be used; give a whole"):
+        parse_config(Config, ["--moments-memory", "0"], prog="rtvis", description="")
+    with pytest.raises(ConfigError, match=r"--moments-distance: '-1' cannot be used; give seconds"):
+        parse_config(Config, ["--moments-distance=-1"], prog="rtvis", description="")
 
 
 # In the loop

@@ -16,7 +16,7 @@ from rtvis.runtime.pipeline import Pipeline
 from rtvis.runtime.shelf import KeptInput, KeptTop
 from rtvis.session import Session, TopInput, View
 from tests.nets_fake import FakeEngine, FakeSource
-from tests.test_learning import FakeShelf
+from tests.test_learning import Desk, FakeShelf
 
 STEM = Selection(layer="stem", unit=3, fit="letterbox")
 
@@ -82,6 +82,13 @@ class Room:
         frame = self.pipeline._turn.frame
         assert frame is not None
         return frame
+
+
+@pytest.fixture
+def desk() -> Iterator[Desk]:
+    desk = Desk()
+    yield desk
+    desk.learning.close()
 
 
 @pytest.fixture
@@ -176,6 +183,14 @@ def test_the_key_takes_what_the_tiles_show_of_the_selected_unit() -> None:
         room.settle()
         room.press("insert")
         room.until(lambda: "no optimised picture" in room.view.notice)
+
+
+def test_without_a_store_the_key_says_that_there_are_none(desk: Desk) -> None:
+    top = TopInput(layer="stem", unit=3, place=0)
+    desk.learning.want_input(top)
+    assert desk.said == ["nothing is kept of top inputs, so there are none to look at"]
+    assert desk.learning.has_looked_for(top)
+    assert desk.learning.whole_input(top) is None
 
 
 def test_one_choice_takes_the_place_of_another(room: Room) -> None:

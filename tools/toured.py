@@ -332,6 +332,7 @@ def _click_moment(user: User, area: Rect) -> None:
     grid = lay_moments(area, user.layout.metrics).grid
     best = grid.tile(0) if grid is not None else None
     assert best is not None, "there is room for moments"
+    user.key("e")  # all that was seen before may be forgotten
     user.wait(lambda: bool(user.moments()), "a moment")
     for wanted in (True, False):
         user.click(best)

@@ -142,6 +142,7 @@ class Learning:
         self._input = None
         if self._loader is None:
             self._input = top, None
+            self._say("nothing is kept of top inputs, so there are none to look at", False)
         else:
             self._loader.want_input(top)
 
