@@ -71,6 +71,8 @@ class TopTracker:
         self._key_CN = torch.full(size, EMPTY, dtype=torch.int64, device=device)
         self._place_CN = torch.zeros(size, dtype=torch.int32, device=device)
         self._lowest_C = torch.full((num_units,), -torch.inf, device=device)
+        self._last_item = -1
+        """On a CPU: the largest number of an item so far."""
 
     def update(self, values_BC: Tensor, positions_BC2: Tensor, items_B: Tensor) -> None:
         """Add items; of each unit the largest value that it has in each of them.
@@ -93,7 +95,14 @@ class TopTracker:
         # Few items get among the best of a unit once there have been many: sort those units only.
         # On a GPU asking which would cost more than sorting all.
         highest_C = values_BC.amax(dim=0).float()  # NaN where one of them is
-        some = (~(highest_C < self._lowest_C)).nonzero().squeeze(1)
+        known = items_B[items_B >= 0]
+        if known.numel() == 0:
+            return
+        # What equals the lowest one gets in if its item is an earlier one.
+        is_later = int(known.min()) > self._last_item
+        self._last_item = max(self._last_item, int(known.max()))
+        is_below_C = highest_C <= self._lowest_C if is_later else highest_C < self._lowest_C
+        some = (~is_below_C).nonzero().squeeze(1)
         if some.numel() == 0:
             return
         key_CB = keys_of(values_BC[:, some], items_B).T
@@ -106,6 +115,8 @@ class TopTracker:
         """Add what another tracker of the same units had found; items that both have count once."""
         key_CN, place_CN = _packed(top)
         device = self._key_CN.device
+        if device.type == "cpu" and top.item_CN.numel():
+            self._last_item = max(self._last_item, int(top.item_CN.max()))
         self._key_CN, self._place_CN = _best_of_both(
             self._key_CN, self._place_CN, key_CN.to(device), place_CN.to(device)
         )
