@@ -15,6 +15,7 @@ import pytest
 import torch
 from nets import CamNet, HandNet, seeded
 
+from rtvis import filing
 from rtvis.data import Layer
 from rtvis.engine.identity import Identity, weights_digest
 from rtvis.engine.preprocess import Preprocessing
@@ -400,3 +401,20 @@ def test_pictures_are_kept_up_to_a_number_of_bytes(store: Store) -> None:
     store.unit_path("conv", 5, "a.png").mkdir(parents=True)
     with pytest.raises(StoreError, match=r"a\.png: cannot be read \(Is a directory\)"):
         store.read_picture("conv", 5, "a.png")
+
+
+def test_an_npz_that_is_damaged_anywhere_is_told_in_one_way(tmp_path: Path) -> None:
+    data = filing.encode_npz({"a": np.arange(99, dtype=np.float32)})
+    path = tmp_path / "a.npz"
+    begins = 30 + len("a.npy") + int.from_bytes(data[28:30], "little")
+    entry = data.index(b"PK\x01\x02")
+    packed = data[:begins] + b"\xff" * 20 + data[begins + 20 :]
+    locked = data[: entry + 8] + bytes([data[entry + 8] | 1]) + data[entry + 9 :]
+    for wrong in (b"", b"text", data[:50], data[:-30], packed, locked):
+        path.write_bytes(wrong)
+        with pytest.raises(ValueError, match=r"."):
+            filing.read_npz(path)
+    path.write_bytes(data)
+    np.testing.assert_array_equal(filing.read_npz(path)["a"], np.arange(99))
+    with pytest.raises(FileNotFoundError):
+        filing.read_npz(tmp_path / "b.npz")

@@ -98,7 +98,7 @@ def _mean_picture(file: ModelFile, num_channels: int, size: tuple[int, int]) -> 
     path = file.beside(file.mean)
     try:
         array = np.load(path, allow_pickle=False)
-    except (OSError, ValueError) as fault:
+    except (OSError, EOFError, ValueError) as fault:
         reason = getattr(fault, "strerror", None) or str(fault).splitlines()[0]
         raise ConfigError(f"{file.path}: mean: {path} cannot be read: {reason}") from fault
     if array.ndim == 2:

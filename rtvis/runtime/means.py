@@ -1,6 +1,5 @@
 """What a page of the details has gathered, as a file beside a state."""
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -8,6 +7,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 
+from rtvis import filing
 from rtvis.errors import ConfigError
 from rtvis.render.scene import Memory
 
@@ -30,17 +30,16 @@ def read_means(path: Path) -> Memory:
         ConfigError: The file cannot be read, or is something else.
     """
     try:
-        # Opened here: numpy leaves a damaged file open.
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            tensors = {
-                name.removeprefix(_PREFIX): torch.from_numpy(file[name])
-                for name in file.files
-                if name.startswith(_PREFIX)
-            }
-            return Memory(key=str(file[_KEY]), tensors=tensors)
+        arrays = filing.read_npz(path)
+        tensors = {
+            name.removeprefix(_PREFIX): torch.from_numpy(array)
+            for name, array in arrays.items()
+            if name.startswith(_PREFIX)
+        }
+        return Memory(key=str(arrays[_KEY]), tensors=tensors)
     except OSError as error:
         raise ConfigError(f"{path}: cannot read it: {error.strerror or error}") from None
-    except (KeyError, ValueError, TypeError, zipfile.BadZipFile):
+    except (KeyError, ValueError, TypeError):
         raise ConfigError(
             f"{path}: is not what a state has beside it; take the line `means` out of the state"
         ) from None

@@ -1,7 +1,6 @@
 """The folder `moments` that is saved beside a state, and read again with it."""
 
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy.typing as npt
 
 from rtvis.data import ImageU8
 from rtvis.errors import ConfigError
+from rtvis.filing import read_npz
 from rtvis.plain import Plain, from_plain, to_plain
 
 _ARRAYS: Final = "moments.npz"
@@ -109,14 +109,13 @@ def read_moments_folder(folder: Path) -> SavedMoments:
     try:
         plain = json.loads(about_file.read_text(encoding="utf-8"))
         about = from_plain(AboutMoments, plain, where=f"{about_file}: ")
-        with arrays_file.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_npz(arrays_file)
         pictures = {
             int(path.stem): _read_png(path) for path in sorted((folder / _PICTURES).glob("*.png"))
         }
     except OSError as error:
         raise ConfigError(f"{folder}: cannot read it: {error.strerror or error}") from None
-    except (ValueError, zipfile.BadZipFile):
+    except ValueError:
         raise ConfigError(f"{folder}: is damaged; {_WAY_OUT}") from None
     _check(folder, about, arrays, pictures)
     return SavedMoments(arrays=arrays, about=about, pictures=pictures)

@@ -16,7 +16,6 @@ import json
 import os
 import shutil
 import sys
-import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from pathlib import Path
@@ -26,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from rtvis import filing
 from rtvis.data import ImageU8, Layer
 from rtvis.engine.identity import Identity
 from rtvis.errors import ConfigError, StoreError, did_you_mean
@@ -312,14 +312,10 @@ def _read_bytes(path: Path) -> bytes | None:
 
 def _read_npz(path: Path) -> dict[str, npt.NDArray[Any]] | None:
     try:
-        with path.open("rb") as opened:
-            file = np.load(opened, allow_pickle=False)
-            if not isinstance(file, np.lib.npyio.NpzFile):
-                raise _damaged(path)
-            return {name: file[name] for name in file.files}
+        return filing.read_npz(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (ValueError, EOFError, zipfile.BadZipFile, KeyError):
+    except ValueError:
         raise _damaged(path) from None
     except OSError as error:
         raise StoreError(f"{path}: cannot be read ({error.strerror})") from None

@@ -1,7 +1,6 @@
 """What `rtvis units optimize` is of: layers and units by name and number, and where it begins."""
 
 import random
-import zipfile
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -94,6 +93,7 @@ def start_of(engine: "Engine", given: str | None) -> "Start | None":
     import numpy as np
     import torch
 
+    from rtvis.filing import read_npz
     from rtvis.paths import path_of
     from rtvis.sources.pixels import read_image
 
@@ -101,11 +101,7 @@ def start_of(engine: "Engine", given: str | None) -> "Start | None":
     if path.suffix.lower() != ".npz":
         return engine.preprocess(read_image(path))
     try:
-        with path.open("rb") as file:  # np.load leaves one open that is no zip
-            arrays = np.load(file, allow_pickle=False)
-            if not isinstance(arrays, np.lib.npyio.NpzFile):
-                raise ValueError("one array")
-            x_3HW = np.asarray(arrays["x"], dtype=np.float32)
-    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        x_3HW = np.asarray(read_npz(path)["x"], dtype=np.float32)
+    except (OSError, ValueError, KeyError) as error:
         raise SourceError(f"{path}: holds no optimised input ({error})") from None
     return torch.from_numpy(x_3HW)[None]
