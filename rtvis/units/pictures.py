@@ -13,27 +13,21 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-import torch
 from torch import Tensor
 
-from rtvis.data import Crop, ImageU8, Layer, Rule
+from rtvis.data import Crop, ImageU8, Layer
 from rtvis.engine.engine import Engine
-from rtvis.engine.pictures import as_picture
-from rtvis.engine.preprocess import Preprocessing
 from rtvis.errors import SourceError, StoreError
 from rtvis.render import display
 from rtvis.threads import cpu_threads
 from rtvis.units import names
 from rtvis.units.crops import Window, cut, field_window, in_source, marked
 from rtvis.units.items import Item, Items
+from rtvis.units.seen import Group, ReadInput, Seen, Wanted, wanted_of
 from rtvis.units.source_pictures import SourcePictures
 from rtvis.units.store import Store
-from rtvis.units.tracker import Top
 from rtvis.units.unit_inputs import UnitInput, are_of, as_json, read_inputs
 from rtvis.units.writer import StoreWriter, encoded, json_bytes
-
-RULES: Final[tuple[Rule, ...]] = ("gradient", "guided", "deconvnet")
-
 
 _AHEAD: Final = 2
 """Groups of units that are read before the network wants them, and that wait to be written."""
@@ -52,28 +46,6 @@ class PicturesProgress:
     """Those among them that had theirs already."""
     warnings: tuple[str, ...] = ()
     """What came up since the last one."""
-
-
-class _Wanted(NamedTuple):
-    """One picture to be looked at for one unit."""
-
-    unit: int
-    item: int
-    value: float
-    position: tuple[int, int]
-
-
-_Group = list[_Wanted]
-
-
-class _Read(NamedTuple):
-    """An input as it was read."""
-
-    wanted: _Wanted
-    item: Item
-    image_HW3: ImageU8 | None
-    fault: str = ""
-    """Why there is none."""
 
 
 class _Written(NamedTuple):
@@ -156,13 +128,13 @@ class _Maker:
         self, units: Sequence[int] | None, reading: Executor, writing: Executor, *, force: bool
     ) -> Iterator[PicturesProgress]:
         chosen = range(self._layer.num_units) if units is None else units
-        wanted = {unit: _wanted(self._top, unit) for unit in chosen}
+        wanted = {unit: wanted_of(self._top, unit) for unit in chosen}
         wanted = {unit: found for unit, found in wanted.items() if found}
         done = set() if force else {unit for unit in wanted if self._is_done(unit, wanted[unit])}
         num_done = num_skipped = len(done)
         yield self._progress(num_done, len(wanted), num_skipped)
         todo = [found for unit, found in wanted.items() if unit not in done]
-        read: deque[tuple[_Group, list[Future[_Read]]]] = deque()
+        read: deque[tuple[Group, list[Future[ReadInput]]]] = deque()
         written: deque[Future[_Written]] = deque()
         groups = self._groups(todo)
         try:
@@ -192,9 +164,9 @@ class _Maker:
         self._warnings += written.warnings
         return written.num_units
 
-    def _groups(self, todo: Sequence[_Group]) -> Iterator[_Group]:
+    def _groups(self, todo: Sequence[Group]) -> Iterator[Group]:
         """The inputs of whole units, and as many as fill a batch."""
-        waiting: _Group = []
+        waiting: Group = []
         for found in todo:
             waiting = [*waiting, *found]
             if len(waiting) + self._top.num_top > max(self._batch, self._top.num_top):
@@ -213,19 +185,19 @@ class _Maker:
             warnings=warnings,
         )
 
-    def _is_done(self, unit: int, wanted: Sequence[_Wanted]) -> bool:
+    def _is_done(self, unit: int, wanted: Sequence[Wanted]) -> bool:
         inputs = read_inputs(self._store, self._layer.name, unit)
         return are_of(inputs, [(each.item, each.value, None) for each in wanted])
 
-    def _read(self, wanted: _Wanted) -> _Read:
+    def _read(self, wanted: Wanted) -> ReadInput:
         """On a thread that reads."""
         item = self._items[wanted.item]
         try:
-            return _Read(wanted, item, self._pictures.read(item))
+            return ReadInput(wanted, item, self._pictures.read(item))
         except SourceError as fault:
-            return _Read(wanted, item, None, str(fault))
+            return ReadInput(wanted, item, None, str(fault))
 
-    def _seen(self, read: Sequence[_Read]) -> list[tuple[list[_Read], "_Seen"]]:
+    def _seen(self, read: Sequence[ReadInput]) -> list[tuple[list[ReadInput], "Seen"]]:
         """What the network says of the inputs that could be read, batch by batch."""
         self._warnings += [each.fault for each in read if each.image_HW3 is None]
         found = []
@@ -233,11 +205,11 @@ class _Maker:
             some = read[start : start + self._batch]
             readable = [each for each in some if each.image_HW3 is not None]
             if readable:
-                seen = _Seen.of(self._engine, self._layer, readable, self._batch)
+                seen = Seen.of(self._engine, self._layer, readable, self._batch)
                 found.append((readable, seen))
         return found
 
-    def _write(self, wanted: _Group, seen: Sequence[tuple[list[_Read], "_Seen"]]) -> _Written:
+    def _write(self, wanted: Group, seen: Sequence[tuple[list[ReadInput], "Seen"]]) -> _Written:
         """Write the pictures of some units, on the thread that writes."""
         warnings: list[str] = []
         inputs: dict[int, list[UnitInput]] = {each.unit: [] for each in wanted}
@@ -259,7 +231,7 @@ class _Maker:
         return _Written(len(inputs), warnings)
 
     def _shown(
-        self, wanted: _Wanted, item: Item, image_HW3: ImageU8, seen: "_Seen", index: int
+        self, wanted: Wanted, item: Item, image_HW3: ImageU8, seen: "Seen", index: int
     ) -> tuple[UnitInput, dict[str, ImageU8]]:
         input_size = self._engine.input_size
         field = field_window(self._layer, wanted.position, input_size)
@@ -290,74 +262,6 @@ class _Maker:
             for each in inputs
             if not each.is_reproduced
         ]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class _Seen:
-    """What the network says of one batch, in host memory."""
-
-    inputs: list[ImageU8]
-    """As the network saw them."""
-    values: list[float] | None
-    gradients: dict[Rule, Tensor]
-    """[B, C, H, W] each."""
-
-    @staticmethod
-    def of(
-        engine: Engine,
-        layer: Layer,
-        readable: Sequence[_Read],
-        batch: int,
-    ) -> "_Seen":
-        prep, device = engine.preprocessing, engine.device
-        pictures = (
-            as_picture(each.image_HW3, prep, device, name=engine.network)
-            for each in readable
-            if each.image_HW3 is not None
-        )
-        x_BCHW = prep.apply_batch(pictures)
-        images_BHW3 = _in_colours(x_BCHW, prep)
-        if layer.kind == "attention":  # what its neurons are depends on who asks
-            return _Seen(inputs=images_BHW3, values=None, gradients={})
-        num = len(x_BCHW)
-        # Every batch has one size: the engine makes one form of the network for it.
-        fill = [min(index, num - 1) for index in range(batch)]
-        x_BCHW = x_BCHW[fill]
-        unit_B = torch.tensor([readable[index].wanted.unit for index in fill], device=device)
-        position_B2 = torch.tensor([readable[i].wanted.position for i in fill], device=device)
-        reached = engine.reach(x_BCHW, layer=layer.name)
-        rules = RULES if layer.reaches_input else ()
-        found = {
-            rule: reached.gradients(unit_B=unit_B, position_B2=position_B2, rule=rule)
-            for rule in rules
-        }
-        maps_BCHW = reached.maps_BCHW[torch.arange(batch, device=device), unit_B]
-        values_B = maps_BCHW[
-            torch.arange(batch, device=device), position_B2[:, 0], position_B2[:, 1]
-        ]
-        return _Seen(
-            inputs=images_BHW3,
-            values=values_B[:num].float().tolist(),
-            gradients={rule: each.grad_BCHW[:num].float().cpu() for rule, each in found.items()},
-        )
-
-
-def _wanted(top: Top, unit: int) -> list[_Wanted]:
-    values, items = top.values_CN[unit].tolist(), top.item_CN[unit].tolist()
-    positions = top.position_CN2[unit].tolist()
-    return [
-        _Wanted(unit=unit, item=item, value=value, position=(position[0], position[1]))
-        for value, item, position in zip(values, items, positions, strict=True)
-        if item >= 0
-    ]
-
-
-def _in_colours(x_BCHW: Tensor, prep: Preprocessing) -> list[ImageU8]:
-    share_BCHW = prep.to_unit_range(x_BCHW)
-    if share_BCHW.shape[1] != 3:  # a network of other channels shows the first
-        share_BCHW = share_BCHW[:, :1].expand(-1, 3, -1, -1)
-    bytes_BHW3 = display.to_bytes(share_BCHW.permute(0, 2, 3, 1)).contiguous().cpu().numpy()
-    return list(bytes_BHW3)
 
 
 def _gradient_crop(gradient_CHW: Tensor, field: Window) -> ImageU8:
