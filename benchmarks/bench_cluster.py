@@ -77,7 +77,9 @@ def _measure(name: str, arguments: argparse.Namespace) -> None:
     step.close()
     label = network.name.rpartition("/")[2]  # no path of this machine
     common.publish(
-        f"scan on Ray: {label}, {device.type}", _told(facts, paces, files), device=device,
+        f"scan on Ray: {label}, {device.type}",
+        _told(facts, paces, files),
+        device=device,
         arguments=arguments,
     )
 
@@ -111,7 +113,8 @@ def _on_ray(
 ) -> Pace:
     kind, state = step.device.type, ScanState.empty(files, step, ScanSettings())
     how = How(form="eager", batch=default_batch(kind), dtype="float32", device=kind)
-    with connected(None, device=kind, wanted=Wanted(num_actors=num_actors)) as cluster:
+    share = min(1.0, torch.cuda.device_count() / num_actors) if kind == "cuda" else None
+    with connected(None, device=kind, wanted=Wanted(num_actors=num_actors, gpus=share)) as cluster:
         plan = plan_of(
             cluster,
             network,
@@ -132,8 +135,10 @@ def _pace(begin: Callable[[], Iterator[Progress]]) -> Pace:
             first_s, num_first = time.perf_counter() - began_s, progress.num_items
     assert progress is not None, "there are files"
     seconds = time.perf_counter() - began_s
-    going = (progress.num_items - num_first) / max(seconds - first_s, 1e-6)
-    return Pace(progress.num_items / seconds, going, first_s)
+    whole = progress.num_items / seconds
+    num_behind = progress.num_items - num_first
+    going = num_behind / (seconds - first_s) if num_behind else whole  # all came at once
+    return Pace(whole, going, first_s)
 
 
 if __name__ == "__main__":

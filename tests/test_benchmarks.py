@@ -197,3 +197,13 @@ def test_bench_moments_compares_turns_with_moments_and_without(tmp_path: Path) -
     assert "- 2: 6 units of 8x8" in text, "the layer with the most units"
     for row in ("counted, not in sight", "page of moments", "page and tiles of moments"):
         assert float(cells(text, f"{row} |")[3].strip("*")) > 0
+
+
+@pytest.mark.slow
+def test_bench_cluster_compares_one_process_with_actors(tmp_path: Path) -> None:
+    flags = ("--networks", f"{tmp_path}/tiny.py:tiny", "--actors", "1")
+    text = run(tmp_path, "bench_cluster", *flags)
+    assert float(cells(text, "one process")[1]) > 0
+    row = cells(text, "Ray, 1 actor")
+    assert float(row[1]) > 0
+    assert float(row[4]) > 0

@@ -384,7 +384,7 @@ def test_ctrl_c_ends_the_cluster_and_the_same_command_goes_on(tmp_path: Path, mo
     assert_same_results(tmp_path / "whole", tmp_path / "store")
 
 
-def wait_until(condition: Callable[[], bool], limit_s: float = 240) -> None:
+def wait_until(condition: Callable[[], bool], limit_s: float = 500) -> None:
     """Look again and again."""
     until_s = time.monotonic() + limit_s
     while not condition():
