@@ -457,32 +457,42 @@ def test_a_slow_engine_drops_frames_and_counts_every_one(tmp_path: Path) -> None
 def test_rates_and_latency_are_measured(tmp_path: Path) -> None:
     source = FakeSource()
     run = Run(tmp_path, source)
+    lasted_s = 0.0
 
     def script() -> None:
+        nonlocal lasted_s
         assert source.started.wait(5)
+        began_s = time.monotonic()
         for _ in range(50):
             source.put()
             time.sleep(0.02)
+        lasted_s = time.monotonic() - began_s
         run.press("q")
 
     rates = run.go(script).rates
-    assert 20 < rates.processed_fps <= 52
-    assert 20 < rates.shown_fps <= 52
-    assert 0 < rates.latency_ms < 100
+    put_fps = 50 / lasted_s  # 50 on a machine that has nothing else to do
+    assert 0.4 * put_fps < rates.processed_fps <= 1.5 * put_fps
+    assert 0.4 * put_fps < rates.shown_fps <= 1.5 * put_fps
+    assert 0 < rates.latency_ms < 100 * lasted_s
     assert {"network", "draw", "download", "upload"} <= rates.stages_ms.keys()
 
 
 def test_latency_does_not_grow_while_the_same_frame_is_drawn_again(tmp_path: Path) -> None:
     run = Run(tmp_path, FakeSource(loose=1))
+    lasted_s = 0.0
 
     def script() -> None:
+        nonlocal lasted_s
         wait_for(lambda: run.pictures() > 0)
+        began_s = time.monotonic()
         for _ in range(20):
             time.sleep(0.03)
             run.press("g")
+        lasted_s = time.monotonic() - began_s
         run.press("q")
 
-    assert run.go(script).rates.latency_ms < 200
+    # The mean of what grew would be half of all the time, at least 0.3 s.
+    assert run.go(script).rates.latency_ms < 1e3 * lasted_s / 3
 
 
 def test_a_still_picture_costs_next_to_nothing(tmp_path: Path) -> None:
