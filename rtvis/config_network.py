@@ -20,7 +20,7 @@ class NetworkConfig:
     """The network that watches."""
 
     network: str = option(
-        "a torchvision or timm network or a Keras name, in any case (--list networks), "
+        "a torchvision or timm network or a Keras name, in any case (rtvis --list networks), "
         "or path/to/file.py:factory",
         default=DEFAULT_NETWORK,
         metavar="NAME",

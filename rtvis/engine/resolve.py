@@ -169,7 +169,7 @@ def find_layer(name: str | None, layers: Sequence[Layer], default: Layer) -> Lay
     known = [each for layer in layers for each in (layer.name, layer.name_in_model) if each]
     near = did_you_mean(name, known)
     raise SelectionError(
-        f"there is no layer '{name}'{near}; `--list layers` shows all {len(layers)}"
+        f"there is no layer '{name}'{near}; `rtvis --list layers` shows all {len(layers)}"
     )
 
 

@@ -94,7 +94,7 @@ def find(name: str) -> Entry:
         library, (*KERAS_NAMES, *torchvision_names, *_timm_names())
     )
     raise NetworkError(
-        f"unknown network '{name}'{did_you_mean(rest, known)}; `--list networks` lists all, "
+        f"unknown network '{name}'{did_you_mean(rest, known)}; `rtvis --list networks` lists all, "
         "and path/to/file.py:factory is a model of your own"
     )
 
