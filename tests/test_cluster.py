@@ -331,7 +331,7 @@ def assert_same_results(folder: Path, other: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 def test_the_command_leaves_the_same_store_and_nothing_that_runs(tmp_path: Path) -> None:
     write_workplace(tmp_path)
     write_pictures(tmp_path / "data", 200)
@@ -348,7 +348,7 @@ def test_the_command_leaves_the_same_store_and_nothing_that_runs(tmp_path: Path)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 @pytest.mark.parametrize("moment", ["while Ray starts", "in the middle"])
 def test_ctrl_c_ends_the_cluster_and_the_same_command_goes_on(tmp_path: Path, moment: str) -> None:
     write_workplace(tmp_path)

@@ -21,7 +21,7 @@ LAYERS = ("blocks.1.0.conv_pw", "blocks.2.0.conv_dw", "blocks.4.0.conv_dw", "con
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(5400)
 def test_fifty_random_units_rise_from_noise() -> None:
     """A third of the default preset's runs: units end above their start, and above what ten other
     noises of that kind give them at that place. All of them, for 50 others and against crops, are
@@ -58,7 +58,7 @@ def test_fifty_random_units_rise_from_noise() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(1800)
+@pytest.mark.timeout(3600)
 @pytest.mark.parametrize("name", list(PRESETS))
 def test_every_preset_makes_a_flamingo_from_the_command_to_its_files(
     name: str, tmp_path: Path
