@@ -161,7 +161,7 @@ def _facts(
 ) -> tuple[tuple[Run, ...], ...]:
     """What was seen, how far apart, and what is to be known of it."""
     if shown is None or not shown.num_frames:
-        why = shown.note if shown is not None and shown.note else "nothing seen yet"
+        why = shown.note if shown is not None and shown.note else "counts from the next frame on"
         return (wording.dim(why),), (), ()
     since = time.strftime("%H:%M:%S", time.localtime(shown.since_s))
     seen = (wording.bright(f"{shown.num_frames:,}"), wording.dim(f" frames since {since}"))
