@@ -12,6 +12,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -24,7 +26,7 @@ from rtvis.cli.units.scan_ray import plan_of
 from rtvis.engine.device import resolve_device
 from rtvis.engine.models import Network, load_network
 from rtvis.engine.reduced_step import ReducedStep, default_batch, reduced_step
-from rtvis.units.cluster import Wanted, connected
+from rtvis.units.cluster import Cluster, Wanted, connected
 from rtvis.units.cluster_scan import scan_on_cluster
 from rtvis.units.data_set import find_files
 from rtvis.units.items import Files
@@ -68,12 +70,16 @@ def _measure(name: str, arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_jpegs(Path(folder), arguments.files)
         files = find_files(folder)
-        for _ in range(arguments.repeats):
-            paces.setdefault("one process", []).append(_alone(network, step, files))
-            for count in map(int, arguments.actors.split(",")):
-                label = f"Ray, {count} actor{'s' if count > 1 else ''}"
-                common.say(label)
-                paces.setdefault(label, []).append(_on_ray(network, load, step, files, count))
+        counts = [int(each) for each in arguments.actors.split(",")]
+        # Once: Ray keeps its token for the life of a process, and a second cluster has another.
+        with _cluster(device.type, max(counts)) as cluster:
+            for _ in range(arguments.repeats):
+                paces.setdefault("one process", []).append(_alone(network, step, files))
+                for count in counts:
+                    label = f"Ray, {count} actor{'s' if count > 1 else ''}"
+                    common.say(label)
+                    some = replace(cluster, num_actors=count)
+                    paces.setdefault(label, []).append(_on_ray(network, load, step, files, some))
     step.close()
     label = network.name.rpartition("/")[2]  # no path of this machine
     common.publish(
@@ -108,23 +114,24 @@ def _alone(network: Network, step: ReducedStep, files: Files) -> Pace:
     return _pace(lambda: scan(step, state, network.preprocessing, num_workers=2))
 
 
+def _cluster(kind: str, num_actors: int) -> AbstractContextManager[Cluster]:
+    share = min(1.0, torch.cuda.device_count() / num_actors) if kind == "cuda" else None
+    return connected(None, device=kind, wanted=Wanted(num_actors=num_actors, gpus=share))
+
+
 def _on_ray(
-    network: Network, load: partial[Network], step: ReducedStep, files: Files, num_actors: int
+    network: Network,
+    load: partial[Network],
+    step: ReducedStep,
+    files: Files,
+    cluster: Cluster,
 ) -> Pace:
     kind, state = step.device.type, ScanState.empty(files, step, ScanSettings())
     how = How(form="eager", batch=default_batch(kind), dtype="float32", device=kind)
-    share = min(1.0, torch.cuda.device_count() / num_actors) if kind == "cuda" else None
-    with connected(None, device=kind, wanted=Wanted(num_actors=num_actors, gpus=share)) as cluster:
-        plan = plan_of(
-            cluster,
-            network,
-            load,
-            layers=("*",),
-            how=how,
-            settings=state.settings,
-            state=state,
-        )
-        return _pace(lambda: scan_on_cluster(cluster, plan, state))
+    plan = plan_of(
+        cluster, network, load, layers=("*",), how=how, settings=state.settings, state=state
+    )
+    return _pace(lambda: scan_on_cluster(cluster, plan, state))
 
 
 def _pace(begin: Callable[[], Iterator[Progress]]) -> Pace:
