@@ -1,13 +1,15 @@
 """Pictures and frames of a data set, decoded ahead by threads and given in their order."""
 
 import contextlib
+import os
 import queue
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import cv2
 import torch
@@ -20,6 +22,10 @@ from rtvis.sources.pixels import decode_picture, read_file, rgb_from_bgr
 from rtvis.threads import cpu_threads
 from rtvis.units.growth import checksum_of, checksum_of_file
 from rtvis.units.items import Files
+
+_NICENESS: Final = 10
+"""Of decoding threads. Measured with EfficientNet-Lite0 and JPEG files on two cores: 0.84 of what
+decoding and computing could do together without it, 0.88 with it; 19 is no better."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -58,7 +64,9 @@ class Reader:
         stop = threading.Event()
         # As many waiting as keep every worker busy while a batch is computed.
         ready: queue.Queue[Future[Sample] | None] = queue.Queue(maxsize=4 * self.num_workers + 64)
-        pool = ThreadPoolExecutor(self.num_workers, thread_name_prefix="rtvis-decode")
+        pool = ThreadPoolExecutor(
+            self.num_workers, thread_name_prefix="rtvis-decode", initializer=_step_back
+        )
         producer = threading.Thread(
             target=self._produce,
             args=(start, start_frame, pool, ready, stop),
@@ -143,6 +151,15 @@ class Reader:
         with cpu_threads(1):
             picture = as_picture(image_HW3, prep, torch.device("cpu"), name="the network")
             return prep.apply(picture) if self.device.type == "cpu" else picture
+
+
+def _step_back() -> None:
+    """Let the network's threads go before this one where cores are short.
+
+    They wait for each other after every layer: one that has lost its core holds up all of them.
+    """
+    if sys.platform == "linux":  # where a thread has a priority of its own
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
 
 
 def film_frames(path: Path, *, every_s: float = 0.0) -> Iterator[tuple[Any, float]]:
