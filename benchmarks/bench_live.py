@@ -60,7 +60,10 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--network", default=DEFAULT_NETWORK)
     parser.add_argument("--weights", default=None)
     parser.add_argument(
-        "--part", choices=("all", "growing", "gaps"), default="all", help="what to measure"
+        "--part",
+        choices=("all", "starts", "growing", "gaps"),
+        default="all",
+        help="what to measure",
     )
     parser.add_argument("--seconds", type=float, default=15.0, help="of each run for rates")
     common.add_common_flags(parser)
@@ -105,6 +108,8 @@ def _report(arguments: argparse.Namespace, device: str, folder: Path, display: s
     for name in ("cold", "warm"):
         say(f"{name} start")
         starts[name] = observed(job, cache_home=cache, display=display)
+    if arguments.part == "starts":
+        return _starts(starts)
     job |= {"until": "seconds", "seconds": arguments.seconds}
     view = "memory" if display is None else "window"
     clip = _clip_720p(folder / "clip.mp4", num_frames=25 if arguments.quick else 150)
