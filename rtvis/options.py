@@ -3,7 +3,7 @@
 from dataclasses import field
 from typing import Any, TypeAlias
 
-from rtvis.option_values import Parse, patterns, text, whole
+from rtvis.option_values import Parse, patterns, seconds, text, whole
 
 
 def option(
@@ -87,6 +87,17 @@ def number_option(
         of=of,
         field_name=field_name,
         saved=saved,
+    )
+
+
+def seconds_option(help_text: str, *, default: float) -> Any:
+    """A time from 0 up, in seconds."""
+    return option(
+        help_text,
+        default=default,
+        metavar="SECONDS",
+        parse=seconds,
+        expects="a time in seconds from 0",
     )
 
 

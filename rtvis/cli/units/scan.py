@@ -15,13 +15,14 @@ from rtvis.config_network import DtypeName, NetworkConfig
 from rtvis.errors import ConfigError, RtvisError, SourceError, StoreError
 from rtvis.flags import parse_config
 from rtvis.leaving import DONE, import_torch
-from rtvis.option_values import seconds, text
+from rtvis.option_values import text
 from rtvis.options import (
     debug_option,
     device_option,
     dtype_option,
     number_option,
     option,
+    seconds_option,
     store_option,
 )
 from rtvis.paths import path_of
@@ -68,30 +69,16 @@ class ScanOptions:
         expects="a CSV file, or none",
     )
     statistics: bool = option("mean, quantiles, firing and dead units", default=True)
-    min_distance: float = option(
-        "in films: between two of a unit's strongest moments",
-        default=1.0,
-        metavar="SECONDS",
-        parse=seconds,
-        expects="a time in seconds from 0",
+    min_distance: float = seconds_option(
+        "in films: between two of a unit's strongest moments", default=1.0
     )
-    every: float = option(
-        "in films: look at no frame nearer than this to the one before",
-        default=0.0,
-        metavar="SECONDS",
-        parse=seconds,
-        expects="a time in seconds from 0",
+    every: float = seconds_option(
+        "in films: look at no frame nearer than this to the one before", default=0.0
     )
     store: str | None = store_option()
     crops: bool = option("then make pictures and pages, as `rtvis units crops` does", default=False)
     restart: bool = option("forget what earlier scans have left in the store", default=False)
-    save_every: float = option(
-        "store the state of the scan so often",
-        default=60.0,
-        metavar="SECONDS",
-        parse=seconds,
-        expects="a time in seconds from 0",
-    )
+    save_every: float = seconds_option("store the state of the scan so often", default=60.0)
     batch: int | None = number_option("pictures at once; default: 4 on a CPU, 128 on a GPU", 1)
     workers: int | None = number_option(
         "threads that decode, with Ray tasks; default: one for each core", 1
