@@ -96,24 +96,65 @@ inline void end_part(const Sums& s, int64_t from, int64_t to) {
   }
 }
 
+// What the places looked at so far make of K times N units.
+template <int N, int K>
+struct Tally {
+  using Floats = typename Lanes<N>::Floats;
+  using Ints = typename Lanes<N>::Ints;
+  Floats best[K], sum[K], square[K];
+  Ints place[K], positive[K];
+
+  inline Tally(const Sums& s, int64_t unit) {
+    for (int k = 0; k < K; k++) {
+      best[k] = load<N>(s.best + unit + k * N);
+      place[k] = from_memory<Ints>(s.place + unit + k * N);
+      sum[k] = square[k] = Floats{};
+      positive[k] = Ints{};
+    }
+  }
+
+  inline void add(int k, Floats own, Floats gate, Ints here) {
+    const Ints wins = own > best[k];  // of equals the first stays
+    best[k] = wins ? own : best[k];
+    place[k] = wins ? here : place[k];
+    sum[k] += own;
+    square[k] += own * own;
+    positive[k] -= gate > 0.0f;
+  }
+
+  inline void end(const Sums& s, int64_t unit) const {
+    for (int k = 0; k < K; k++) {
+      const int64_t own = unit + k * N;
+      store<N>(s.best + own, best[k]);
+      to_memory(s.place + own, place[k]);
+      store<N>(s.part_sum + own, load<N>(s.part_sum + own) + sum[k]);
+      store<N>(s.part_square + own, load<N>(s.part_square + own) + square[k]);
+      to_memory(s.positive + own, from_memory<Ints>(s.positive + own) + positive[k]);
+    }
+  }
+};
+
+// NaN stays what it is.
+template <typename Floats>
+inline Floats clamped(Floats value, Floats low, Floats high) {
+  const Floats above = low > value ? low : value;
+  return high < above ? high : above;
+}
+
 // Places first..last of K times N units: two of them hide how long a comparison takes.
 template <typename T, int N, int K, bool HAS_OWN, int GATE, bool CLAMPS>
 inline void look(const Maps<T>& m, T* at, int64_t first, int64_t last, int64_t unit,
                  const Sums& s) {
   using Floats = typename Lanes<N>::Floats;
   using Ints = typename Lanes<N>::Ints;
-  Floats factor[K], term[K], gate_factor[K], gate_term[K], best[K], sum[K], square[K];
-  Ints place[K], positive[K];
+  Floats factor[K], term[K], gate_factor[K], gate_term[K];
+  Tally<N, K> tally(s, unit);
   for (int k = 0; k < K; k++) {
     const int64_t own = unit + k * N;
     factor[k] = HAS_OWN ? load<N>(m.affine + own) : Floats{};
     term[k] = HAS_OWN ? load<N>(m.affine + m.units + own) : Floats{};
     gate_factor[k] = GATE == NORMALISED ? load<N>(m.affine + 2 * m.units + own) : Floats{};
     gate_term[k] = GATE == NORMALISED ? load<N>(m.affine + 3 * m.units + own) : Floats{};
-    best[k] = load<N>(s.best + own);
-    place[k] = from_memory<Ints>(s.place + own);
-    sum[k] = square[k] = Floats{};
-    positive[k] = Ints{};
   }
   const Floats low = Floats{} + m.low, high = Floats{} + m.high;
   Ints here = Ints{} + (int32_t)first;
@@ -127,27 +168,12 @@ inline void look(const Maps<T>& m, T* at, int64_t first, int64_t last, int64_t u
       const Floats gate = GATE == OWN     ? own
                           : GATE == VALUE ? value
                                           : gate_term[k] + value * gate_factor[k];
-      const Ints wins = own > best[k];  // of equals the first stays
-      best[k] = wins ? own : best[k];
-      place[k] = wins ? here : place[k];
-      sum[k] += own;
-      square[k] += own * own;
-      positive[k] -= gate > 0.0f;
-      if (CLAMPS) {  // NaN stays what it is
-        const Floats above = low > value ? low : value;
-        store<N>(at + k * N, high < above ? high : above);
-      }
+      tally.add(k, own, gate, here);
+      if (CLAMPS) store<N>(at + k * N, clamped(value, low, high));
     }
     here += 1;
   }
-  for (int k = 0; k < K; k++) {
-    const int64_t own = unit + k * N;
-    store<N>(s.best + own, best[k]);
-    to_memory(s.place + own, place[k]);
-    store<N>(s.part_sum + own, load<N>(s.part_sum + own) + sum[k]);
-    store<N>(s.part_square + own, load<N>(s.part_square + own) + square[k]);
-    to_memory(s.positive + own, from_memory<Ints>(s.positive + own) + positive[k]);
-  }
+  tally.end(s, unit);
 }
 
 template <typename T, bool HAS_OWN, int GATE, bool CLAMPS>
@@ -263,16 +289,12 @@ inline void take_row(const Depthwise& d, const float* from, float* to, int64_t s
                      int64_t local, int32_t place_from, const Sums& s) {
   using Floats = typename Lanes<N>::Floats;
   using Ints = typename Lanes<N>::Ints;
-  Floats factor[K], term[K], best[K], sum[K], square[K];
-  Ints place[K], positive[K];
+  Floats factor[K], term[K];
+  Tally<N, K> tally(s, unit);
   for (int k = 0; k < K; k++) {
     const int64_t own = unit + k * N;
     factor[k] = load<N>(d.affine + own);
     term[k] = load<N>(d.affine + d.units + own);
-    best[k] = load<N>(s.best + own);
-    place[k] = from_memory<Ints>(s.place + own);
-    sum[k] = square[k] = Floats{};
-    positive[k] = Ints{};
   }
   const Floats low = Floats{} + d.low, high = Floats{} + d.high;
   Ints here = Ints{} + place_from;
@@ -285,25 +307,12 @@ inline void take_row(const Depthwise& d, const float* from, float* to, int64_t s
       __builtin_prefetch(from + k * N + next, 0, 2);
       const Floats value = load<N>(from + k * N);
       const Floats own = term[k] + value * factor[k];
-      const Ints wins = own > best[k];
-      best[k] = wins ? own : best[k];
-      place[k] = wins ? here : place[k];
-      sum[k] += own;
-      square[k] += own * own;
-      positive[k] -= value > 0.0f;
-      const Floats above = low > value ? low : value;
-      store<N>(to + k * N, high < above ? high : above);
+      tally.add(k, own, value, here);
+      store<N>(to + k * N, clamped(value, low, high));
     }
     here += 1;
   }
-  for (int k = 0; k < K; k++) {
-    const int64_t own = unit + k * N;
-    store<N>(s.best + own, best[k]);
-    to_memory(s.place + own, place[k]);
-    store<N>(s.part_sum + own, load<N>(s.part_sum + own) + sum[k]);
-    store<N>(s.part_square + own, load<N>(s.part_square + own) + square[k]);
-    to_memory(s.positive + own, from_memory<Ints>(s.positive + own) + positive[k]);
-  }
+  tally.end(s, unit);
 }
 
 // X results side by side of K times N units, from rows that lie between zeros.
@@ -333,27 +342,13 @@ inline void make_row(const Depthwise& d, const float* const* rows, float* to, in
                      int64_t unit, int64_t local, int32_t place_from, const Sums& s) {
   using Floats = typename Lanes<N>::Floats;
   using Ints = typename Lanes<N>::Ints;
-  Floats best[K], sum[K], square[K];
-  Ints place[K], positive[K];
-  for (int k = 0; k < K; k++) {
-    const int64_t own = unit + k * N;
-    best[k] = load<N>(s.best + own);
-    place[k] = from_memory<Ints>(s.place + own);
-    sum[k] = square[k] = Floats{};
-    positive[k] = Ints{};
-  }
+  Tally<N, K> tally(s, unit);
   const Floats low = Floats{} + d.out_low, high = Floats{} + d.out_high;
   auto end = [&](const Floats value, int k, int64_t x) {
     const float* affine = d.out_affine + unit + k * N;
     const Floats own = load<N>(affine + d.units) + value * load<N>(affine);
-    const Ints wins = own > best[k];
-    best[k] = wins ? own : best[k];
-    place[k] = wins ? Ints{} + (int32_t)(place_from + x) : place[k];
-    sum[k] += own;
-    square[k] += own * own;
-    positive[k] -= value > 0.0f;
-    const Floats above = low > value ? low : value;
-    store<N>(to + x * d.units + unit + k * N, high < above ? high : above);
+    tally.add(k, own, value, Ints{} + (int32_t)(place_from + x));
+    store<N>(to + x * d.units + unit + k * N, clamped(value, low, high));
   };
   int64_t x = 0;
   for (; x + 7 <= d.out_width; x += 7) {
@@ -373,14 +368,7 @@ inline void make_row(const Depthwise& d, const float* const* rows, float* to, in
     convolve<N, K, 1, SIZE>(d, rows, steps, unit, local, x, sums);
     for (int k = 0; k < K; k++) end(sums[0][k], k, x);
   }
-  for (int k = 0; k < K; k++) {
-    const int64_t own = unit + k * N;
-    store<N>(s.best + own, best[k]);
-    to_memory(s.place + own, place[k]);
-    store<N>(s.part_sum + own, load<N>(s.part_sum + own) + sum[k]);
-    store<N>(s.part_square + own, load<N>(s.part_square + own) + square[k]);
-    to_memory(s.positive + own, from_memory<Ints>(s.positive + own) + positive[k]);
-  }
+  tally.end(s, unit);
 }
 
 // Units from..to of one picture, a row of the result after the other: of the argument the rows
