@@ -16,8 +16,10 @@ import json
 import multiprocessing
 import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +34,8 @@ from benchmarks.zoo_names import Candidate, candidates
 _RIGHT: tuple[Outcome, ...] = ("ok", "autograd")
 _WRITE_EVERY = 20
 """Networks between two tables."""
+_GIB = 8.0
+"""Memory that one network may take."""
 _PATIENCE = 10
 """Of the limit of computing, how long to wait on a busy machine."""
 
@@ -47,25 +51,44 @@ def main(argv: Sequence[str] | None = None) -> int:
     say(f"{len(wanted)} networks, of which {len(open_ones)} are to be examined")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["benchmarks.zoo_server"])
-    until_s = time.monotonic() + arguments.stop_after_s
-    for number, candidate in enumerate(open_ones):
-        if time.monotonic() > until_s:
-            say(f"stopped with {len(open_ones) - number} to go; the same command goes on")
-            break
-        _wait_while(arguments.pause_file)
-        verdict = _examined(candidate, context, arguments)
-        verdicts[candidate.network] = verdict
-        lines.parent.mkdir(parents=True, exist_ok=True)
+    lines.parent.mkdir(parents=True, exist_ok=True)
+    for number, verdict in enumerate(_verdicts(open_ones, context, arguments)):
+        verdicts[verdict.network] = verdict
         with lines.open("a", encoding="utf-8") as file:
             file.write(json.dumps(verdict.as_dict()) + "\n")
-        say(
-            f"{number + 1}/{len(open_ones)} {candidate.network}: {verdict.outcome} {verdict.reason}"
-        )
+        say(f"{number + 1}/{len(open_ones)} {verdict.network}: {verdict.outcome} {verdict.reason}")
         if number % _WRITE_EVERY == 0:
             _write(out, verdicts, everything, arguments)
     _write(out, verdicts, everything, arguments)
     say(f"written to {out}")
     return 0
+
+
+def _verdicts(
+    open_ones: Sequence[Candidate], context: Any, arguments: argparse.Namespace
+) -> Iterator[Verdict]:
+    """As they come, of several networks at a time; until they are done, or time is over."""
+    until_s = time.monotonic() + arguments.stop_after_s
+    queue = iter(open_ones)
+    running: set[Future[Verdict]] = set()
+    with ThreadPoolExecutor(arguments.jobs) as pool:
+        while True:
+            _wait_while(arguments.pause_file)
+            if time.monotonic() < until_s:
+                for candidate in islice(queue, arguments.jobs - len(running)):
+                    running.add(pool.submit(_examined, candidate, context, arguments))
+            if not running:
+                break
+            done, running = wait(running, return_when=FIRST_COMPLETED)
+            yield from (each.result() for each in done)
+    if left := sum(1 for _ in queue):
+        say(f"stopped with {left} to go; the same command goes on")
+
+
+def _jobs_at_once() -> int:
+    """One for each core, as far as the memory that one may take allows."""
+    gib = psutil.virtual_memory().total / 2**30
+    return max(1, min(psutil.cpu_count() or 1, int(gib / _GIB)))
 
 
 def _wait_while(file: Path | None) -> None:
@@ -89,7 +112,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--pattern", default="*", help="of names such as timm/resnet50")
     parser.add_argument("--millions", type=float, default=100.0, help="parameters at most")
     parser.add_argument("--limit-s", type=float, default=300.0, help="of computing, for each")
-    parser.add_argument("--limit-gib", type=float, default=8.0, help="memory, likewise")
+    parser.add_argument("--limit-gib", type=float, default=_GIB, help="memory, likewise")
+    parser.add_argument("--jobs", type=int, default=_jobs_at_once(), help="networks at a time")
     parser.add_argument("--stop-after-s", type=float, default=float("inf"))
     parser.add_argument("--pause-file", type=Path, help="wait while it exists, between networks")
     parser.add_argument("--retry", action="store_true", help="again what did not come out right")
