@@ -17,7 +17,6 @@ from rtvis.option_values import (
     region,
     seconds,
     size,
-    text,
 )
 from rtvis.options import (
     Entry,
@@ -43,14 +42,12 @@ class InputConfig:
         "of pictures, or a URI: rtsp://, http:// and whatever FFmpeg opens",
         default="demo",
         metavar="URI",
-        parse=text,
         expects="demo, a number, a path or a URI",
         is_path=True,
     )
     files: str | None = option(
         "pictures beside the stream, shown first; the key 6 changes over, e and w go through them",
         metavar="FOLDER",
-        parse=text,
         expects="a picture, folder, glob or list of pictures",
         is_path=True,
     )
@@ -76,14 +73,12 @@ class InputConfig:
     picture: str | None = option(
         "the picture of a folder to begin with, by its file's name",
         metavar="NAME",
-        parse=text,
         expects="a file's name",
         of="stream files",
     )
     replay: str | None = option(
         "show again what was recorded: a film that has its .rtvis.jsonl beside it, or that file",
         metavar="FILE",
-        parse=text,
         expects="a recorded film",
         saved=False,
     )
@@ -104,7 +99,6 @@ class CompareConfig:
         "another input to compare with, frame by frame; `second` takes the second name of each "
         "line of a list; the key / shows A, B, and the difference of their maps",
         metavar="URI",
-        parse=text,
         expects="demo, a number, a path, a URI or `second`",
         is_path=True,
         of="stream",
@@ -113,14 +107,12 @@ class CompareConfig:
         "another network to compare with on the same frames, as --network; layers are matched by "
         "name; the key / shows A, B, and the difference of their maps",
         metavar="NAME",
-        parse=text,
         expects="a name, or path/to/file.py:factory",
         is_path=True,
     )
     compare_weights: str | None = option(
         "the same with other weights, or those of --compare-network",
         metavar="FILE",
-        parse=text,
         expects="a file, or random",
         is_path=True,
     )
@@ -133,7 +125,6 @@ class SelectionConfig:
     layer: str | None = option(
         "the selected layer (--list layers); default: the last one with a map",
         metavar="NAME",
-        parse=text,
         expects="a layer's name",
     )
     unit: int | None = number_option("its selected unit; default: 0", 0, of="layer")
@@ -157,7 +148,6 @@ class SelectionConfig:
     class_: str | None = option(
         "the class that the CAM explains, by name or number; default: the top one",
         metavar="CLASS",
-        parse=text,
         expects="a class's name or number",
         field_name="class_index",
     )
@@ -165,7 +155,6 @@ class SelectionConfig:
         "the CAM method (--list methods)",
         default="grad-cam",
         metavar="METHOD",
-        parse=text,
         expects="a method's name",
     )
     region: tuple[int, int, int, int] | None = option(
@@ -177,7 +166,6 @@ class SelectionConfig:
     cam_layer: str | None = option(
         "the layer at which the CAM is taken; default: the last one with a map",
         metavar="NAME",
-        parse=text,
         expects="a layer's name",
     )
     fit: FitName = option(  # noqa: RUF009
@@ -197,7 +185,6 @@ class OutputConfig:
     record: str | None = option(
         "record what is shown to a film: .mp4, .mkv or .avi",
         metavar="FILE",
-        parse=text,
         expects="a film's name",
     )
     journal: bool = option(
@@ -220,7 +207,6 @@ class OutputConfig:
     save: str | None = option(
         "at the end, save all that is shown in a new folder in this one, as x does",
         metavar="FOLDER",
-        parse=text,
         expects="a folder",
     )
     canvas: tuple[int, int] = option(
@@ -255,7 +241,6 @@ class LearnedConfig:
         "folder of what units have learned, or none: keep it for the session alone; default: "
         "rtvis/units in the user's data folder",
         metavar="FOLDER",
-        parse=text,
         expects="a folder, or none",
         is_path=True,
         saved=False,  # of this machine
@@ -264,7 +249,6 @@ class LearnedConfig:
         "how inputs are optimised: default, or one of the presets of `rtvis units optimize`",
         default="default",
         metavar="NAME",
-        parse=text,
         expects="a preset's name",
         of="network",
     )

@@ -6,7 +6,7 @@ Imports neither torch nor numpy: `--help` answers at once.
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
-from rtvis.option_values import channels, renaming, size, text
+from rtvis.option_values import channels, renaming, size
 from rtvis.options import device_option, dtype_option, layers_option, option
 
 DEFAULT_NETWORK: Final = "tf_efficientnet_lite0"
@@ -24,14 +24,12 @@ class NetworkConfig:
         "or path/to/file.py:factory",
         default=DEFAULT_NETWORK,
         metavar="NAME",
-        parse=text,
         expects="a name, or path/to/file.py:factory",
         is_path=True,
     )
     weights: str | None = option(
         "safetensors or a state dict; or random; default: pretrained",
         metavar="FILE",
-        parse=text,
         expects="a file, or random",
         of="network",
         is_path=True,
@@ -39,7 +37,6 @@ class NetworkConfig:
     labels: str | None = option(
         "class names: one a line, or JSON",
         metavar="FILE",
-        parse=text,
         expects="a file",
         of="network",
         is_path=True,
@@ -69,7 +66,6 @@ class NetworkConfig:
         "YAML with the network's labels, preprocessing and layers, or none; default: the one "
         "beside the weights or the network's file (net.pt: net.yaml)",
         metavar="FILE",
-        parse=text,
         expects="a file, or none",
         of="network weights",
         is_path=True,
@@ -98,7 +94,6 @@ class NetworkConfig:
         "which of the network's outputs, where it has several: a key, a field or an index, nested "
         "ones joined by dots; default: the first that can be scores",
         metavar="KEY",
-        parse=text,
         expects="a key such as out, or an index",
     )
     trust_pickle: bool = option(

@@ -15,6 +15,7 @@ import jsonargparse
 from rtvis._version import __version__
 from rtvis.config_files import FileKind, FileReader, Options, choices_of, settle
 from rtvis.errors import ConfigError, did_you_mean
+from rtvis.options import help_of
 
 T = TypeVar("T")
 
@@ -144,16 +145,15 @@ def _add(group: Any, one: dataclasses.Field[Any], hint: Any) -> None:
     meta, flag = one.metadata, _flag(_key(one))
     if hint is bool:
         action = jsonargparse.ActionYesNo(yes_prefix="", no_prefix="no-")
-        group.add_argument(flag, action=action, default=one.default, help=meta["help"])
+        group.add_argument(flag, action=action, default=one.default, help=help_of(one))
         return
     choices = choices_of(hint)
-    default = "" if one.default is None or "default:" in meta["help"] else str(one.default)
     group.add_argument(
         flag,
         type=_typed(meta["parse"], one.default) if meta["parse"] is not None else hint,
         default=one.default,
         metavar="{" + ",".join(choices) + "}" if choices else meta["metavar"],
-        help=meta["help"] + (f"; default: {default}" if default else ""),
+        help=help_of(one),
     )
 
 

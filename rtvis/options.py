@@ -1,6 +1,6 @@
 """How a field of a config dataclass becomes a flag, and the flags that several commands have."""
 
-from dataclasses import field
+from dataclasses import Field, field
 from typing import Any, TypeAlias
 
 from rtvis.option_values import Parse, patterns, seconds, text, whole
@@ -11,7 +11,7 @@ def option(
     *,
     default: Any = None,
     metavar: str | None = None,
-    parse: Parse | None = None,
+    parse: Parse = text,
     expects: str | None = None,
     of: str = "",
     field_name: str = "",
@@ -24,8 +24,9 @@ def option(
         help_text: For `--help`.
         default: Of the field.
         metavar: What `--help` calls the value.
-        parse: Turns the given value into the field's.
-        expects: Completes "... cannot be used; give ..." in errors; needed with `parse`.
+        parse: Turns the given value into the field's, where `expects` is given.
+        expects: Completes "... cannot be used; give ..." in errors; None where the field's type
+            alone tells: a bool or a Literal.
         of: Keys, separated by spaces, of what it belongs to: a flag beside a state that gives one
             of them anew makes this one of the state forgotten, as the unit of another layer.
         field_name: Of the Selection or View field that a state file may give in its place, where
@@ -33,11 +34,11 @@ def option(
         is_path: It can name a file, which a state may have lying beside it.
         saved: A state holds it, where it belongs to source, network, computing or what was learned.
     """
-    assert (parse is None) == (expects is None), "say what would do"
+    assert parse is text or expects is not None, "say what would do"
     metadata = {
         "help": help_text,
         "metavar": metavar,
-        "parse": parse,
+        "parse": None if expects is None else parse,
         "expects": expects,
         "of": tuple(of.split()),
         "field_name": field_name,
@@ -45,6 +46,13 @@ def option(
         "saved": saved,
     }
     return field(default=default, metadata=metadata)
+
+
+def help_of(one: Field[Any]) -> str:
+    """What `--help` says of a field made by `option`, with its default unless the text tells it."""
+    text_of: str = one.metadata["help"]
+    tells = one.default is None or isinstance(one.default, bool) or "default:" in text_of
+    return text_of if tells else f"{text_of}; default: {one.default}"
 
 
 Entry: TypeAlias = tuple[Any, str]
@@ -106,7 +114,6 @@ def store_option() -> Any:
     return option(
         "the folder with the stores; default: rtvis/units in the user's data folder",
         metavar="FOLDER",
-        parse=text,
         expects="a folder",
     )
 
@@ -128,7 +135,6 @@ def device_option() -> Any:
         "auto, cpu, cuda or cuda:N",
         default="auto",
         metavar="DEVICE",
-        parse=text,
         expects="auto, cpu, cuda or cuda:0",
         saved=False,
     )

@@ -437,8 +437,8 @@ def test_nor_is_an_input_that_comes_later(
     [
         (["--batch-size", "x"], "--batch-size: x: give a whole number from 1"),
         (["--top-k", "0"], "--top-k: 0: give a whole number from 1"),
-        (["--size", "1x2x3"], "--size: 1x2x3: give one side, or HEIGHTxWIDTH"),
-        (["--size", "axb"], "--size: axb: give one side, or HEIGHTxWIDTH"),
+        (["--size", "1x2x3"], "--size: 1x2x3: give a side such as 224, or height and"),
+        (["--size", "axb"], "--size: axb: give a side such as 224, or height and"),
         (["--region", "a"], "--region: a: give row and column such as 30,50"),
     ],
 )

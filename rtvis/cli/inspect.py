@@ -11,7 +11,6 @@ from rtvis.config_network import NetworkConfig
 from rtvis.errors import SourceError
 from rtvis.flags import parse_config
 from rtvis.leaving import DONE, import_torch
-from rtvis.option_values import text
 from rtvis.options import debug_option, device_option, number_option, option
 
 if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
@@ -41,7 +40,6 @@ class InspectOptions:
     data: str | None = option(
         "run the pictures of this folder (or glob) through it: value ranges and dead units",
         metavar="FOLDER",
-        parse=text,
         expects="a folder or a glob of pictures",
     )
     pictures: int | None = number_option("the first N pictures alone", 1)

@@ -1,12 +1,16 @@
 """The flags of the still-image scripts."""
 
 import argparse
+import dataclasses
 from collections.abc import Callable
 from typing import Any, Final
 
-from rtvis.config_network import DEFAULT_NETWORK
+from rtvis.config import SeedName, SelectionConfig
+from rtvis.config_files import choices_of
+from rtvis.config_network import ComputeConfig, NetworkConfig
 from rtvis.leaving import called
-from rtvis.option_values import region, size, whole
+from rtvis.option_values import whole
+from rtvis.options import help_of
 
 _EPILOG: Final = """\
 A folder or a glob (in quotes) as INPUT does all its pictures, a list (.txt, .lst or .csv) those
@@ -38,7 +42,7 @@ def backprop_parser() -> argparse.ArgumentParser:
         "--display",
         choices=["raw", "gray", "norm", "normblur", "positive"],
         default="raw",
-        help="signed around grey, its mean, its norm, blurred, or what is positive (default: raw)",
+        help="signed around grey, its mean, its norm, blurred, or what is positive; default: raw",
     )
     return parser
 
@@ -66,7 +70,7 @@ def _add_cam(parser: argparse.ArgumentParser) -> None:
         type=_count,
         default=2,
         metavar="K",
-        help="explain the K classes with the highest scores (default: 2)",
+        help="explain the K classes with the highest scores; default: 2",
     )
     classes.add_argument(
         "--class",
@@ -76,12 +80,7 @@ def _add_cam(parser: argparse.ArgumentParser) -> None:
         metavar="CLASS",
         help="explain this class, by number or name; may be given several times",
     )
-    what.add_argument(
-        "--region",
-        type=_region,
-        metavar="ROW,COLUMN[,HEIGHT,WIDTH]",
-        help="of a dense output, the pixels whose scores count: one, or a rectangle (default: all)",
-    )
+    _declare(what, SelectionConfig, "region")
 
 
 def _add_cam_drawing(parser: argparse.ArgumentParser) -> None:
@@ -108,13 +107,13 @@ def _add_cam_drawing(parser: argparse.ArgumentParser) -> None:
 
 def _add_backprop(parser: argparse.ArgumentParser) -> None:
     what = parser.add_argument_group("what is explained")
-    what.add_argument("--layer", metavar="NAME", help="layer (default: the last one with a map)")
+    what.add_argument("--layer", metavar="NAME", help="layer; default: the last one with a map")
     unit = what.add_mutually_exclusive_group()
     unit.add_argument(
         "--unit",
         type=int,
         metavar="N",
-        help="unit of the layer (default: the strongest in each picture)",
+        help="unit of the layer; default: the strongest in each picture",
     )
     unit.add_argument(
         "--class",
@@ -125,7 +124,7 @@ def _add_backprop(parser: argparse.ArgumentParser) -> None:
     seed = what.add_mutually_exclusive_group()
     seed.add_argument(
         "--seed",
-        choices=["max", "map", "activation"],
+        choices=choices_of(SeedName),
         help="start at the map's maximum (default), the whole map, or the map times its values",
     )
     seed.add_argument(
@@ -135,12 +134,7 @@ def _add_backprop(parser: argparse.ArgumentParser) -> None:
         metavar=("ROW", "COLUMN"),
         help="start at this place of the map",
     )
-    what.add_argument(
-        "--rule",
-        choices=["gradient", "guided", "deconvnet"],
-        default="guided",
-        help="how ReLU passes gradients back (default: guided)",
-    )
+    _declare(what, SelectionConfig, "rule")
 
 
 def _parser(name: str, description: str) -> argparse.ArgumentParser:
@@ -168,7 +162,7 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
         help="picture, folder, glob or list",
     )
     files.add_argument(
-        "-o", "--output", metavar="OUTPUT", help="name of what is written (default: as the input)"
+        "-o", "--output", metavar="OUTPUT", help="name of what is written; default: as the input"
     )
     files.add_argument(
         "--raw",
@@ -179,56 +173,50 @@ def _add_files(parser: argparse.ArgumentParser) -> None:
 
 def _add_network(parser: argparse.ArgumentParser) -> None:
     network = parser.add_argument_group("network")
-    network.add_argument(
-        "-n",
-        "--network",
-        default=DEFAULT_NETWORK,
-        metavar="NAME",
-        help=f"torchvision, timm or Keras name, or FILE.py:FACTORY (default: {DEFAULT_NETWORK})",
-    )
-    network.add_argument("--weights", metavar="FILE", help="safetensors, a state dict, or 'random'")
-    network.add_argument("--labels", metavar="FILE", help="names of the classes, one a line")
-    network.add_argument(
-        "--size", type=_size, metavar="N|HxW", help="input size (default: the network's own)"
-    )
-    network.add_argument(
-        "--model-config",
-        metavar="FILE",
-        help="YAML with labels, preprocessing and layers, or 'none' (default: beside the weights)",
-    )
-    network.add_argument(
-        "--fit",
-        choices=["crop", "stretch", "letterbox"],
-        default="crop",
-        help="what becomes of pictures with other proportions (default: crop)",
-    )
-    network.add_argument(
-        "--repeat-channels",
-        action="store_true",
-        help="give a network with other channels than 1 or 3 red, green, blue, red ...",
-    )
-    network.add_argument(
-        "--network-output",
-        metavar="KEY",
-        help="which of its outputs, where it has several: a key, a field or an index, nested ones "
-        "joined by dots (default: the first that can be scores)",
-    )
-    network.add_argument(
-        "--trust-pickle",
-        action="store_true",
-        help="load whole models, which runs code from their file",
-    )
+    _declare(network, NetworkConfig, "network", names=("-n", "--network"))
+    _declare(network, NetworkConfig, "weights", "labels", "size", "model_config")
+    _declare(network, SelectionConfig, "fit")
+    _declare(network, NetworkConfig, "repeat_channels")
+    _declare(network, NetworkConfig, "output", names=("--network-output",))  # --output is a file
+    _declare(network, NetworkConfig, "trust_pickle")
 
 
 def _add_running(parser: argparse.ArgumentParser) -> None:
     running = parser.add_argument_group("running")
+    _declare(running, ComputeConfig, "device")
     running.add_argument(
-        "--device", default="auto", metavar="NAME", help="auto (default), cpu, cuda or cuda:N"
-    )
-    running.add_argument(
-        "--batch-size", type=_count, default=8, metavar="N", help="pictures at a time (default: 8)"
+        "--batch-size", type=_count, default=8, metavar="N", help="pictures at a time; default: 8"
     )
     running.add_argument("--debug", action="store_true", help="show where an error comes from")
+
+
+def _declare(
+    group: "argparse._ArgumentGroup", part: type, *fields: str, names: tuple[str, ...] = ()
+) -> None:
+    """Flags that a part of the live program's config declares, with its words and checks.
+
+    Args:
+        group: Takes them.
+        part: The dataclass of `option` fields.
+        fields: Their names.
+        names: Of the flag here, where it has others than the field.
+    """
+    for one in dataclasses.fields(part):
+        if one.name not in fields:
+            continue
+        flags = names or ("--" + one.name.replace("_", "-"),)
+        if one.type is bool:
+            group.add_argument(*flags, action="store_true", help=help_of(one))
+            continue
+        meta = one.metadata
+        group.add_argument(
+            *flags,
+            type=_checked(meta["parse"], meta["expects"]) if meta["parse"] else str,
+            choices=choices_of(one.type) or None,
+            default=one.default,
+            metavar=meta["metavar"],
+            help=help_of(one),
+        )
 
 
 def _checked(parse: Callable[[str], Any], expects: str) -> Callable[[str], Any]:
@@ -244,5 +232,3 @@ def _checked(parse: Callable[[str], Any], expects: str) -> Callable[[str], Any]:
 
 
 _count: Final = _checked(whole(1), "a whole number from 1")
-_size: Final = _checked(size, "one side, or HEIGHTxWIDTH")
-_region: Final = _checked(region, "row and column such as 30,50, or top, left, height and width")

@@ -9,7 +9,6 @@ from rtvis.command import Command
 from rtvis.errors import ConfigError, StoreError
 from rtvis.flags import parse_config
 from rtvis.leaving import DONE, import_torch
-from rtvis.option_values import text
 from rtvis.options import debug_option, layers_option, option, store_option
 from rtvis.paths import path_of
 
@@ -31,7 +30,6 @@ class ExportOptions:
     output: str | None = option(
         "a new folder, or a file that ends in .zip",
         metavar="PATH",
-        parse=text,
         expects="a folder or a .zip file",
     )
     form: Literal["folder", "units", "montages", "channels", "runs"] = option(

@@ -58,7 +58,6 @@ class OptimizeOptions:
         "how: default, dvt-a, dvt-b, dvt-c, dvt-d, dvt, dvt-class, dv, dv-1 or dv-0",
         default="default",
         metavar="NAME",
-        parse=text,
         expects="the name of a preset",
     )
     set_: tuple[tuple[str, str], ...] = option(
@@ -74,7 +73,6 @@ class OptimizeOptions:
         "where to begin: noise, uniform, mean, a picture, or the .npz of an earlier result; "
         "default: as the preset says",
         metavar="START",
-        parse=text,
         expects="noise, uniform, mean or a file",
     )
     seed: int = number_option("of the random numbers", 0, default=0)

@@ -15,7 +15,6 @@ from rtvis.config_network import DtypeName, NetworkConfig
 from rtvis.errors import ConfigError, RtvisError, SourceError, StoreError
 from rtvis.flags import parse_config
 from rtvis.leaving import DONE, import_torch
-from rtvis.option_values import text
 from rtvis.options import (
     debug_option,
     device_option,
@@ -58,14 +57,12 @@ class ScanOptions:
     data: str | None = option(
         "a folder with all below it, a list (.txt, .csv: picture, class), a glob, a film, or demo",
         metavar="DATA",
-        parse=text,
         expects="a folder, a list, a glob or a film",
     )
     top: int = number_option("the N strongest items of each unit", 1, 1000, default=9)
     classes: str | None = option(
         "a CSV file with picture and class; or none; default: of the list, or names of folders",
         metavar="FILE",
-        parse=text,
         expects="a CSV file, or none",
     )
     statistics: bool = option("mean, quantiles, firing and dead units", default=True)
@@ -91,7 +88,6 @@ class ScanOptions:
     dump: str | None = option(
         "no scan: the activations of one layer (--layers NAME) for every picture, as one array",
         metavar="FILE.npy",
-        parse=text,
         expects="a file that ends in .npy",
     )
     pictures: int | None = number_option("the first N files alone", 1)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from rtvis.errors import ConfigError
-from rtvis.option_values import text
 from rtvis.options import number_option, option
 
 if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
@@ -40,7 +39,6 @@ class ClusterOptions:
     ray_address: str | None = option(
         "of the cluster, or auto: the one of this machine; default: start one for the scan",
         metavar="HOST:PORT",
-        parse=text,
         expects="HOST:PORT, or auto",
     )
     actors: int | None = number_option(
