@@ -10,51 +10,65 @@ import torch
 
 import rtvis.cli
 from rtvis.api import load
+from rtvis.engine.engine import Engine
 from rtvis.sources.pixels import read_image
+from rtvis.units.ascent import Ascent
 from rtvis.units.optimize import optimize
 from rtvis.units.presets import PRESETS, preset
 from rtvis.units.study import changed
 from rtvis.units.targets import Targets, class_targets
 from tests.references import one_thread  # noqa: F401 - eager pieces wait less on one thread
 
+SAMPLES = Path(__file__).parents[1] / "sample_images"
 LAYERS = ("blocks.1.0.conv_pw", "blocks.2.0.conv_dw", "blocks.4.0.conv_dw", "conv_head")
+PHOTOGRAPHS = ("astronaut.jpg", "china.jpg", "coffee.jpg", "flower.jpg", "rocket.jpg")
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(5400)
+@pytest.mark.timeout(1800)
 def test_fifty_random_units_rise_from_noise() -> None:
-    """A third of the default preset's runs: units end above their start, and above what ten other
-    noises of that kind give them at that place. All of them, for 50 others and against crops, are
-    `benchmarks.bench_optimize`. Six minutes of one core."""
+    """All end above each of ten random starts, one of which was their own. An eighth of the
+    default preset's runs, half of them plain: views that are turned blur what units of early
+    layers look for, and these rise late. With all runs, for 50 others and against crops, this is
+    `benchmarks.bench_optimize`. A minute and a half of one core."""
     chance = random.Random(0)
+    recipe = changed(preset("default"), {"iterations": 24, "plain_last": 12}, where="")
     with load("tf_efficientnet_lite0", compile="off") as engine:
-        noises = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0)).split(1)
-        chosen = []
-        for name in LAYERS:
-            maps = torch.cat([engine.reach(x_BCHW, layer=name).maps_BCHW for x_BCHW in noises])
-            middle_BU = maps[:, :, maps.shape[2] // 2, maps.shape[3] // 2]
-            # Training has brought some units, or all that they see, to zero: nothing drives those.
-            alive = ((middle_BU[0] - middle_BU[1]).abs() > 1e-6).nonzero().flatten().tolist()
-            assert len(alive) > maps.shape[1] / 2
-            chosen.append(Targets(layer=name, units=tuple(chance.sample(alive, 10))))
+        chosen = [
+            Targets(layer=name, units=tuple(chance.sample(_living_units(engine, name), 10)))
+            for name in LAYERS
+        ]
         chosen.append(class_targets(engine, chance.sample(range(1000), 10)))
-        recipe = changed(preset("default"), {"iterations": 64, "plain_last": 8}, where="")
-        num_units, fell = 0, []
+        rises = {}
         for targets in chosen:
+            starts_BCHW = Ascent(engine, targets, recipe).inputs()
             *_, last = optimize(engine, targets, recipe, batch=10)
-            other_starts = []
-            for seed in range(1, 11):
-                steps = optimize(engine, targets, recipe, batch=10, seed=seed)
-                other_starts.append(next(steps).values().clone())
-                steps.close()
-            highest_U = torch.stack(other_starts).amax(dim=0)
-            for found, highest in zip(last.finished, highest_U.tolist(), strict=True):
-                values = found.record["runs"]["value"]
-                if values[-1] <= max(values[0], highest):
-                    fell.append((targets.layer, found.unit, values[0], highest, values[-1]))
-                num_units += 1
-        assert num_units == 50
-        assert len(fell) <= 2, fell
+            highest_C = _middle(engine, starts_BCHW, targets.layer).amax(dim=0)
+            for found in last.finished:
+                reached = found.record["runs"]["value"][-1]
+                rises[targets.layer, found.unit] = reached - float(highest_C[found.unit])
+    assert len(rises) == 50
+    fell = {unit: rise for unit, rise in rises.items() if rise <= 0}
+    assert not fell
+
+
+def _living_units(engine: Engine, layer: str) -> list[int]:
+    """Those that noise or a photograph changes: training has brought some, or all that they see,
+    to zero, and nothing drives those."""
+    noise_BCHW = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(0))
+    pictures = [torch.from_numpy(read_image(SAMPLES / name)) for name in PHOTOGRAPHS]
+    seen_BCHW = torch.cat([noise_BCHW, engine.preprocessing.apply_batch(pictures)])
+    middle_BC = _middle(engine, seen_BCHW, layer)
+    living = (middle_BC.amax(dim=0) - middle_BC.amin(dim=0) > 1e-6).nonzero().flatten().tolist()
+    assert len(living) > 0.8 * middle_BC.shape[1]
+    return living
+
+
+def _middle(engine: Engine, x_BCHW: torch.Tensor, layer: str) -> torch.Tensor:
+    """[B, C]: what the middle neuron of each unit has, which `optimize` drives."""
+    each = [engine.reach(x_1CHW, layer=layer).maps_BCHW for x_1CHW in x_BCHW.split(1)]
+    maps_BCHW = torch.cat(each)
+    return maps_BCHW[:, :, maps_BCHW.shape[2] // 2, maps_BCHW.shape[3] // 2]
 
 
 @pytest.mark.slow
