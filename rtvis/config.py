@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 
+from rtvis.choices import Fit, Rule, Seed, Tap
 from rtvis.config_network import ComputeConfig, NetworkConfig
 from rtvis.option_values import (
     amount,
@@ -26,10 +27,6 @@ from rtvis.options import (
     section,
 )
 
-RuleName: TypeAlias = Literal["gradient", "guided", "deconvnet"]
-TapName: TypeAlias = Literal["pre", "post"]
-SeedName: TypeAlias = Literal["max", "map", "activation"]
-FitName: TypeAlias = Literal["crop", "stretch", "letterbox"]
 Subject: TypeAlias = Literal["networks", "layers", "methods", "keys"]
 
 
@@ -135,16 +132,16 @@ class SelectionConfig:
         expects="row and column such as 3,5",
         of="layer unit seed",
     )
-    seed: SeedName | None = option(  # noqa: RUF009
+    seed: Seed | None = option(  # noqa: RUF009
         "where the backward pass starts: the unit's maximum, its whole map, or its map times its "
         "values",
         default="activation",
     )
-    tap: TapName = option(  # noqa: RUF009
+    tap: Tap = option(  # noqa: RUF009
         "values of layers before or behind the activation function that follows them",
         default="post",
     )
-    rule: RuleName = option("how ReLU passes gradients back", default="guided")  # noqa: RUF009
+    rule: Rule = option("how ReLU passes gradients back", default="guided")  # noqa: RUF009
     class_: str | None = option(
         "the class that the CAM explains, by name or number; default: the top one",
         metavar="CLASS",
@@ -168,7 +165,7 @@ class SelectionConfig:
         metavar="NAME",
         expects="a layer's name",
     )
-    fit: FitName = option(  # noqa: RUF009
+    fit: Fit = option(  # noqa: RUF009
         "pictures of other proportions are cropped as the network wants it, stretched, or kept "
         "whole within the mean colour",
         default="crop",

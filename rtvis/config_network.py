@@ -4,15 +4,14 @@ Imports neither torch nor numpy: `--help` answers at once.
 """
 
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal
 
+from rtvis.choices import DtypeName
 from rtvis.option_values import channels, renaming, size
 from rtvis.options import device_option, dtype_option, layers_option, option
 
 DEFAULT_NETWORK: Final = "tf_efficientnet_lite0"
 """Its weights come with rtvis: nothing is downloaded."""
-
-DtypeName: TypeAlias = Literal["float32", "float16", "bfloat16", "float64"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

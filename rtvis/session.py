@@ -5,10 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, fields, replace
 from typing import Final, Literal, TypeAlias
 
+from rtvis.choices import BackpropDisplay
 from rtvis.data import Intervention, Selection, Side, Target
-
-BackpropDisplay: TypeAlias = Literal["raw", "gray", "norm", "normblur", "positive"]
-"""How a signed gradient becomes a picture: DVT-54 to DVT-57, and RT-25's relu(g) / max."""
 
 MapPalette: TypeAlias = Literal["colour", "grey", "jet"]
 """Perceptual colours, none, or RT's (RT-11, RT-12)."""

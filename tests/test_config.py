@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from rtvis import config as config_module
-from rtvis import config_network, data
+from rtvis import config_network
 from rtvis.config import PARTS, Config
-from rtvis.engine import device
 from rtvis.errors import ConfigError
 from rtvis.flags import parse_config
 
@@ -226,14 +225,6 @@ def test_the_ready_configs_say_what_their_names_promise() -> None:
     assert (headless.output.view, headless.output.record is not None) == ("none", True)
     assert ready("gpu-half").compute.dtype == "float16"
     assert ready("gpu-half").compute.device == "cuda"
-
-
-def test_literals_are_those_of_the_data() -> None:
-    # config does not import data, which imports torch: --help must be quick.
-    assert typing.get_args(config_module.RuleName) == typing.get_args(data.Rule)
-    assert typing.get_args(config_module.SeedName) == typing.get_args(data.Seed)
-    assert typing.get_args(config_module.FitName) == typing.get_args(data.Fit)
-    assert typing.get_args(config_network.DtypeName) == typing.get_args(device.DtypeName)
 
 
 def test_no_two_parts_share_a_flag() -> None:

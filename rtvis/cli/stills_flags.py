@@ -5,7 +5,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, Final
 
-from rtvis.config import SeedName, SelectionConfig
+from rtvis.choices import BackpropDisplay, Seed
+from rtvis.config import SelectionConfig
 from rtvis.config_files import choices_of
 from rtvis.config_network import ComputeConfig, NetworkConfig
 from rtvis.leaving import called
@@ -40,7 +41,7 @@ def backprop_parser() -> argparse.ArgumentParser:
     _add_backprop(parser)
     parser.add_argument_group("how it is drawn").add_argument(
         "--display",
-        choices=["raw", "gray", "norm", "normblur", "positive"],
+        choices=choices_of(BackpropDisplay),
         default="raw",
         help="signed around grey, its mean, its norm, blurred, or what is positive; default: raw",
     )
@@ -124,7 +125,7 @@ def _add_backprop(parser: argparse.ArgumentParser) -> None:
     seed = what.add_mutually_exclusive_group()
     seed.add_argument(
         "--seed",
-        choices=choices_of(SeedName),
+        choices=choices_of(Seed),
         help="start at the map's maximum (default), the whole map, or the map times its values",
     )
     seed.add_argument(

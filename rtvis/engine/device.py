@@ -1,12 +1,11 @@
 """Which device and number format to compute with."""
 
-from typing import Literal, TypeAlias, get_args
+from typing import get_args
 
 import torch
 
+from rtvis.choices import DtypeName
 from rtvis.errors import DeviceError, did_you_mean
-
-DtypeName: TypeAlias = Literal["float32", "float16", "bfloat16", "float64"]
 
 
 def resolve_device(name: str) -> torch.device:

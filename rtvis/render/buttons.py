@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 from typing import Final, get_args
 
+from rtvis.choices import BackpropDisplay
 from rtvis.data import Fit, Intervention, Rule, Tap
 from rtvis.render.grid import Rect
 from rtvis.render.learned_plan import LearnedPlan
 from rtvis.render.metrics import Metrics
 from rtvis.render.text import measure
 from rtvis.session import (
-    BackpropDisplay,
     Beginning,
     Compared,
     MapPalette,

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rtvis.choices import BackpropDisplay
 from rtvis.registry import ATTENTION_METHODS
 from rtvis.render.cover import Cover
 from rtvis.render.lut import (
@@ -17,7 +18,7 @@ from rtvis.render.lut import (
     ColorMap,
     colormap,
 )
-from rtvis.session import BackpropDisplay, CamStyle
+from rtvis.session import CamStyle
 
 TINY = 1e-10
 """Keeps an all-zero picture from dividing by zero (DVT and RT add the same)."""

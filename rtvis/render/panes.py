@@ -6,13 +6,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rtvis.choices import BackpropDisplay
 from rtvis.data import Crop
 from rtvis.render import display, host
 from rtvis.render.cover import cover
 from rtvis.render.grid import Grid, Rect
 from rtvis.render.label_picture import labels_over, labels_over_host
 from rtvis.render.resample import grow, shrink
-from rtvis.session import BackpropDisplay, CamStyle
+from rtvis.session import CamStyle
 
 
 def resize_picture(image_HW3: Tensor, size: tuple[int, int]) -> Tensor:

@@ -6,10 +6,10 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from rtvis.choices import BackpropDisplay
 from rtvis.data import Crop, Layer
 from rtvis.render import display, host, lut
 from rtvis.render.grid import Rect
-from rtvis.session import BackpropDisplay
 
 
 def draw_seen_picture(

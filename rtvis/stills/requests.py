@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from rtvis.choices import BackpropDisplay
 from rtvis.data import Rule, Seed, Selection
 from rtvis.engine.engine import Engine
 from rtvis.engine.labels import class_index
-from rtvis.session import BackpropDisplay
 
 CamStyle = Literal["overlay", "blend", "heat"]
 """Over the picture, as opaque as it is strong; RT-23's even blend with JET; without the picture."""

@@ -5,10 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
+from rtvis.choices import DtypeName
 from rtvis.cli.units.bars import by_layer
 from rtvis.cli.units.chosen import chosen_layers, root_of
 from rtvis.command import Command
-from rtvis.config_network import DtypeName, NetworkConfig
+from rtvis.config_network import NetworkConfig
 from rtvis.flags import parse_config
 from rtvis.leaving import DONE, import_torch
 from rtvis.options import (

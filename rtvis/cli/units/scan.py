@@ -8,10 +8,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
+from rtvis.choices import DtypeName
 from rtvis.cli.units.chosen import root_of
 from rtvis.cli.units.scan_ray import ClusterOptions, cluster_of, plan_of
 from rtvis.command import Command
-from rtvis.config_network import DtypeName, NetworkConfig
+from rtvis.config_network import NetworkConfig
 from rtvis.errors import ConfigError, RtvisError, SourceError, StoreError
 from rtvis.flags import parse_config
 from rtvis.leaving import DONE, import_torch

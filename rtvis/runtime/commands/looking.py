@@ -3,12 +3,13 @@
 from dataclasses import replace
 from typing import Final, get_args
 
+from rtvis.choices import BackpropDisplay
 from rtvis.data import Fit, Rule, Seed, Selection
 from rtvis.render.layout import has_details
 from rtvis.runtime.commands.changing import remember
 from rtvis.runtime.commands.context import Context, after, select
 from rtvis.runtime.learning import in_sight
-from rtvis.session import BackpropDisplay, Beginning, PageName, Pattern, Timing, View
+from rtvis.session import Beginning, PageName, Pattern, Timing, View
 
 
 def cycle_zoom(view: View, context: Context) -> View:
