@@ -4,10 +4,13 @@ import os
 import random
 import shutil
 import signal
+import subprocess
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 import torch
 
@@ -198,6 +201,32 @@ def test_closing_stops_the_compiler_process_at_once(tmp_path: Path) -> None:
     assert not engine.wait_compiled(0)
 
 
+def test_a_killed_program_leaves_no_compiler_behind(tmp_path: Path) -> None:
+    """Killed, it cannot stop its compiler process, which does not look at its input meanwhile."""
+    scratch, cache = tmp_path / "scratch", tmp_path / "cache"
+    scratch.mkdir()
+    program = (
+        "from pathlib import Path; from tests.nets import *;"
+        f"engine_of(seeded(EverySpelling), 40, compile='auto', cache_dir=Path({str(cache)!r}))"
+        ".wait_compiled()"
+    )
+    killed = subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[1],
+        env=os.environ | {"TMPDIR": str(scratch)},
+    )
+    try:
+        ours = psutil.Process(killed.pid)
+        _wait_until(lambda: any(scratch.rglob("*.pt")))  # a piece was given to it
+        left = ours.children(recursive=True)
+    finally:
+        killed.kill()
+        killed.wait()
+    _wait_until(lambda: not any(each.is_running() for each in left))
+    assert not list(scratch.glob("rtvis-compile-*"))
+    assert not list(cache.rglob("*.pt2")), "it went on"
+
+
 def test_a_killed_compiler_process_leaves_the_eager_form(tmp_path: Path, x: torch.Tensor) -> None:
     with engine_of(seeded(CamNet), size=SIZE, compile="auto", cache_dir=tmp_path) as engine:
         os.kill(_child_of(engine), signal.SIGKILL)
@@ -223,3 +252,10 @@ def _child_of(engine: Engine) -> int:
             return compiler._child.pid
         time.sleep(0.02)
     raise AssertionError("no compiler process was started")
+
+
+def _wait_until(is_so: Callable[[], bool]) -> None:
+    until_s = time.monotonic() + 100
+    while not is_so():
+        assert time.monotonic() < until_s
+        time.sleep(0.02)

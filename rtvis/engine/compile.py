@@ -174,12 +174,14 @@ class Compiler:
     def _start_child(self, scratch: str) -> subprocess.Popen[str]:
         environment = {
             **os.environ,
-            # One compiler at a time leaves the picture a core; scratch code goes with the folder.
+            # One compiler at a time leaves the picture a core; scratch code goes with the folder,
+            # and so does what compilers write that are killed.
             "TORCHINDUCTOR_COMPILE_THREADS": "1",
+            "TMPDIR": scratch,
             "TORCHINDUCTOR_CACHE_DIR": str(Path(scratch) / "inductor"),
         }
         self._child = subprocess.Popen(
-            [sys.executable, "-m", "rtvis.engine.compile_worker"],
+            [sys.executable, "-m", "rtvis.engine.compile_worker", str(os.getpid()), scratch],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
