@@ -11,9 +11,10 @@ from rtvis.render import lut
 from rtvis.render.compositor import Compositor
 from rtvis.render.download import Downloader
 from rtvis.render.grid import Rect
+from rtvis.render.layer_words import layer_facts_within
 from rtvis.render.readout import pack_readout, subject_of, unpack_readout
 from rtvis.render.scene import Binding, Scene
-from rtvis.render.wording import layer_facts_within, number
+from rtvis.render.wording import number
 from rtvis.session import View
 
 CPU = torch.device("cpu")

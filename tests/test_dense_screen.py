@@ -35,6 +35,7 @@ from rtvis.render.class_rows import class_rows
 from rtvis.render.compositor import Compositor
 from rtvis.render.cover import cover
 from rtvis.render.grid import Rect
+from rtvis.render.hover_words import hover_text
 from rtvis.render.label_picture import (
     background_classes,
     class_shares,
@@ -45,7 +46,6 @@ from rtvis.render.label_picture import (
 from rtvis.render.layout import Layout
 from rtvis.render.pixels import lay_pixels
 from rtvis.render.scene import Scene
-from rtvis.render.wording import hover_text
 from rtvis.runtime.controller import Controller, Drawn
 from rtvis.session import Session, View
 from tests.nets import engine_of

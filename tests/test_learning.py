@@ -14,7 +14,7 @@ from torch import Tensor
 
 from rtvis.data import ImageU8, Selection, Target
 from rtvis.errors import StoreError
-from rtvis.render import wording
+from rtvis.render import bar_words
 from rtvis.render.compositor import Compositor
 from rtvis.render.job_words import job_name, job_share
 from rtvis.render.learned_plan import lay_learned
@@ -499,7 +499,7 @@ def test_jobs_are_named_by_their_place_or_all_together_and_beside_other_pages() 
 
     def header(page: str) -> str:
         view = View(canvas_size=SIZE, page=page)  # type: ignore[arg-type]
-        runs = wording.header(Scene(view=view, layers=LAYERS, jobs=two))
+        runs = bar_words.header(Scene(view=view, layers=LAYERS, jobs=two))
         return "".join(run.text for run in runs)
 
     assert header("unit").endswith("making 2 jobs 30%")

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from rtvis.data import Layer, PointerEvent, Selection, Target
-from rtvis.render import lut, wording
+from rtvis.render import hover_words, lut, wording
 from rtvis.render.compositor import Compositor
 from rtvis.render.correlation import CorrelationGauge, every, shown_units, standardise
 from rtvis.render.grid import Rect
@@ -493,7 +493,7 @@ def test_the_pointer_on_the_matrix_names_the_pair_and_its_r(desk: CorrelationDes
     )
     desk.draw()
     scene = shown(desk.maps_CHW)
-    runs = wording.hover_text(scene, desk.compositor.readout, desk.view.hover)
+    runs = hover_words.hover_text(scene, desk.compositor.readout, desk.view.hover)
     expected = np.corrcoef(desk.maps_CHW.flatten(1).numpy())[0, 3]
     assert "".join(run.text for run in runs) == f"0 × 3   r {wording.signed_share(expected)}"
 

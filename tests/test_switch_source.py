@@ -14,7 +14,7 @@ import pytest
 
 from rtvis.data import Frame, KeyEvent, Side
 from rtvis.errors import SourceError
-from rtvis.render import wording
+from rtvis.render import bar_words
 from rtvis.runtime.pipeline import Pipeline
 from rtvis.session import Session, View
 from rtvis.sinks.memory import MemorySink
@@ -462,7 +462,7 @@ def test_the_header_names_the_file_and_a_file_that_cannot_be_read_is_told(folder
 
     show.go(folder, script)
     scene = show.compositor.scenes[-1]
-    texts = [run.text for run in wording.header(replace(scene, weights_note="random weights"))]
+    texts = [run.text for run in bar_words.header(replace(scene, weights_note="random weights"))]
     parts = "".join(texts).removeprefix("rtvis").strip().split("  ·  ")
     assert parts == ["fake", "random weights", "pictures", "2.png", "cpu eager"]
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from rtvis.data import KeyEvent, ProcessUse, Rates
-from rtvis.render import wording
+from rtvis.render import bar_words
 from rtvis.render.compositor import Compositor
 from rtvis.render.layout import layout
 from rtvis.render.scene import Scene
@@ -151,7 +151,7 @@ def test_memory_is_what_is_resident() -> None:
 
 
 def text_of(rates: Rates, *, short: bool = False) -> str:
-    return "".join(run.text for run in wording.rates(scene_of(rates=rates), 13, short=short))
+    return "".join(run.text for run in bar_words.rates(scene_of(rates=rates), 13, short=short))
 
 
 def test_rates_and_latency_hide_two_seconds_after_the_last_frame() -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Hashable
 
 from rtvis.data import units_of
-from rtvis.render import lut, wording
+from rtvis.render import bar_words, layer_words, lut, wording
 from rtvis.render.buttons import COMPARED_NAMES, Button
 from rtvis.render.chrome import Brush
 from rtvis.render.grid import Rect
@@ -29,8 +29,8 @@ class Bars(Region):
         metrics, bar = self._metric, self.layout.panes["header"]
         height = bar.height - metrics.gap
         first = min(b.rect.left for b in self.layout.buttons if b.pane == "header")
-        rates = wording.rates(self.scene, metrics.text, short=True)
-        state = wording.state(self.scene)
+        rates = bar_words.rates(self.scene, metrics.text, short=True)
+        state = bar_words.state(self.scene)
         recording = self.scene.view.recording
         words = [Run("● ", lut.WARNING), wording.bright("rec   ")] if recording else []
         words += [state, wording.dim("   "), *rates]
@@ -40,7 +40,7 @@ class Bars(Region):
         self.chrome.text("state", right, words, metrics.text, align=1.0, ground=lut.BACKGROUND)
         left = Rect(bar.top, metrics.gap, height, right.left - 2 * metrics.gap)
         self.chrome.text(
-            "header", left, wording.header(self.scene), metrics.text, ground=lut.BACKGROUND
+            "header", left, bar_words.header(self.scene), metrics.text, ground=lut.BACKGROUND
         )
         self._buttons("header", lut.BACKGROUND)
 
@@ -147,7 +147,7 @@ class Bars(Region):
                 self._unit_value(),
             ),
             "grid": (wording.bright(layout.layer.name if layout.layer is not None else ""),),
-            "classes": (wording.dim(wording.classes_title(scene)),),
+            "classes": (wording.dim(bar_words.classes_title(scene)),),
         }
         if scene.view.compared != "off":
             prefix = Run(f"{COMPARED_NAMES[scene.view.compared]}   ", lut.TEXT, SEMIBOLD)
@@ -180,9 +180,9 @@ class Bars(Region):
             if pane == "grid" and layout.layer is not None:
                 shown = (*shown, wording.dim("    "))
                 room = rect.width - line_width(shown, metrics.text)
-                facts = wording.layer_facts_within(layout.layer, room, metrics.text)
-                pattern = wording.pattern_facts(scene, layout.layer.num_units)
-                facts = pattern or wording.gradients_from(scene) or facts
+                facts = layer_words.layer_facts_within(layout.layer, room, metrics.text)
+                pattern = bar_words.pattern_facts(scene, layout.layer.num_units)
+                facts = pattern or bar_words.gradients_from(scene) or facts
                 shown = (*shown, wording.dim(facts))
             self.chrome.text(f"title {pane}", rect, shown, metrics.text)
             self._buttons(pane, lut.PANEL)
@@ -205,7 +205,7 @@ class Bars(Region):
 
     def status(self) -> None:
         scene, metrics, bar = self.scene, self._metric, self.layout.panes["status"]
-        rates = wording.rates(scene, metrics.text)
+        rates = bar_words.rates(scene, metrics.text)
         width = line_width(rates, metrics.text)
         right = Rect(bar.top, bar.right - width - metrics.gap, bar.height, width)
         self._bar("status", bar, right, ground=lut.BACKGROUND)
@@ -215,5 +215,5 @@ class Bars(Region):
         if self.layout.layer is not None and scene.result is not None:
             names = short_names(tuple(layer.name for layer in scene.layers))
             name = names[self.layout.layer.index]
-            runs = wording.status(scene, self.layout.layer, name, self.readout, metrics.text)
+            runs = bar_words.status(scene, self.layout.layer, name, self.readout, metrics.text)
         self.chrome.text("status", left, runs, metrics.text, ground=lut.BACKGROUND)

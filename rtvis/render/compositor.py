@@ -9,8 +9,10 @@ from rtvis.data import Layer, Result, Target, units_of
 from rtvis.render import display, lut, panes
 from rtvis.render.chrome import Chrome
 from rtvis.render.download import Downloader, Pending
+from rtvis.render.empty_words import backward_message, grid_message
 from rtvis.render.grid import Grid, Rect
 from rtvis.render.help_table import help_line, lay_help
+from rtvis.render.hover_words import hover_text
 from rtvis.render.label_picture import background_classes, heat
 from rtvis.render.layout import Layout, has_details, layout, shown_layer
 from rtvis.render.map_panes import draw_grid, draw_unit, shown_maps
@@ -25,7 +27,7 @@ from rtvis.render.scene import Half, Memory, PatternShown, Scene
 from rtvis.render.surface import Surface
 from rtvis.render.text import Run
 from rtvis.render.times import HeldTimes, Table
-from rtvis.render.wording import backward_message, class_name, grid_message, hover_text
+from rtvis.render.wording import class_name
 from rtvis.session import PageName
 from rtvis.threads import cpu_threads
 

@@ -1,6 +1,6 @@
 """Numbers and words inside the panes: scales, classes, and why a pane is empty."""
 
-from rtvis.render import lut, wording
+from rtvis.render import empty_words, lut, wording
 from rtvis.render.chrome import Brush
 from rtvis.render.class_rows import ClassRow, class_rows
 from rtvis.render.grid import Rect
@@ -16,10 +16,10 @@ class Figures(Region):
         scene = self.scene
         zoomed = {"unit": "unit", "backprop": "backprop"}.get(scene.view.zoom)
         texts = {
-            "input": wording.input_message(scene),
-            "unit": wording.network_message(scene),
-            "backprop": wording.backward_message(scene, self.readout),
-            "grid": wording.grid_message(scene, self.readout),
+            "input": empty_words.input_message(scene),
+            "unit": empty_words.network_message(scene),
+            "backprop": empty_words.backward_message(scene, self.readout),
+            "grid": empty_words.grid_message(scene, self.readout),
         }
         if zoomed is not None:
             texts["grid"] = texts[zoomed]

@@ -1,6 +1,6 @@
 """The selected unit in numbers, and what its neuron sees of the picture."""
 
-from rtvis.render import wording
+from rtvis.render import layer_words, wording
 from rtvis.render.grid import Rect
 from rtvis.render.layout import DETAIL_ROWS, Layout
 from rtvis.render.pages.page import Page, unit_title
@@ -33,7 +33,7 @@ def _write_numbers(region: Region) -> None:
     area, layer = layout.contents["details"], layout.layer
     rows: tuple[tuple[str, str], ...] = ()
     if layer is not None and region.scene.result is not None:
-        rows = tuple(wording.details(region.scene, layer, region.readout))
+        rows = tuple(layer_words.details(region.scene, layer, region.readout))
     rect = Rect(area.top, area.left, min(DETAIL_ROWS * metrics.row, area.height), area.width)
     labels = tuple(label for label, _ in rows)
     # Wiped when there are other rows; then each shows its words by itself.

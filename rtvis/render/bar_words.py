@@ -1,0 +1,210 @@
+"""What the bars say: who looks at what, what is selected, and how fast it goes."""
+
+from rtvis.data import Layer, Origin, Selection
+from rtvis.render import lut
+from rtvis.render.job_words import jobs_beside
+from rtvis.render.readout import Readout
+from rtvis.render.scene import Scene
+from rtvis.render.text import SEMIBOLD, Run, line_width, measure
+from rtvis.render.wording import age, bright, class_name, dim, figure, num_changes, number, share
+from rtvis.timing import CURRENT_S
+
+_RULE_WORDS = {
+    "gradient": "gradient",
+    "guided": "guided backprop",
+    "deconvnet": "deconvnet",
+}
+
+
+def classes_title(scene: Scene) -> str:
+    """What the list of classes counts."""
+    if scene.result is None or scene.result.dense_BKHW is None:
+        return _compared_title(scene)
+    return "share of pixels" if scene.result.labels_BHW is not None else "output map"
+
+
+def _compared_title(scene: Scene) -> str:
+    if scene.pair is None:
+        return "top classes"
+    if scene.pair.same_classes:
+        return "differences" if scene.view.compared == "difference" else "top classes"
+    return f"top classes of {'B' if scene.view.compared == 'second' else 'A'}"
+
+
+def header(scene: Scene) -> tuple[Run, ...]:
+    """Who is looking at what with what."""
+    form = f"{scene.device} {scene.form}"
+    picture = scene.picture_name if scene.picture_name != scene.source_name else ""
+    parts = [
+        bright(scene.network),
+        Run(scene.weights_note, lut.WARNING),  # before names that may be long
+        bright(scene.source_name),
+        bright(picture),
+        dim(form),
+        dim(scene.compile_note),
+        dim(jobs_beside(scene)),
+    ]
+    runs = [Run("rtvis", lut.TEXT, SEMIBOLD), dim("    ")]
+    for index, part in enumerate(part for part in parts if part.text):
+        runs += [dim("  ·  "), part] if index else [part]
+    return tuple(runs)
+
+
+def state(scene: Scene) -> Run:
+    """What the source or the user has brought the picture to, in one or two words."""
+    source = scene.source
+    if source.state == "reconnecting":
+        return Run(f"reconnecting {age(scene.now_ns, source.since_ns)}", lut.WARNING, SEMIBOLD)
+    if source.state == "failed":
+        return Run("source failed", lut.WARNING, SEMIBOLD)
+    if scene.view.paused:
+        return Run("paused", lut.TEXT, SEMIBOLD)
+    if source.state == "live":
+        return dim("live")
+    return bright("opening" if source.state == "opening" else "ended")
+
+
+def pattern_facts(scene: Scene, num_units: int) -> str:
+    """How many of a layer's pictures there are; empty while the grid shows maps."""
+    pattern = scene.pattern
+    if pattern is None:
+        return ""
+    counts = f"{len(pattern.tiles)} of {num_units}"
+    if pattern.is_loading:
+        return f"{counts}, looking for more"
+    return f"{counts}; {pattern.note}" if len(pattern.tiles) < num_units else counts
+
+
+def gradients_from(scene: Scene) -> str:
+    """Whose gradients the grid shows; empty while it shows activations."""
+    result = scene.result
+    if result is None or result.grads_BCHW is None:
+        return ""
+    start = result.selection.origin or result.selection
+    return f"gradients of {start.layer}:{start.unit or 0}, {_RULE_WORDS[result.selection.rule]}"
+
+
+def status(scene: Scene, layer: Layer, name: str, readout: Readout, size: int) -> tuple[Run, ...]:
+    """What is selected and how it is shown (DVT-29)."""
+    if scene.maps_note:
+        return (dim(scene.maps_note),)
+    result = scene.result
+    assert result is not None, "there is a status line only for a result"
+    chosen = result.selection
+    runs = _selected(scene, layer, name, readout, size)
+    runs += _changes(scene, readout)
+    runs += _backward(scene, chosen)
+    if scene.view.gamma != 1 or scene.view.unit_boost:
+        boost = f"{scene.view.unit_boost:g}/{scene.view.gamma:g}"
+        runs += [dim("   ·   boost "), bright(boost)]
+    if scene.view.cam_shown:
+        class_explained = bright(class_name(scene.labels, readout.class_index))
+        runs += [dim("   ·   "), bright(chosen.cam), dim(" of "), class_explained]
+    if chosen.region is not None:
+        at = dim(" at " if scene.view.cam_shown else "   ·   at ")
+        runs += [at, bright(_place(chosen.region))]
+    if scene.rule_note and scene.view.backward_shown:
+        runs += [dim("   ·   "), dim(scene.rule_note)]
+    return tuple(runs)
+
+
+def _selected(scene: Scene, layer: Layer, name: str, readout: Readout, size: int) -> list[Run]:
+    """The selected unit and its value, in a width that does not depend on the value."""
+    assert scene.result is not None, "there is a status line only for a result"
+    chosen = scene.result.selection
+    runs = [
+        Run(f"{name}:{chosen.unit or 0}", lut.SELECTED),
+        dim(_value_word(scene, chosen)),
+        bright(number(readout.value)),
+    ]
+    widest = f"{runs[0].text}{runs[1].text}−0.000"
+    if layer.map_size != (1, 1):
+        row, column = readout.position
+        runs += [dim(" at "), bright(f"({row}, {column})")]
+        widest += f" at ({layer.map_size[0] - 1}, {layer.map_size[1] - 1})"
+    # What follows stays in place while value and position change.
+    spare = measure(widest, size) - line_width(tuple(runs), size)
+    return [*runs, Run("", lut.DIM, width=max(spare, 0))]
+
+
+def _backward(scene: Scene, chosen: Selection) -> list[Run]:
+    """How the backward picture is made, or that there is none."""
+    if not scene.view.backward_shown:
+        return [dim("   ·   backward "), bright("off")]
+    seed = {"max": "maximum", "map": "whole map", "activation": "map × itself"}
+    begins = chosen.origin or chosen
+    is_neuron = begins.position is not None and not _attends(scene, begins.layer)
+    start = "neuron" if is_neuron else seed[chosen.seed or "max"]
+    return [
+        dim("   ·   "),
+        Run(_RULE_WORDS[chosen.rule], lut.SOURCE),
+        dim(" from the "),
+        bright(start),
+        *_origin(chosen.origin),
+        dim(", "),
+        bright(scene.view.backprop_display),
+    ]
+
+
+def _attends(scene: Scene, name: str | None) -> bool:
+    return any(each.name == name and each.kind == "attention" for each in scene.layers)
+
+
+def _changes(scene: Scene, readout: Readout) -> list[Run]:
+    """How many units are changed, and what that does to the network's best class."""
+    assert scene.result is not None, "there is a status line only for a result"
+    changes = scene.result.selection.interventions
+    if not changes:
+        return []
+    runs = [dim("   ·   "), Run(num_changes(len(changes)), lut.CHANGED)]
+    if readout.moved is not None:
+        top = readout.moved.top
+        runs += [
+            dim(f"  {class_name(scene.labels, top.class_index)} "),
+            bright(f"{share(top.before)} → {share(top.after)}"),
+        ]
+    return runs
+
+
+def _origin(origin: Origin | None) -> tuple[Run, ...]:
+    """Where the backward pass starts, if not where one looks."""
+    if origin is None:
+        return ()
+    return dim(" of "), Run(f"{origin.layer}:{origin.unit}", lut.SOURCE)
+
+
+def _place(region: tuple[int, int, int, int]) -> str:
+    """A region of a dense output, or its one pixel."""
+    top, left, height, width = region
+    place = f"({top}, {left})"
+    return place if (height, width) == (1, 1) else f"{place}, {height}×{width} px"
+
+
+def _value_word(scene: Scene, chosen: Selection) -> str:
+    """What the selected unit's number is."""
+    if scene.view.compared == "difference":
+        return "  A − B "
+    is_max = chosen.position is None or _attends(scene, chosen.layer)
+    return "  max " if is_max else "  value "
+
+
+def rates(scene: Scene, size: int, *, short: bool = False) -> tuple[Run, ...]:
+    """Captured, processed and shown pictures a second, latency, and what was dropped."""
+    now = scene.rates
+    is_current = now.frame_age_s <= CURRENT_S
+
+    def rate(value: float) -> Run:
+        return figure(f"{value:.1f}" if is_current else "–", "000.0", size)
+
+    runs = []
+    if not short:
+        runs += [dim("captured"), rate(now.captured_fps), dim("  processed")]
+        runs += [rate(now.processed_fps), dim("  shown")]
+    runs += [rate(now.shown_fps), dim(" fps   ·")]
+    latency = f"{now.latency_ms:.0f}" if now.latency_ms and is_current else "–"
+    runs += [figure(latency, "0000", size), dim(" ms")]
+    if not short:
+        colour = lut.TEXT if now.num_dropped else lut.DIM
+        dropped = f"{now.num_dropped}"
+        runs += [dim("   ·   dropped "), figure(dropped, "0" * max(4, len(dropped)), size, colour)]
+    return tuple(runs)
