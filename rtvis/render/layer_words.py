@@ -31,7 +31,7 @@ def layer_facts_within(layer: Layer, width: int, size: int) -> str:
     return text if measure(text, size) <= width else f"{layer.num_units} maps"
 
 
-def query(layer: Layer, position: tuple[int, int] | None) -> str:
+def _query(layer: Layer, position: tuple[int, int] | None) -> str:
     """Who asks at attention."""
     if position is None:
         return layer.query
@@ -54,7 +54,7 @@ def details(scene: Scene, layer: Layer, readout: Readout) -> list[tuple[str, str
     if layer.map_size == (1, 1):
         del rows[2:4]
     if layer.kind == "attention" and scene.result is not None:
-        rows.insert(1, ("query", query(layer, scene.result.selection.position)))
+        rows.insert(1, ("query", _query(layer, scene.result.selection.position)))
     if scene.view.backward_shown:
         rows.append(("gradient up to", number(readout.gradient_max)))
     if layer.map_size != (1, 1) and layer.kind != "attention":

@@ -38,312 +38,96 @@ class KeyBinding:
         return self.action.__name__.replace("_", " ")
 
 
-_MOVE = "Move"
-_BACKWARD = "Backward picture"
-_CHANGE = "Hands on the network"
-_LEARNED = "What units have learned"
-_VIEW = "View"
-_PROGRAM = "Picture and program"
+_Row: TypeAlias = tuple[str, ViewCommand | Effect, str, str]
+"""Keys with spaces between them, the one to teach first; action; text; button, often empty."""
+
+
+def _group(name: str, *rows: _Row) -> tuple[KeyBinding, ...]:
+    """The lines of a group of the table."""
+    return tuple(
+        KeyBinding(keys=tuple(keys.split()), action=action, text=text, group=name, button=button)
+        for keys, action, text, button in rows
+    )
+
 
 BINDINGS: Final = (
-    KeyBinding(keys=("left", "j"), action=moving.move_left, text="left", group=_MOVE),
-    KeyBinding(keys=("right", "l"), action=moving.move_right, text="right", group=_MOVE),
-    KeyBinding(keys=("up", "i"), action=moving.move_up, text="up; out of the grid", group=_MOVE),
-    KeyBinding(
-        keys=("down", "k"), action=moving.move_down, text="down; into the grid", group=_MOVE
+    *_group(
+        "Move",
+        ("left j", moving.move_left, "left", ""),
+        ("right l", moving.move_right, "right", ""),
+        ("up i", moving.move_up, "up; out of the grid", ""),
+        ("down k", moving.move_down, "down; into the grid", ""),
+        ("page-up", moving.move_fast_back, "three rows back", ""),
+        ("page-down", moving.move_fast_on, "three rows on", ""),
+        ("home", moving.move_first, "first", ""),
+        ("end", moving.move_last, "last", ""),
+        ("tab", moving.switch_cursor, "layers or grid", ""),
+        ("u", moving.previous_layer, "previous layer", ""),
+        ("o", moving.next_layer, "next layer", ""),
     ),
-    KeyBinding(
-        keys=("page-up",), action=moving.move_fast_back, text="three rows back", group=_MOVE
+    *_group(
+        "Backward picture",
+        ("b", looking.cycle_backward_easily, "next way to look back, or off", "backward"),
+        ("n", looking.cycle_rule, "next rule, or off", "rule"),
+        ("m", looking.cycle_display, "display: raw, gray, norm, …", "display"),
+        ("p", looking.cycle_seed, "start: max, map, activation", ""),
+        ("a", tracing.toggle_gradients, "grid: maps or gradients", "gradients"),
+        ("d", tracing.toggle_freeze, "keep this unit as the start", "freeze"),
     ),
-    KeyBinding(keys=("page-down",), action=moving.move_fast_on, text="three rows on", group=_MOVE),
-    KeyBinding(keys=("home",), action=moving.move_first, text="first", group=_MOVE),
-    KeyBinding(keys=("end",), action=moving.move_last, text="last", group=_MOVE),
-    KeyBinding(keys=("tab",), action=moving.switch_cursor, text="layers or grid", group=_MOVE),
-    KeyBinding(keys=("u",), action=moving.previous_layer, text="previous layer", group=_MOVE),
-    KeyBinding(keys=("o",), action=moving.next_layer, text="next layer", group=_MOVE),
-    KeyBinding(
-        keys=("b",),
-        action=looking.cycle_backward_easily,
-        text="next way to look back, or off",
-        group=_BACKWARD,
-        button="backward",
+    *_group(
+        "Hands on the network",
+        ("1", changing.knock_out, "knock the unit out, or not", "knock-out"),
+        ("2", changing.double, "unit ×2, ×4, ×8, ×1", "double"),
+        ("3", changing.hold, "hold the unit at its value", "hold"),
+        ("[", changing.weaken, "unit a little weaker", "weaken"),
+        ("]", changing.strengthen, "unit a little stronger", "strengthen"),
+        ("4", changing.undo_change, "undo a change", "undo"),
+        ("7", changing.clear_changes, "undo all changes", "clear"),
     ),
-    KeyBinding(
-        keys=("n",),
-        action=looking.cycle_rule,
-        text="next rule, or off",
-        group=_BACKWARD,
-        button="rule",
+    *_group(
+        "What units have learned",
+        ("s", looking.next_pattern, "tiles: live, optimised, top, moments", "pattern"),
+        ("\\", looking.toggle_growing, "grow the unit's picture, or hold", "grow"),
+        ("f11", looking.next_beginning, "it begins at noise, at this frame", "beginning"),
+        ("insert", "optimised picture as input", "optimised or best as the input", "as-input"),
+        ("f3", "generate layer", "optimise the whole layer", "generate-layer"),
+        ("f4", "generate all", "optimise every layer", "generate-all"),
+        ("f8", "next job", "next of several, or all", "next-job"),
+        ("f12", "pause jobs", "pause that, or go on", "pause-jobs"),
+        ("delete", "cancel jobs", "cancel that", "cancel-jobs"),
+        ("f9", "forget moments", "forget all moments, begin anew", "forget"),
     ),
-    KeyBinding(
-        keys=("m",),
-        action=looking.cycle_display,
-        text="display: raw, gray, norm, …",
-        group=_BACKWARD,
-        button="display",
+    *_group(
+        "View",
+        ("z", looking.cycle_zoom, "enlarge unit, then backward", "zoom"),
+        ("c", colours.cycle_cam, "CAM on, blended, off", "cam"),
+        ("y", looking.cycle_cam_method, "next CAM method", "cam-method"),
+        (",", looking.toggle_labels, "label picture or CAM", "labels"),
+        ("g", colours.cycle_palette, "maps in colours, grey, JET", "colours"),
+        ("v", colours.toggle_smoothing, "steady colour range", ""),
+        ("t", colours.cycle_gamma, "dim values brighter (gamma)", ""),
+        (".", colours.cycle_unit_boost, "weak units brighter", ""),
+        (";", tracing.toggle_tap, "before or behind the activation", "tap"),
+        ("8", looking.toggle_classes, "top classes", ""),
+        ("9", looking.next_page, "details: show, next page", "page"),
+        ("/", looking.next_compared, "compare: A, B, difference", "compared"),
+        ("-", looking.toggle_log_counts, "histograms: linear, log counts", "counts"),
+        ("'", looking.next_dense_layer, "next dense layer beside", "beside"),
+        ("backspace", looking.reset, "all as at first", ""),
     ),
-    KeyBinding(
-        keys=("p",),
-        action=looking.cycle_seed,
-        text="start: max, map, activation",
-        group=_BACKWARD,
+    *_group(
+        "Picture and program",
+        ("space f", looking.toggle_pause, "hold the picture", "pause"),
+        ("0", looking.cycle_fit, "crop, stretch or letterbox", "fit"),
+        ("6", "switch source", "stream or files", "source"),
+        ("e", "next picture", "next picture", "next"),
+        ("w", "previous picture", "previous picture", "previous"),
+        ("x", "save", "save all that is shown", "save"),
+        ("r", "record", "record a film", "record"),
+        ("5", looking.cycle_timing, "times of a turn, and memory", ""),
+        ("h f1 ?", looking.toggle_help, "this help", "help"),
+        ("q escape", "leave", "leave", ""),
     ),
-    KeyBinding(
-        keys=("a",),
-        action=tracing.toggle_gradients,
-        text="grid: maps or gradients",
-        group=_BACKWARD,
-        button="gradients",
-    ),
-    KeyBinding(
-        keys=("d",),
-        action=tracing.toggle_freeze,
-        text="keep this unit as the start",
-        group=_BACKWARD,
-        button="freeze",
-    ),
-    KeyBinding(
-        keys=("1",),
-        action=changing.knock_out,
-        text="knock the unit out, or not",
-        group=_CHANGE,
-        button="knock-out",
-    ),
-    KeyBinding(
-        keys=("2",),
-        action=changing.double,
-        text="unit ×2, ×4, ×8, ×1",
-        group=_CHANGE,
-        button="double",
-    ),
-    KeyBinding(
-        keys=("3",),
-        action=changing.hold,
-        text="hold the unit at its value",
-        group=_CHANGE,
-        button="hold",
-    ),
-    KeyBinding(
-        keys=("[",),
-        action=changing.weaken,
-        text="unit a little weaker",
-        group=_CHANGE,
-        button="weaken",
-    ),
-    KeyBinding(
-        keys=("]",),
-        action=changing.strengthen,
-        text="unit a little stronger",
-        group=_CHANGE,
-        button="strengthen",
-    ),
-    KeyBinding(
-        keys=("4",), action=changing.undo_change, text="undo a change", group=_CHANGE, button="undo"
-    ),
-    KeyBinding(
-        keys=("7",),
-        action=changing.clear_changes,
-        text="undo all changes",
-        group=_CHANGE,
-        button="clear",
-    ),
-    KeyBinding(
-        keys=("s",),
-        action=looking.next_pattern,
-        text="tiles: live, optimised, top, moments",
-        group=_LEARNED,
-        button="pattern",
-    ),
-    KeyBinding(
-        keys=("\\",),
-        action=looking.toggle_growing,
-        text="grow the unit's picture, or hold",
-        group=_LEARNED,
-        button="grow",
-    ),
-    KeyBinding(
-        keys=("f11",),
-        action=looking.next_beginning,
-        text="it begins at noise, at this frame",
-        group=_LEARNED,
-        button="beginning",
-    ),
-    KeyBinding(
-        keys=("insert",),
-        action="optimised picture as input",
-        text="optimised or best as the input",
-        group=_LEARNED,
-        button="as-input",
-    ),
-    KeyBinding(
-        keys=("f3",),
-        action="generate layer",
-        text="optimise the whole layer",
-        group=_LEARNED,
-        button="generate-layer",
-    ),
-    KeyBinding(
-        keys=("f4",),
-        action="generate all",
-        text="optimise every layer",
-        group=_LEARNED,
-        button="generate-all",
-    ),
-    KeyBinding(
-        keys=("f8",),
-        action="next job",
-        text="next of several, or all",
-        group=_LEARNED,
-        button="next-job",
-    ),
-    KeyBinding(
-        keys=("f12",),
-        action="pause jobs",
-        text="pause that, or go on",
-        group=_LEARNED,
-        button="pause-jobs",
-    ),
-    KeyBinding(
-        keys=("delete",),
-        action="cancel jobs",
-        text="cancel that",
-        group=_LEARNED,
-        button="cancel-jobs",
-    ),
-    KeyBinding(
-        keys=("f9",),
-        action="forget moments",
-        text="forget all moments, begin anew",
-        group=_LEARNED,
-        button="forget",
-    ),
-    KeyBinding(
-        keys=("z",),
-        action=looking.cycle_zoom,
-        text="enlarge unit, then backward",
-        group=_VIEW,
-        button="zoom",
-    ),
-    KeyBinding(
-        keys=("c",),
-        action=colours.cycle_cam,
-        text="CAM on, blended, off",
-        group=_VIEW,
-        button="cam",
-    ),
-    KeyBinding(
-        keys=("y",),
-        action=looking.cycle_cam_method,
-        text="next CAM method",
-        group=_VIEW,
-        button="cam-method",
-    ),
-    KeyBinding(
-        keys=(",",),
-        action=looking.toggle_labels,
-        text="label picture or CAM",
-        group=_VIEW,
-        button="labels",
-    ),
-    KeyBinding(
-        keys=("g",),
-        action=colours.cycle_palette,
-        text="maps in colours, grey, JET",
-        group=_VIEW,
-        button="colours",
-    ),
-    KeyBinding(
-        keys=("v",), action=colours.toggle_smoothing, text="steady colour range", group=_VIEW
-    ),
-    KeyBinding(
-        keys=("t",), action=colours.cycle_gamma, text="dim values brighter (gamma)", group=_VIEW
-    ),
-    KeyBinding(
-        keys=(".",), action=colours.cycle_unit_boost, text="weak units brighter", group=_VIEW
-    ),
-    KeyBinding(
-        keys=(";",),
-        action=tracing.toggle_tap,
-        text="before or behind the activation",
-        group=_VIEW,
-        button="tap",
-    ),
-    KeyBinding(keys=("8",), action=looking.toggle_classes, text="top classes", group=_VIEW),
-    KeyBinding(
-        keys=("9",),
-        action=looking.next_page,
-        text="details: show, next page",
-        group=_VIEW,
-        button="page",
-    ),
-    KeyBinding(
-        keys=("/",),
-        action=looking.next_compared,
-        text="compare: A, B, difference",
-        group=_VIEW,
-        button="compared",
-    ),
-    KeyBinding(
-        keys=("-",),
-        action=looking.toggle_log_counts,
-        text="histograms: linear, log counts",
-        group=_VIEW,
-        button="counts",
-    ),
-    KeyBinding(
-        keys=("'",),
-        action=looking.next_dense_layer,
-        text="next dense layer beside",
-        group=_VIEW,
-        button="beside",
-    ),
-    KeyBinding(keys=("backspace",), action=looking.reset, text="all as at first", group=_VIEW),
-    KeyBinding(
-        keys=("space", "f"),
-        action=looking.toggle_pause,
-        text="hold the picture",
-        group=_PROGRAM,
-        button="pause",
-    ),
-    KeyBinding(
-        keys=("0",),
-        action=looking.cycle_fit,
-        text="crop, stretch or letterbox",
-        group=_PROGRAM,
-        button="fit",
-    ),
-    KeyBinding(
-        keys=("6",),
-        action="switch source",
-        text="stream or files",
-        group=_PROGRAM,
-        button="source",
-    ),
-    KeyBinding(
-        keys=("e",), action="next picture", text="next picture", group=_PROGRAM, button="next"
-    ),
-    KeyBinding(
-        keys=("w",),
-        action="previous picture",
-        text="previous picture",
-        group=_PROGRAM,
-        button="previous",
-    ),
-    KeyBinding(
-        keys=("x",), action="save", text="save all that is shown", group=_PROGRAM, button="save"
-    ),
-    KeyBinding(keys=("r",), action="record", text="record a film", group=_PROGRAM, button="record"),
-    KeyBinding(
-        keys=("5",), action=looking.cycle_timing, text="times of a turn, and memory", group=_PROGRAM
-    ),
-    KeyBinding(
-        keys=("h", "f1", "?"),
-        action=looking.toggle_help,
-        text="this help",
-        group=_PROGRAM,
-        button="help",
-    ),
-    KeyBinding(keys=("q", "escape"), action="leave", text="leave", group=_PROGRAM),
 )
 
 _SHOWN: Final = {
