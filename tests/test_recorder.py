@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -196,6 +197,35 @@ def test_a_disk_that_is_full_already_is_refused(
     with pytest.raises(SinkError, match="the disk is full"):
         Recorder(tmp_path / "film.mp4")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_encoder_that_is_slow_is_waited_for_as_long_as_it_goes_on(tmp_path: Path) -> None:
+    recorder = Recorder(
+        tmp_path / "film.mp4", pace="fast", on_frame=lambda _: time.sleep(0.1), patience_s=0.5
+    )
+    for level in range(8):  # so many find room at once
+        recorder.show(picture(level))
+    started_s = time.monotonic()
+    recorder.close()
+    assert time.monotonic() - started_s > 0.5, "or it proves nothing"
+    assert recorder.fault == ""
+    assert recorder.exists
+    assert len(play(tmp_path / "film.mp4")) == 8
+
+
+def test_a_disk_that_does_not_answer_is_given_up_and_an_older_film_stays(tmp_path: Path) -> None:
+    path = tmp_path / "film.mp4"
+    path.write_bytes(b"older")
+    answers = threading.Event()
+    recorder = Recorder(path, pace="fast", on_frame=lambda _: answers.wait(), patience_s=0.3)
+    try:
+        recorder.show(picture(1))
+        recorder.close()
+        assert not recorder.exists, "the film that lies there is an older one"
+        assert recorder.fault.startswith(f"{path}: the disk does not answer; what was written is")
+        assert path.read_bytes() == b"older"
+    finally:
+        answers.set()
 
 
 NOISE = """

@@ -265,6 +265,7 @@ def _watched(pipeline: "Pipeline", console: "Console", *, showing: bool) -> "Sum
         def show(progress: "Progress") -> None:
             bar.update(
                 task,
+                description="finishing the film" if progress.is_finishing else "frames",
                 completed=progress.num_processed,
                 total=progress.num_frames,
                 rate=progress.rates.processed_fps,

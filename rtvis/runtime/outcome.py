@@ -17,6 +17,8 @@ class Progress:
     num_frames: int | None
     """In all, where that is known."""
     rates: Rates
+    is_finishing: bool = False
+    """The run is over, and a film is being finished."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -230,6 +230,10 @@ class Pipeline:
             self._stop.set()
             if thread.ident is not None:
                 thread.join(_STOP_LIMIT_S)
+            self.recordings.stop()
+            while on_progress is not None and self.recordings.is_finishing:
+                on_progress(replace(self._progress(), is_finishing=True))
+                time.sleep(_EVENTS_S)
             self.close()
         if on_progress is not None:
             on_progress(self._progress())

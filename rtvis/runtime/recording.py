@@ -216,11 +216,16 @@ class Recordings:
         self._finishing = [other for other in self._finishing if other.is_alive()] + [thread]
         thread.start()
 
-    def close(self, timeout_s: float = 30.0) -> None:
-        """Finish every film. Safe to call twice."""
+    @property
+    def is_finishing(self) -> bool:
+        """True while a film that was stopped is not whole yet."""
+        return any(thread.is_alive() for thread in self._finishing)
+
+    def close(self) -> None:
+        """Finish every film, however long the encoder has to go on. Safe to call twice."""
         self.stop()
         for thread in self._finishing:
-            thread.join(timeout_s)
+            thread.join()
 
     def _finish(
         self, recorder: Recorder, journal: Journal | None, keeper: FrameKeeper | None

@@ -89,10 +89,13 @@ class FrameKeeper:
     def finish(self, *, keep: bool) -> None:
         """Close the file and give it its name, or remove it. Safe to call twice.
 
-        Raises:
-            RuntimeError: The encoder did not stop.
+        Waits for as long as it goes on; where it got stuck, `fault` says so.
         """
-        self._writer.finish(str(self.path))
+        if not self._writer.finish(lambda: self.num_kept):
+            self.fault = (
+                f"{self.path}: the disk does not answer; what was written is in {self._part.name}"
+            )
+            return
         try:
             if keep and self.num_kept and self._is_whole:
                 self._part.replace(self.path)

@@ -17,7 +17,7 @@ from rtvis.closing import Closing
 from rtvis.data import ClosedEvent, Event, ImageU8, Picture
 from rtvis.errors import SinkError
 from rtvis.sinks.disk import RESERVE_BYTES, free_bytes, try_to_write
-from rtvis.sinks.writer_thread import Pace, WriterThread
+from rtvis.sinks.writer_thread import PATIENCE_S, Pace, WriterThread
 
 _LOG = logging.getLogger(__name__)
 
@@ -45,6 +45,7 @@ class Recorder(Closing):
         pace: Pace = "live",
         now_ns: Callable[[], int] = time.monotonic_ns,
         on_frame: Callable[[object], None] | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         """Open a film; nothing is at `path` before it is finished.
 
@@ -55,6 +56,7 @@ class Recorder(Closing):
             now_ns: The clock of pace "live".
             on_frame: Called on the encoder's thread after each frame of the film, with what came
                 to `show` beside its picture; must not raise.
+            patience_s: How long `close` waits for the disk to take the next frame.
 
         Raises:
             SinkError: The suffix is unknown, or the folder cannot be written to.
@@ -77,12 +79,14 @@ class Recorder(Closing):
         self._pace = pace
         self._now_ns = now_ns
         self._on_frame = on_frame
+        self._patience_s = patience_s
         self._writer: WriterThread[tuple[Picture, int, object]] = WriterThread(
             self._encode, name="rtvis-recorder", pace=pace
         )
         self._woken = threading.Event()
         self._closed = False
         self._told = False
+        self._is_whole = False
         self.fault = ""
         """Why the film ended early or does not exist; empty while all is well."""
         self.num_written = 0
@@ -102,7 +106,7 @@ class Recorder(Closing):
     @property
     def exists(self) -> bool:
         """True once a finished film lies at `path`."""
-        return self._closed and self.num_written > 0 and self.path.exists()
+        return self._closed and self._is_whole and self.path.exists()
 
     def note(self) -> str:
         """One short line for the screen: file, length, what was dropped."""
@@ -131,16 +135,14 @@ class Recorder(Closing):
     def close(self) -> None:
         """Finish the film and give it its name.
 
-        Whatever went wrong is in `fault`; then either the film up to there lies at `path`, or
-        nothing new does.
-
-        Raises:
-            RuntimeError: The encoder did not stop.
+        Waits for as long as the encoder goes on. Whatever went wrong is in `fault`; then either
+        the film up to there lies at `path`, or nothing new does.
         """
         if self._closed:
             return
         self._closed = True
-        self._writer.finish(str(self.path))
+        if not self._writer.finish(lambda: self.num_written, patience_s=self._patience_s):
+            self._fail(f"the disk does not answer; what was written is in {self._part.name}")
 
     def _encode(self) -> None:
         film: _Film | None = None
@@ -218,6 +220,7 @@ class Recorder(Closing):
             self.num_written = 0
             return
         self._part.replace(self.path)
+        self._is_whole = True
 
     def _fail(self, why: str) -> None:
         self.fault = f"{self.path}: {why}"

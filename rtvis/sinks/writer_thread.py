@@ -3,6 +3,7 @@
 import contextlib
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Final, Generic, Literal, TypeAlias, TypeVar
 
@@ -12,7 +13,9 @@ Pace: TypeAlias = Literal["live", "fast"]
 """In real time, dropping what there is no room for; or one after the other, waiting for room."""
 
 _QUEUE_SIZE: Final = 8
-_JOIN_TIMEOUT_S: Final = 30.0
+_LOOK_S: Final = 0.1
+PATIENCE_S: Final = 30.0
+"""How long a disk may take for one step of the writing."""
 
 
 class WriterThread(Generic[T]):
@@ -51,7 +54,7 @@ class WriterThread(Generic[T]):
         """Hand an item over, which nobody writes to any more; False where it was not taken."""
         while not self._stopped.is_set():
             try:
-                self._queue.put(item, timeout=0.1 if self._pace == "fast" else 0)
+                self._queue.put(item, timeout=_LOOK_S if self._pace == "fast" else 0)
             except queue.Full:
                 if self._pace == "live":
                     self.num_dropped += 1
@@ -72,22 +75,32 @@ class WriterThread(Generic[T]):
         """Make `put` refuse from now on. For the thread itself, before it takes long to end."""
         self._stopped.set()
 
-    def finish(self, what: str) -> None:
-        """Let what was put be written, and wait for that. Safe to call twice.
+    def finish(self, num_done: Callable[[], int], *, patience_s: float = PATIENCE_S) -> bool:
+        """Let what was put be written, and wait for that, as long as it goes on.
+
+        Safe to call twice.
 
         Args:
-            what: Is written, for the error.
+            num_done: Steps that the writer has made: a busy machine is slow, not stuck.
+            patience_s: How long one step may take.
 
-        Raises:
-            RuntimeError: The writer did not stop.
+        Returns:
+            False if the writer got stuck.
         """
-        while not self._stopped.is_set():
-            with contextlib.suppress(queue.Full):
-                self._queue.put(None, timeout=0.1)
-                break
-        self._thread.join(_JOIN_TIMEOUT_S)
-        if self._thread.is_alive():
-            raise RuntimeError(f"{what}: the encoder did not stop")
+        is_told = False
+        done, since_s = num_done(), time.monotonic()
+        while self._thread.is_alive():
+            if is_told:
+                self._thread.join(_LOOK_S)
+            else:
+                with contextlib.suppress(queue.Full):
+                    self._queue.put(None, timeout=_LOOK_S)
+                    is_told = True
+            if num_done() != done:
+                done, since_s = num_done(), time.monotonic()
+            elif time.monotonic() - since_s > patience_s:
+                return False
+        return True
 
     def _run(self, write: Callable[[], None]) -> None:
         try:
