@@ -32,6 +32,8 @@ def leaving_at_once() -> Iterator[None]:
     """
 
     def leave(*_: object) -> None:
+        if os.isatty(2):
+            os.write(2, b"\n")  # the shell's next line is its own
         os._exit(INTERRUPTED)
 
     if threading.current_thread() is not threading.main_thread():
@@ -78,6 +80,22 @@ def import_torch() -> None:
     """Import torch ahead of what needs it, which takes seconds; Ctrl-C leaves at once meanwhile.
 
     Called once the flags are known to be good, and before anything is open that wants closing.
+    A terminal says meanwhile what it waits for.
     """
-    with leaving_at_once():
+    with leaving_at_once(), _said("loading PyTorch"):
         import torch  # noqa: F401
+
+
+@contextlib.contextmanager
+def _said(text: str) -> Iterator[None]:
+    """Within, the terminal's line is this. Rich's spinner would hide the cursor from who leaves."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    sys.stderr.write(text)
+    sys.stderr.flush()
+    try:
+        yield
+    finally:
+        sys.stderr.write(f"\r{' ' * len(text)}\r")
+        sys.stderr.flush()

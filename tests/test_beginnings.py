@@ -61,6 +61,8 @@ def test_the_rest_of_the_film_follows(film: Path) -> None:
     frames = frames_of(film, start_seconds=190 / 25)
     assert [frame.seq for frame in frames] == list(range(10))
     assert [round((frame.pts_seconds or 0) * 25) for frame in frames] == list(range(190, 200))
+    with open_source(str(film), start_seconds=190 / 25) as source:
+        assert source.num_frames == 10
 
 
 def test_a_loop_goes_on_from_the_films_own_beginning(film: Path) -> None:

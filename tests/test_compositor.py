@@ -500,10 +500,22 @@ def test_canvases_in_flight_do_not_mix() -> None:
         ("6 maps of 8×8  ·  rf 7 px", 200),
         ("6 maps of 8×8", 110),
         ("6 maps", 60),
+        ("6", 12),
+        ("", 5),
     ],
 )
 def test_a_title_says_as_much_of_a_layer_as_there_is_room_for(shown: str, width: int) -> None:
     assert layer_facts_within(LAYERS[0], width, 14) == shown
+
+
+def test_a_title_never_cuts_a_number_off() -> None:
+    wide, dense = (
+        replace(LAYERS[0], kind=kind, num_units=1280, map_size=size)
+        for kind, size in (("conv", (7, 7)), ("dense", (1, 1)))
+    )
+    assert layer_facts_within(wide, 60, 14) == "1280"
+    assert layer_facts_within(wide, 20, 14) == ""
+    assert layer_facts_within(dense, 85, 14) == "1280 units"
 
 
 @pytest.mark.parametrize("size", [(700, 1000), (1080, 1920)])

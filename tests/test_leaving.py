@@ -13,7 +13,7 @@ import pytest
 
 from rtvis.cli import main
 from rtvis.cli.stills import gradcam_main, guided_backprop_main
-from rtvis.leaving import INTERRUPTED, called, interrupts_held, leaving_at_once
+from rtvis.leaving import INTERRUPTED, called, import_torch, interrupts_held, leaving_at_once
 
 ROOT = Path(__file__).parents[1]
 
@@ -81,6 +81,16 @@ def test_afterwards_ctrl_c_raises_again() -> None:
         assert signal.getsignal(signal.SIGINT) is not signal.default_int_handler
     with pytest.raises(KeyboardInterrupt):
         signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_a_terminal_says_what_the_start_waits_for_and_is_clean_afterwards(
+    is_terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+    import_torch()
+    words = "loading PyTorch"
+    assert capsys.readouterr().err == f"{words}\r{' ' * len(words)}\r" * is_terminal
 
 
 @pytest.mark.parametrize(

@@ -434,7 +434,7 @@ def test_a_fault_of_ours_on_the_engine_thread_comes_out_of_run(tmp_path: Path) -
 
 
 def test_a_slow_engine_drops_frames_and_counts_every_one(tmp_path: Path) -> None:
-    source = FakeSource()
+    source = FakeSource(num_frames=60)
     run = Run(tmp_path, source)
     run.engine.delay_s = 0.03
 
@@ -450,6 +450,9 @@ def test_a_slow_engine_drops_frames_and_counts_every_one(tmp_path: Path) -> None
     summary = run.go(script)
     assert summary.num_processed < 60
     assert summary.num_processed + summary.rates.num_dropped == 60
+    progress = run.pipeline._progress()
+    assert progress.num_processed < 60
+    assert (progress.num_passed, progress.num_frames) == (60, 60), "a bar reaches its end"
     shown = [picture.frame_seq for picture in run.window.pictures]
     assert shown == sorted(shown), "never an older picture after a newer one"
 
@@ -568,7 +571,7 @@ def test_progress_counts_the_frames(tmp_path: Path) -> None:
     run = Run(tmp_path, FlowingSource(num_frames=30), window=False, num_frames=12)
     with run.pipeline as pipeline:
         pipeline.run(on_progress=seen.append)
-    assert (seen[-1].num_processed, seen[-1].num_frames) == (12, 12)
+    assert (seen[-1].num_processed, seen[-1].num_passed, seen[-1].num_frames) == (12, 12, 12)
 
 
 def test_a_source_that_begins_again_has_no_end_but_the_one_asked_for(tmp_path: Path) -> None:

@@ -72,9 +72,9 @@ def run_live(config: Config, console: "Console") -> int:
     bindings = with_keys(config.sections.keys)
     two_networks = compares_networks(config)
     resume = resume_of(config.sections)
-    view = view_of(config)
-    # The bundled clip is over in 20 s, too soon to look around; a film of it shall end, though.
     in_window = config.output.view == "window" and not why_no_window()
+    view = view_of(config, clickable=in_window)
+    # The bundled clip is over in 20 s, too soon to look around; a film of it shall end, though.
     loop = config.input.loop or (config.input.stream == "demo" and in_window)
     warnings: list[str] = []
     # Before the network, for it is quick to find out that a file is missing.
@@ -266,15 +266,15 @@ def _watched(pipeline: "Pipeline", console: "Console", *, showing: bool) -> "Sum
             bar.update(
                 task,
                 description="finishing the film" if progress.is_finishing else "frames",
-                completed=progress.num_processed,
+                completed=progress.num_passed,
                 total=progress.num_frames,
                 rate=progress.rates.processed_fps,
             )
 
         summary = pipeline.run(on_progress=show)
-        if summary.reason == "ended":  # frames that were dropped will not come any more
-            done = summary.num_processed
-            bar.update(task, completed=done, total=done, rate=summary.rates.processed_fps)
+        if summary.reason == "ended":  # whatever the film's head had promised
+            done = bar.tasks[task].completed
+            bar.update(task, total=done, rate=summary.rates.processed_fps)
         return summary
 
 

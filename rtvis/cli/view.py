@@ -12,8 +12,11 @@ if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rtvis.session import View
 
 
-def view_of(config: Config) -> "View":
+def view_of(config: Config, *, clickable: bool) -> "View":
     """What flags and files want to see, but for the selection.
+
+    Args:
+        clickable: There is a window: the first-run line says what a click does.
 
     Raises:
         ConfigError: A key or value of a file is wrong; says where.
@@ -27,6 +30,7 @@ def view_of(config: Config) -> "View":
         ui_scale=config.output.ui_scale,
         panes_shown=config.output.show_panes,
         growing=config.learned.grow,
+        hint_shown=clickable,
     )
     return restored(view, config.sections)
 

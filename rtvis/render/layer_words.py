@@ -7,6 +7,7 @@ from rtvis.render.text import measure
 from rtvis.render.wording import number
 
 _BETWEEN = "  ·  "
+_NOUNS = {"conv": "maps", "dense": "units", "attention": "heads"}
 
 
 def layer_facts(layer: Layer) -> str:
@@ -24,11 +25,11 @@ def layer_facts(layer: Layer) -> str:
 
 def layer_facts_within(layer: Layer, width: int, size: int) -> str:
     """As much of `layer_facts`, from the left, as a width in pixels has room for."""
-    facts = layer_facts(layer).split(_BETWEEN)
-    while len(facts) > 1 and measure(_BETWEEN.join(facts), size) > width:
-        facts.pop()
-    text = _BETWEEN.join(facts)
-    return text if measure(text, size) <= width else f"{layer.num_units} maps"
+    facts, count = layer_facts(layer).split(_BETWEEN), f"{layer.num_units}"
+    shorter = [_BETWEEN.join(facts[:end]) for end in range(len(facts), 0, -1)]
+    # A number that is cut off would be another number.
+    told = [*(text for text in shorter if count in text), f"{count} {_NOUNS[layer.kind]}", count]
+    return next((text for text in told if measure(text, size) <= width), "")
 
 
 def _query(layer: Layer, position: tuple[int, int] | None) -> str:

@@ -14,6 +14,9 @@ class Progress:
     """How far a run has come."""
 
     num_processed: int
+    num_passed: int
+    """Of `num_frames`. Frames that a film's own clock dropped count too, unless so many frames were
+    asked for."""
     num_frames: int | None
     """In all, where that is known."""
     rates: Rates

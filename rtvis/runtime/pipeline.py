@@ -436,7 +436,15 @@ class Pipeline:
             total = self._replay.num_frames
         if self._num_frames is not None:
             total = self._num_frames if total is None else min(total, self._num_frames)
-        return Progress(num_processed=self._num_done, num_frames=total, rates=self._last_rates)
+        passed = self._num_done
+        if self._num_frames is None and self._replay is None and total is not None:
+            passed = min(passed + self._last_rates.num_dropped, total)
+        return Progress(
+            num_processed=self._num_done,
+            num_passed=passed,
+            num_frames=total,
+            rates=self._last_rates,
+        )
 
     @property
     def _num_done(self) -> int:

@@ -50,7 +50,8 @@ class Source(Protocol):
 
     @property
     def num_frames(self) -> int | None:
-        """How many frames it has, without repetition; None for cameras and streams."""
+        """How many frames it has from its start on, without repetition; None for cameras and
+        streams."""
 
     def start(self, slot: LatestSlot[Frame]) -> None:
         """Begin to put frames into `slot`. Called once."""

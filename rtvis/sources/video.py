@@ -73,7 +73,7 @@ class VideoSource(ThreadSource):
             name or path.name,
             pace=pace,
             size=(first.shape[0], first.shape[1]),
-            num_frames=count if count > 0 else None,
+            num_frames=max(count - self._before_start(), 1) if count > 0 else None,
             retouch=retouch,
         )
 
@@ -93,7 +93,9 @@ class VideoSource(ThreadSource):
                 self._set_state("failed", str(error))
                 return
             image, start_s = None, 0.0
-        expected = max((self._num_frames or 0) - round(start_s / self._period_s), 0)
+        expected = self._num_frames or 0
+        if self._loop:
+            expected += self._before_start()
         # Containers that hold no count give an estimate: a few frames short is no damage.
         is_short = num_read < 0.9 * expected - 2
         self._set_state(
@@ -102,6 +104,10 @@ class VideoSource(ThreadSource):
             if is_short
             else "",
         )
+
+    def _before_start(self) -> int:
+        """Frames of the film before the one that it begins with."""
+        return round(self._start_s / self._period_s)
 
     def _go_to(self, start_s: float) -> float:
         """Stand on the first frame at a time or after it, from the first frame; returns its time.
