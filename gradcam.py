@@ -1,6 +1,13 @@
 """Class activation maps over pictures: see `python gradcam.py --help`."""
 
-from rtvis.cli.stills import gradcam_main
+import sys
+
+from rtvis.leaving import not_installed
 
 if __name__ == "__main__":
-    raise SystemExit(gradcam_main())
+    try:
+        from rtvis.cli.stills import gradcam_main
+
+        sys.exit(gradcam_main())
+    except ModuleNotFoundError as fault:
+        sys.exit(not_installed(fault))

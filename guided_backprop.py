@@ -1,6 +1,13 @@
 """What in a picture excites one unit of a network: see `python guided_backprop.py --help`."""
 
-from rtvis.cli.stills import guided_backprop_main
+import sys
+
+from rtvis.leaving import not_installed
 
 if __name__ == "__main__":
-    raise SystemExit(guided_backprop_main())
+    try:
+        from rtvis.cli.stills import guided_backprop_main
+
+        sys.exit(guided_backprop_main())
+    except ModuleNotFoundError as fault:
+        sys.exit(not_installed(fault))

@@ -2,6 +2,8 @@
 
 import sys
 
+from rtvis.leaving import not_installed
+
 if __name__ == "__main__":
     try:
         from rtvis.cli import program
@@ -9,3 +11,5 @@ if __name__ == "__main__":
         program()
     except KeyboardInterrupt:  # before the program could take care of it
         sys.exit(130)
+    except ModuleNotFoundError as fault:
+        sys.exit(not_installed(fault))

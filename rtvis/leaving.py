@@ -22,6 +22,14 @@ def called(script: str, *, installed: str) -> str:
     return installed if Path(sys.argv[0]).stem == installed else script
 
 
+def not_installed(fault: ModuleNotFoundError) -> str:
+    """What to do where this Python lacks what the program imports: the system's own does."""
+    return (
+        f"rtvis: {fault.name} is not installed for {sys.executable}; "
+        "`make run` installs all into .venv: type `. .venv/bin/activate` first, or `pip install .`"
+    )
+
+
 @contextlib.contextmanager
 def leaving_at_once() -> Iterator[None]:
     """Within, Ctrl-C and SIGTERM end the process then and there. For importing torch.

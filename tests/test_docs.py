@@ -83,10 +83,16 @@ def test_the_page_of_keys_is_that_of_the_table() -> None:
     assert all(binding.text in keys_page() for binding in BINDINGS if binding.keys)
 
 
-def test_the_examples_of_the_python_page_run(tmp_path: Path) -> None:
-    done = run_together(blocks("python.md", "python"), tmp_path)
+def test_the_examples_of_the_readme_and_of_the_python_page_run(tmp_path: Path) -> None:
+    readme = [
+        block.replace('device="cpu")', 'device="cpu", compile="off")')  # which takes a minute
+        for block in blocks("../README.md", "python")
+    ]
+    done = run_together([*readme, *blocks("python.md", "python")], tmp_path)
     assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
+    first, cat, *lines = done.stdout.splitlines()
+    assert first.startswith("Layer(")
+    assert re.match(r"(Egyptian cat|tabby|tiger cat) \(\)$", cat)
     assert re.match(r"(Egyptian cat|tabby|tiger cat)", lines[0]), lines
     assert "nearest is 'blocks.2.0.conv_dw'" in lines[-1]
 

@@ -93,6 +93,22 @@ def test_a_terminal_says_what_the_start_waits_for_and_is_clean_afterwards(
     assert capsys.readouterr().err == f"{words}\r{' ' * len(words)}\r" * is_terminal
 
 
+@pytest.mark.parametrize("script", ["main.py", "gradcam.py", "guided_backprop.py"])
+def test_a_python_without_the_packages_is_told_in_a_line(script: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", script, "--help"],  # as the system's own Python: no site-packages
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("rtvis: ")
+    assert f"is not installed for {sys.executable}; " in line
+    assert ". .venv/bin/activate" in line
+    assert (done.returncode, done.stdout) == (1, "")
+
+
 @pytest.mark.parametrize(
     ("typed", "name"), [("/usr/bin/rtvis", "rtvis"), ("main.py", "main.py"), ("pytest", "main.py")]
 )
