@@ -20,6 +20,7 @@ from rtvis.errors import SourceError
 from rtvis.render import lut
 from rtvis.render.compositor import Compositor
 from rtvis.render.layout import layout
+from rtvis.render.pictures_plan import Sizes
 from rtvis.render.readout import rank
 from rtvis.render.scene import Half, Pair, Scene
 from rtvis.runtime.compare import Asked, NetworkRival, StreamRival
@@ -387,7 +388,7 @@ def test_a_key_and_a_button_go_from_one_to_the_other_to_their_difference() -> No
 
 def test_pictures_and_buttons_stay_inside_their_panes_while_comparing() -> None:
     desk = Desk(compared="difference")
-    plan = layout(desk.view, desk.layers, frame_size=(100, 400), second_size=(400, 100))
+    plan = layout(desk.view, desk.layers, sizes=Sizes(frame=(100, 400), second=(400, 100)))
     for name in ("input", "second"):
         image, pane = plan.images[name], plan.contents["input"]
         assert pane.contains(image.left, image.top)

@@ -13,6 +13,7 @@ from rtvis.data import KeyEvent, Layer, Origin, PointerEvent, ResizeEvent, Selec
 from rtvis.render.grid import Rect
 from rtvis.render.help_table import help_line, lay_help
 from rtvis.render.layout import BUTTONS, Layout, layout
+from rtvis.render.pictures_plan import Sizes
 from rtvis.runtime.bindings import (
     BINDINGS,
     Effect,
@@ -60,7 +61,7 @@ class Desk:
         return self.view.selection
 
     def lay_out(self, view: View) -> Layout:
-        return layout(view, self.layers, frame_size=(6, 6), output_size=self.output_size)
+        return layout(view, self.layers, sizes=Sizes(frame=(6, 6), output=self.output_size))
 
     def draw(self) -> Layout:
         drawn = self.lay_out(self.view)

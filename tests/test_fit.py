@@ -17,6 +17,7 @@ from rtvis.render.cover import cover
 from rtvis.render.grid import Rect
 from rtvis.render.layout import layout
 from rtvis.render.panes import draw_input
+from rtvis.render.pictures_plan import Sizes
 from rtvis.render.seen import draw_seen_picture
 from rtvis.runtime.controller import Controller
 from rtvis.session import CamStyle, Session, View
@@ -417,7 +418,7 @@ def test_on_the_screen_a_letterboxed_picture_has_the_network_s_proportions() -> 
     frame = (100, 200)
     selection = Selection(fit="letterbox")
     beyond = Crop(top=-50.0, left=0.0, height=200.0, width=200.0)
-    plan = layout(View(selection=selection), LAYERS, frame_size=frame, crop=beyond)
+    plan = layout(View(selection=selection), LAYERS, sizes=Sizes(frame=frame), crop=beyond)
     image, inset = plan.images["input"], plan.inset
     assert inset is not None
     assert image.height == image.width
@@ -426,6 +427,6 @@ def test_on_the_screen_a_letterboxed_picture_has_the_network_s_proportions() -> 
     assert inset.top - image.top == pytest.approx(image.bottom - inset.bottom, abs=1)
     assert plan.panes["input"].contains(image.left, image.top)
     inside = Crop(top=0.0, left=50.0, height=100.0, width=100.0)
-    cropped = layout(View(), LAYERS, frame_size=frame, crop=inside)
+    cropped = layout(View(), LAYERS, sizes=Sizes(frame=frame), crop=inside)
     assert cropped.inset is None
     assert cropped.images["input"].width == pytest.approx(2 * cropped.images["input"].height, abs=2)

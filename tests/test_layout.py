@@ -7,6 +7,7 @@ import pytest
 
 from rtvis.data import Layer, Selection
 from rtvis.render.layout import BUTTONS, Layout, canvas_scale, layout, shown_layer
+from rtvis.render.pictures_plan import Sizes
 from rtvis.render.strip import group_title, short_names
 from rtvis.session import PageName, View
 
@@ -53,7 +54,7 @@ LAYERS = network()
 def laid(size: tuple[int, int], layer: str = "blocks.4.conv_dw", **changes: object) -> Layout:
     selection = Selection(layer=layer, unit=3)
     view = View(selection=selection, canvas_size=size, side="files", **changes)  # type: ignore[arg-type]
-    return layout(view, LAYERS, frame_size=(360, 640), input_size=(224, 224))
+    return layout(view, LAYERS, sizes=Sizes(frame=(360, 640), input=(224, 224)))
 
 
 @pytest.mark.parametrize("size", SIZES)

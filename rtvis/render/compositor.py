@@ -14,12 +14,14 @@ from rtvis.render.grid import Grid, Rect
 from rtvis.render.help_table import help_line, lay_help
 from rtvis.render.hover_words import hover_text
 from rtvis.render.label_picture import background_classes, heat
-from rtvis.render.layout import Layout, has_details, layout, shown_layer
+from rtvis.render.layout import Layout, layout, shown_layer
 from rtvis.render.map_panes import draw_grid, draw_unit, shown_maps
 from rtvis.render.overlays import HINT, Overlays, beside
 from rtvis.render.pages import PAGES
 from rtvis.render.pages.page import Gauge, RememberingGauge
+from rtvis.render.panes_plan import has_details
 from rtvis.render.pattern import PatternPainter, draw_picture
+from rtvis.render.pictures_plan import Sizes
 from rtvis.render.readout import Ranked, Readout, pack_readout, rank, subject_of, unpack_readout
 from rtvis.render.region import corner_size, target_rect
 from rtvis.render.regions import draw_regions
@@ -175,8 +177,12 @@ class Compositor:
         view = replace(view, hover=_NOTHING, notice="", notice_is_warning=False)
         unit = (result.selection.unit or 0) if result is not None else None
         halves = _halves(scene)
-        frame_sizes = [_size_of(half.image_HW3) for half in halves]
-        sizes = (*frame_sizes, _input_size(scene), _output_size(scene))
+        sizes = Sizes(
+            frame=_size_of(halves[0].image_HW3),
+            second=_size_of(halves[-1].image_HW3),
+            input=_input_size(scene),
+            output=_output_size(scene),
+        )
         crop = result.crop if result is not None else None
         key = (view, id(scene.layers), id(scene.labels), layer, unit, sizes, crop)
         if self.layout is None or self._layout_key != key:
@@ -188,10 +194,7 @@ class Compositor:
                 labels=scene.labels,
                 layer=layer,
                 unit=unit,
-                frame_size=frame_sizes[0],
-                second_size=frame_sizes[-1],
-                input_size=_input_size(scene),
-                output_size=sizes[-1],
+                sizes=sizes,
                 crop=crop,
             )
         return self.layout

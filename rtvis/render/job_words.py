@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rtvis.data import Layer
-from rtvis.render.layout import has_details
+from rtvis.render.panes_plan import has_details
 from rtvis.render.scene import JobShown, Scene
 from rtvis.render.strip import short_names
 

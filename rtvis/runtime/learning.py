@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from rtvis.data import Layer, Selection
-from rtvis.render.layout import has_details
 from rtvis.render.learned_plan import NUM_TOPS
+from rtvis.render.panes_plan import has_details
 from rtvis.render.scene import JobShown, Known, Learned, PatternShown, TopShown
 from rtvis.runtime.generate import Generate, ManyUnits
 from rtvis.runtime.growth import Grower, Growth, SelectedGrowth

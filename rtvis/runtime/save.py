@@ -16,7 +16,7 @@ from rtvis._version import __version__
 from rtvis.config_files import STATE_FILE
 from rtvis.data import ImageF32, ImageU8, Result, Selection
 from rtvis.plain import Plain
-from rtvis.render.layout import has_details
+from rtvis.render.panes_plan import has_details
 from rtvis.runtime.composed import Composed
 from rtvis.runtime.means import means_arrays
 from rtvis.runtime.moment_files import SavedMoments, write_moments

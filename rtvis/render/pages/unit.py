@@ -2,8 +2,9 @@
 
 from rtvis.render import layer_words, wording
 from rtvis.render.grid import Rect
-from rtvis.render.layout import DETAIL_ROWS, Layout
+from rtvis.render.layout import Layout
 from rtvis.render.pages.page import Page, unit_title
+from rtvis.render.pictures_plan import DETAIL_ROWS
 from rtvis.render.region import Region, patches_shown
 from rtvis.render.scene import Scene
 from rtvis.render.seen import draw_seen_gradient, draw_seen_picture

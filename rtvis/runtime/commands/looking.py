@@ -5,7 +5,7 @@ from typing import Final, get_args
 
 from rtvis.choices import BackpropDisplay
 from rtvis.data import Fit, Rule, Seed, Selection
-from rtvis.render.layout import has_details
+from rtvis.render.panes_plan import has_details
 from rtvis.runtime.commands.changing import remember
 from rtvis.runtime.commands.context import Context, after, select
 from rtvis.runtime.learning import in_sight
