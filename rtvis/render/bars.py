@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable
 
-from rtvis.data import units_of
+from rtvis.data import Layer, units_of
 from rtvis.render import bar_words, layer_words, lut, wording
 from rtvis.render.buttons import COMPARED_NAMES, Button
 from rtvis.render.chrome import Brush
@@ -130,63 +130,84 @@ class Bars(Region):
         self.chrome.slot("strip", bar, content, draw)
 
     def titles(self) -> None:
-        layout, scene, readout = self.layout, self.scene, self.readout
-        metrics = self._metric
-        top = ""
-        crowded = layout.pixels is not None and "classes" not in layout.panes
-        if readout.top and not crowded and "classes" not in layout.panes:
-            index, probability = readout.top[0]
-            top = f"{wording.class_name(scene.labels, index)} {wording.share(probability)}"
+        titles = self._titles()
+        old = Run(f"  {self._age()}" if self.scene.stale_since_ns else "", lut.WARNING)
+        for pane, runs in titles.items():
+            if pane not in self.layout.panes:
+                continue
+            bar, metrics = self.layout.panes[pane], self._metric
+            self._bar(
+                pane,
+                Rect(bar.top, bar.left, metrics.title, bar.width),
+                (self.readout.seq >= 0, self.scene.pattern is None),
+                ground=lut.PANEL,
+            )
+            left = bar.left + metrics.pad
+            rect = Rect(bar.top, left, metrics.title, max(self._title_end(pane) - left, 0))
+            shown = (*runs, old) if pane in {"unit", "grid"} else runs
+            if pane == "grid" and self.layout.layer is not None:
+                shown = (*shown, wording.dim("    "))
+                room = rect.width - line_width(shown, metrics.text)
+                shown = (*shown, wording.dim(self._grid_facts(self.layout.layer, room)))
+            self.chrome.text(f"title {pane}", rect, shown, metrics.text)
+            self._buttons(pane, lut.PANEL)
+        self._buttons("backprop", lut.PANEL)
+
+    def _titles(self) -> dict[str, tuple[Run, ...]]:
+        """Pane -> its title."""
+        layout, scene = self.layout, self.scene
+        name = wording.bright(layout.layer.name if layout.layer is not None else "")
         titles: dict[str, tuple[Run, ...]] = {
-            # Three buttons leave no room for words.
-            "input": (wording.bright(top) if top else wording.dim("" if crowded else "input"),),
+            "input": (self._input_title(),),
             "unit": (
                 wording.dim("unit "),
                 Run(f"{layout.unit}", lut.SELECTED, SEMIBOLD),
                 wording.dim("   "),
                 self._unit_value(),
             ),
-            "grid": (wording.bright(layout.layer.name if layout.layer is not None else ""),),
+            "grid": (name,),
             "classes": (wording.dim(bar_words.classes_title(scene)),),
         }
         if scene.view.compared != "off":
             prefix = Run(f"{COMPARED_NAMES[scene.view.compared]}   ", lut.TEXT, SEMIBOLD)
-            titles["grid"] = (prefix, *titles["grid"])
+            titles["grid"] = (prefix, name)
         if "details" in layout.panes:
             titles["details"] = PAGES[scene.view.page].title(self)
-        old = Run(f"  {self._age()}" if scene.stale_since_ns else "", lut.WARNING)
-        for pane, runs in titles.items():
-            if pane not in layout.panes:
-                continue
-            bar = layout.panes[pane]
-            # The page of changes has a row of buttons of its own, below the title.
-            lefts = [
-                b.rect.left
-                for b in layout.buttons
-                if b.pane == pane and bar.top + metrics.title > b.rect.top
-            ]
-            right = min([*lefts, bar.right - metrics.pad // 2]) - metrics.pad // 2
-            if pane == "grid" and self._scale_shown:
-                right -= self._scale_width + metrics.pad
-            self._bar(
-                pane,
-                Rect(bar.top, bar.left, metrics.title, bar.width),
-                (readout.seq >= 0, scene.pattern is None),
-                ground=lut.PANEL,
-            )
-            left = bar.left + metrics.pad
-            rect = Rect(bar.top, left, metrics.title, max(right - left, 0))
-            shown = (*runs, old) if pane in {"unit", "grid"} else runs
-            if pane == "grid" and layout.layer is not None:
-                shown = (*shown, wording.dim("    "))
-                room = rect.width - line_width(shown, metrics.text)
-                facts = layer_words.layer_facts_within(layout.layer, room, metrics.text)
-                pattern = bar_words.pattern_facts(scene, layout.layer.num_units)
-                facts = pattern or bar_words.gradients_from(scene) or facts
-                shown = (*shown, wording.dim(facts))
-            self.chrome.text(f"title {pane}", rect, shown, metrics.text)
-            self._buttons(pane, lut.PANEL)
-        self._buttons("backprop", lut.PANEL)
+        return titles
+
+    def _input_title(self) -> Run:
+        """The best class, where no list of classes tells it."""
+        if "classes" in self.layout.panes:
+            return wording.dim("input")
+        if self.layout.pixels is not None:
+            return wording.dim("")  # three buttons leave no room for words
+        if not self.readout.top:
+            return wording.dim("input")
+        index, probability = self.readout.top[0]
+        name = wording.class_name(self.scene.labels, index)
+        return wording.bright(f"{name} {wording.share(probability)}")
+
+    def _title_end(self, pane: str) -> int:
+        """Where a title must end: at the first button, or the scale."""
+        bar, metrics = self.layout.panes[pane], self._metric
+        # The page of changes has a row of buttons of its own, below the title.
+        lefts = [
+            b.rect.left
+            for b in self.layout.buttons
+            if b.pane == pane and bar.top + metrics.title > b.rect.top
+        ]
+        right = min([*lefts, bar.right - metrics.pad // 2]) - metrics.pad // 2
+        if pane == "grid" and self._scale_shown:
+            right -= self._scale_width + metrics.pad
+        return right
+
+    def _grid_facts(self, layer: Layer, room: int) -> str:
+        """What the grid shows: pictures, gradients, or as much of the layer as fits in `room`."""
+        return (
+            bar_words.pattern_facts(self.scene, layer.num_units)
+            or bar_words.gradients_from(self.scene)
+            or layer_words.layer_facts_within(layer, room, self._metric.text)
+        )
 
     def _unit_value(self) -> Run:
         """The selected unit's value, or that it is none."""

@@ -1,7 +1,8 @@
 """Words on the canvas that do what a key does."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, get_args
+from typing import Final, TypeAlias, get_args
 
 from rtvis.choices import BackpropDisplay
 from rtvis.data import Fit, Intervention, Rule, Tap
@@ -106,9 +107,41 @@ def lay_buttons(
         is_dense: The network has a dense output: its label picture has a button.
     """
     active, times = _of_change(change)
-    labels_shown = is_dense and view.labels_shown
+    rows = _always(view, times=times, labels_shown=is_dense and view.labels_shown)
+    if "details" not in panes and panes["header"].width >= 900 * metrics.scale:
+        rows["header"] = (*rows["header"][:-1], ("page", "details"), rows["header"][-1])
+    if is_dense:  # beside the legend, if there is one
+        pane = "classes" if "classes" in panes else "input"
+        word = "labels on" if view.labels_shown else "labels off"
+        rows[pane] = (*rows.get(pane, ()), ("labels", word))
+    if view.compared != "off":
+        rows["grid"] = (("compared", COMPARED_NAMES[view.compared]), *rows["grid"])
+    buttons = []
+    for pane, words in rows.items():
+        if pane in panes:
+            buttons += _title_row(pane, panes[pane], words, metrics, active=active)
+    # The name of the backward pane is its switch, at the left end.
+    backprop, height = panes["backprop"], _height(metrics)
+    top = backprop.top + (metrics.title - height) // 2
+    width = _width(("backward",), metrics)
+    left = Rect(top, backprop.left + metrics.gap, height, width)
+    buttons.append(Button("backward", "backprop", left, "backward"))
+    return tuple(reversed(buttons))
+
+
+_Said: TypeAlias = tuple[tuple[str, str], ...]
+"""Names of buttons, from left to right, and what they say."""
+
+
+def _always(view: View, *, times: str, labels_shown: bool) -> dict[str, _Said]:
+    """The buttons of each pane, whatever the canvas has room for."""
     zoomed = {"grid": "grid", "unit": "unit", "backprop": "backward"}[view.zoom]
-    rows: dict[str, tuple[tuple[str, str], ...]] = {
+    of_page: dict[PageName, _Said] = {
+        "dense": (("beside", "next"),),
+        "moments": (("forget", "forget"),),
+        "histogram": (("counts", "log" if view.log_counts else "linear"),),
+    }
+    return {
         "header": (
             *((("previous", "‹"), ("next", "›")) if view.side == "files" else ()),
             *((("source", view.side),) if view.side != "only" else ()),
@@ -135,63 +168,51 @@ def lay_buttons(
             ("pattern", PATTERN_NAMES[view.pattern]),
             ("zoom", zoomed),
         ),
-        "details": (("page", view.page),),
+        "details": (*of_page.get(view.page, ()), ("page", view.page)),
     }
-    if "details" not in panes and panes["header"].width >= 900 * metrics.scale:
-        rows["header"] = (*rows["header"][:-1], ("page", "details"), rows["header"][-1])
-    if is_dense:  # beside the legend, if there is one
-        pane = "classes" if "classes" in panes else "input"
-        word = "labels on" if labels_shown else "labels off"
-        rows[pane] = (*rows.get(pane, ()), ("labels", word))
-    if view.compared != "off":
-        rows["grid"] = (("compared", COMPARED_NAMES[view.compared]), *rows["grid"])
-    if view.page == "dense":
-        rows["details"] = (("beside", "next"), *rows["details"])
-    if view.page == "moments":
-        rows["details"] = (("forget", "forget"), *rows["details"])
-    if view.page == "histogram":
-        rows["details"] = (("counts", "log" if view.log_counts else "linear"), *rows["details"])
+
+
+def _title_row(pane: str, bar: Rect, said: _Said, metrics: Metrics, *, active: str) -> list[Button]:
+    """Buttons at the right end of a pane's title row, the outermost first."""
     buttons = []
-    gap_above = metrics.gap // 2
-    for pane, words in rows.items():
-        if pane not in panes:
-            continue
-        height = metrics.row - metrics.gap // 2
-        bar = panes[pane]
-        bar_height = metrics.title
-        right = bar.right - metrics.gap
-        for name, text in reversed(words):
-            said = (text,) if pane == "header" and name == "page" else _WORDS.get(name, (text,))
-            widest = max(measure(word, metrics.text) for word in said)
-            width = widest + 2 * (metrics.pad * 3 // 4)
-            if pane == "grid" and right - width < bar.left + _LEAST_TITLE * metrics.scale:
-                break  # its key does the same
-            right -= width
-            top = bar.top + (bar_height - height) // 2 + (gap_above if pane == "header" else 0)
-            rect = Rect(top, right, height, width)
-            buttons.append(Button(name, pane, rect, text, changed=name == active))
-            right -= metrics.gap // 2
-    # The name of the backward pane is its switch, at the left end.
-    backprop = panes["backprop"]
-    width = measure("backward", metrics.text) + 2 * (metrics.pad * 3 // 4)
-    height = metrics.row - metrics.gap // 2
-    top = backprop.top + (metrics.title - height) // 2
-    left = Rect(top, backprop.left + metrics.gap, height, width)
-    buttons.append(Button("backward", "backprop", left, "backward"))
-    return tuple(reversed(buttons))
+    gap, height, right = metrics.gap // 2, _height(metrics), bar.right - metrics.gap
+    top = bar.top + (metrics.title - height) // 2 + (gap if pane == "header" else 0)
+    for name, text in reversed(said):
+        is_folded = pane == "header" and name == "page"
+        width = _width((text,) if is_folded else _WORDS.get(name, (text,)), metrics)
+        if pane == "grid" and right - width < bar.left + _LEAST_TITLE * metrics.scale:
+            break  # its key does the same
+        right -= width
+        rect = Rect(top, right, height, width)
+        buttons.append(Button(name, pane, rect, text, changed=name == active))
+        right -= gap
+    return buttons
+
+
+def _height(metrics: Metrics) -> int:
+    return metrics.row - metrics.gap // 2
+
+
+def _padding(metrics: Metrics) -> int:
+    """Left and right of a button's word, together."""
+    return 2 * (metrics.pad * 3 // 4)
+
+
+def _width(words: Sequence[str], metrics: Metrics) -> int:
+    """Of a button that can say these."""
+    return max(measure(word, metrics.text) for word in words) + _padding(metrics)
 
 
 def lay_change_buttons(row: Rect, metrics: Metrics) -> tuple[Button, ...]:
     """A row of buttons on the page of changes, the first ones at its left end."""
     buttons = []
-    height = metrics.row - metrics.gap // 2
-    left, right = row.left, row.right
+    height, left, right = _height(metrics), row.left, row.right
     words = (("weaken", "−"), ("strengthen", "+"), ("undo", "undo"), ("clear", "clear all"))
     for name, text in words[:2]:
         buttons.append(Button(name, "details", Rect(row.top, left, height, height), text))
         left += height + metrics.gap // 2
     for name, text in reversed(words[2:]):
-        width = measure(text, metrics.text) + 2 * (metrics.pad * 3 // 4)
+        width = _width((text,), metrics)
         right -= width
         buttons.append(Button(name, "details", Rect(row.top, right, height, width), text))
         right -= metrics.gap // 2
@@ -200,36 +221,28 @@ def lay_change_buttons(row: Rect, metrics: Metrics) -> tuple[Button, ...]:
 
 def lay_learned_buttons(view: View, plan: LearnedPlan, metrics: Metrics) -> tuple[Button, ...]:
     """Two rows on the page of what was learned: for the unit, and for more than one."""
-    rows = (
-        (
-            plan.buttons,
-            (
-                ("grow", "hold" if view.growing else "grow"),
-                ("beginning", f"from {view.beginning}"),
-                ("as-input", "as input"),
-            ),
-        ),
-        (
-            plan.job_buttons,
-            (
-                ("generate-layer", "layer"),
-                ("generate-all", "all"),
-                ("next-job", "next"),
-                ("pause-jobs", "pause"),
-                ("cancel-jobs", "cancel"),
-            ),
-        ),
+    of_unit: _Said = (
+        ("grow", "hold" if view.growing else "grow"),
+        ("beginning", f"from {view.beginning}"),
+        ("as-input", "as input"),
+    )
+    of_many: _Said = (
+        ("generate-layer", "layer"),
+        ("generate-all", "all"),
+        ("next-job", "next"),
+        ("pause-jobs", "pause"),
+        ("cancel-jobs", "cancel"),
     )
     buttons = []
     gap = metrics.gap // 2
-    for row, words in rows:
-        left, height = row.left, metrics.row - gap
+    for row, words in ((plan.buttons, of_unit), (plan.job_buttons, of_many)):
+        left, height = row.left, _height(metrics)
         widths = [
             max(measure(word, metrics.text) for word in _WORDS.get(name, (text,)))
             for name, text in words
         ]
         room = row.width - sum(widths) - gap * (len(words) - 1)
-        pad = min(room // len(words), 2 * (metrics.pad * 3 // 4))
+        pad = min(room // len(words), _padding(metrics))
         for (name, text), width in zip(words, widths, strict=True):
             rect = Rect(row.top + (metrics.row - height) // 2, left, height, width + pad)
             buttons.append(Button(name, "details", rect, text))
