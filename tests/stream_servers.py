@@ -6,7 +6,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -81,12 +80,3 @@ class Server:
         traceback: TracebackType | None,
     ) -> None:
         self.kill()
-
-
-def wait_until(condition, *, limit_s: float, what: str) -> float:
-    """Seconds until `condition()` was true; fails if that takes longer than `limit_s`."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < limit_s, f"not within {limit_s} s: {what}"
-        time.sleep(0.005)
-    return time.monotonic() - began

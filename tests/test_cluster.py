@@ -9,8 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -35,6 +34,7 @@ from rtvis.units.reading import Reader
 from rtvis.units.scan import Progress, ScanSettings, ScanState, batches, scan
 from rtvis.units.spans import Span, span_size, spans
 from tests.test_scan import assert_same_arrays, write_pictures
+from tests.waiting import wait_for
 from tests.workplace import write_workplace
 
 CPU = torch.device("cpu")
@@ -364,7 +364,7 @@ def test_ctrl_c_ends_the_cluster_and_the_same_command_goes_on(tmp_path: Path, mo
         return len(psutil.Process(process.pid).children(recursive=True)) > 1
 
     try:
-        wait_until(is_there)
+        wait_for(is_there, limit_s=500)
         started = psutil.Process(process.pid).children(recursive=True)
         process.send_signal(signal.SIGINT)
         said, _ = process.communicate(timeout=90)
@@ -382,11 +382,3 @@ def test_ctrl_c_ends_the_cluster_and_the_same_command_goes_on(tmp_path: Path, mo
     if moment == "in the middle":
         assert "goes on in" in said
     assert_same_results(tmp_path / "whole", tmp_path / "store")
-
-
-def wait_until(condition: Callable[[], bool], limit_s: float = 500) -> None:
-    """Look again and again."""
-    until_s = time.monotonic() + limit_s
-    while not condition():
-        assert time.monotonic() < until_s, "it never came"
-        time.sleep(0.02)

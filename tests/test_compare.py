@@ -34,6 +34,7 @@ from tests.nets_fake import FakeSource
 from tests.test_cli import NET
 from tests.test_compositor import CPU, part, pixels, result_for, scene_for
 from tests.test_controller import Desk
+from tests.waiting import wait_for
 
 SIZE = 16
 
@@ -607,7 +608,9 @@ def test_the_window_goes_through_what_is_compared(engines: tuple[Engine, Engine]
         wait_for(lambda: len(window.pictures) > 0)
         for expected in ("first", "second", "difference"):
             wait_for(lambda want=expected: drawn_as(pipeline) == want)
-            wait_for(lambda: pipeline._pictures.take() is None)
+            composed = pipeline._turn.composed
+            assert composed is not None
+            wait_for(lambda seq=composed.picture.seq: window.pictures[-1].seq >= seq)
             tiles.append(window.pictures[-1].canvas_HW3)
             window.send(KeyEvent(key="/"))
         window.send(KeyEvent(key="q"))
@@ -625,13 +628,3 @@ def test_the_window_goes_through_what_is_compared(engines: tuple[Engine, Engine]
 def drawn_as(pipeline) -> str:
     composed = pipeline._turn.composed
     return composed.view.compared if composed is not None else ""
-
-
-def wait_for(happened: Callable[[], bool], limit_s: float = 10.0) -> None:
-    import time
-
-    until_s = time.monotonic() + limit_s
-    while not happened():
-        assert time.monotonic() < until_s, "it never happened"
-        time.sleep(0.02)
-    time.sleep(0.1)

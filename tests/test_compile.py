@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -21,6 +21,7 @@ from rtvis.engine import steps as steps_module
 from rtvis.engine.engine import Engine
 from tests.nets import CamNet, EverySpelling, engine_of, seeded
 from tests.references import relative_error
+from tests.waiting import wait_for
 
 SIZE = (40, 48)
 RULES = ("gradient", "guided", "deconvnet")
@@ -217,12 +218,12 @@ def test_a_killed_program_leaves_no_compiler_behind(tmp_path: Path) -> None:
     )
     try:
         ours = psutil.Process(killed.pid)
-        _wait_until(lambda: any(scratch.rglob("*.pt")))  # a piece was given to it
+        wait_for(lambda: any(scratch.rglob("*.pt")))  # a piece was given to it
         left = ours.children(recursive=True)
     finally:
         killed.kill()
         killed.wait()
-    _wait_until(lambda: not any(each.is_running() for each in left))
+    wait_for(lambda: not any(each.is_running() for each in left))
     assert not list(scratch.glob("rtvis-compile-*"))
     assert not list(cache.rglob("*.pt2")), "it went on"
 
@@ -252,10 +253,3 @@ def _child_of(engine: Engine) -> int:
             return compiler._child.pid
         time.sleep(0.02)
     raise AssertionError("no compiler process was started")
-
-
-def _wait_until(is_so: Callable[[], bool]) -> None:
-    until_s = time.monotonic() + 100
-    while not is_so():
-        assert time.monotonic() < until_s
-        time.sleep(0.02)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +25,7 @@ from rtvis.units.store import open_store
 from rtvis.units.unit_inputs import UnitInput, as_json
 from tests.nets import engine_of, seeded
 from tests.nets_fake import FakeSource
+from tests.waiting import wait_for
 
 
 class SmallNet(nn.Module):
@@ -219,13 +219,13 @@ class _User:
         try:
             assert self._source.started.wait(10)
             self._source.put()
-            self._wait(lambda: self._state(pipeline) == (1, "done"))
-            self._wait(lambda: shelf.has(self._layer, 1))
+            wait_for(lambda: self._state(pipeline) == (1, "done"))
+            wait_for(lambda: shelf.has(self._layer, 1))
             self._look_at_it(pipeline, sink)
             self._session.update(selection=Selection(layer=self._layer, unit=2))
-            self._wait(lambda: self._state(pipeline) == (2, "growing"))
+            wait_for(lambda: self._state(pipeline) == (2, "growing"))
             self._session.update(selection=Selection(layer=self._layer, unit=1))
-            self._wait(lambda: self._state(pipeline) == (1, "done"))
+            wait_for(lambda: self._state(pipeline) == (1, "done"))
         except BaseException as fault:  # noqa: BLE001 - told to the test's thread
             self.fault = fault
         finally:
@@ -235,12 +235,12 @@ class _User:
         """The optimised picture becomes the network's input, and then the frame comes back."""
         frame = pipeline._turn.frame
         sink.send(KeyEvent(key="insert"))
-        self._wait(lambda: pipeline._turn.frame is not frame)
+        wait_for(lambda: pipeline._turn.frame is not frame)
         assert pipeline._turn.frame is not None
         assert pipeline._turn.frame.name == f"optimised {self._layer}:1"
-        self._wait(lambda: pipeline._turn.selection.fit == "stretch")
+        wait_for(lambda: pipeline._turn.selection.fit == "stretch")
         result = pipeline._turn.composed.result
-        self._wait(lambda: pipeline._turn.composed.result is not result)
+        wait_for(lambda: pipeline._turn.composed.result is not result)
         # As at the last step of the optimiser, which saw a picture that was not rounded to bytes.
         value = float(pipeline._turn.composed.result.maps_BCHW[0, 1].max())
         assert (
@@ -249,17 +249,11 @@ class _User:
             * pipeline._learning.shown(self._session.read()[0], pipeline._turn.selection).value
         )
         sink.send(KeyEvent(key="insert"))
-        self._wait(lambda: pipeline._turn.frame is frame)
-        self._wait(lambda: pipeline._turn.selection.fit == "crop")
+        wait_for(lambda: pipeline._turn.frame is frame)
+        wait_for(lambda: pipeline._turn.selection.fit == "crop")
 
     def _state(self, pipeline: Pipeline) -> tuple[int, str] | None:
         learning = pipeline._learning
         assert learning is not None
         shown = learning.shown(self._session.read()[0], pipeline._turn.selection)
         return None if shown is None else (shown.unit, shown.optimized)
-
-    def _wait(self, is_so) -> None:
-        until_s = time.monotonic() + 60
-        while not is_so():
-            assert time.monotonic() < until_s, "it never came"
-            time.sleep(0.005)

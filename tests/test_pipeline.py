@@ -38,6 +38,7 @@ from tests.nets_fake import (
     FakeSource,
     FlowingSource,
 )
+from tests.waiting import wait_for
 
 SELECTION = Selection(layer="middle", unit=5)
 
@@ -66,13 +67,6 @@ class Bench:
 
     def rates(self):
         return self.turn.rates(shown_fps=0.0, latency_ms=0.0)
-
-
-def wait_for(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
-    until_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < until_s, "it never came"
-        time.sleep(0.002)
 
 
 # One turn

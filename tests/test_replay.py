@@ -32,6 +32,7 @@ from rtvis.sources import open_source
 from rtvis.sources.again import FoundFrames
 from rtvis.state import Resume
 from tests.nets_fake import CANVAS, FakeCompositor, FakeEngine, FlowingSource
+from tests.waiting import wait_for
 from tests.workplace import write_workplace
 
 SMALL = ("--compile", "off", "--device", "cpu", "--view", "none", "--pace", "fast")
@@ -59,13 +60,6 @@ def num_frames(path: Path) -> int:
 def lines_of(path: Path) -> list[str]:
     """The lines after the header."""
     return path.read_text(encoding="utf-8").splitlines()[1:]
-
-
-def wait_for(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
-    until_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < until_s, "it never came"
-        time.sleep(0.002)
 
 
 # The file

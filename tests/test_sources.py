@@ -15,12 +15,12 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-from stream_servers import wait_until
 
 from rtvis.errors import SourceError
 from rtvis.slot import LatestSlot
 from rtvis.sources import demo_path, next_frame, open_source, read_image
 from rtvis.sources.pixels import rgb_from_bgr
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parent.parent
 RED, GREEN, BLUE, GREY = (255, 0, 0), (0, 255, 0), (0, 0, 255), (128, 128, 128)
@@ -208,7 +208,7 @@ def test_steps_go_on_and_back_round_the_end_and_see_new_files(tmp_path):
         for name in "1234":
             (tmp_path / f"{name}.png").unlink()
         source.step(1)
-        wait_until(lambda: "no such file" in source.status().message, limit_s=5, what="the reason")
+        wait_for(lambda: "no such file" in source.status().message, limit_s=5, what="the reason")
         assert source.status().state == "live"
         assert slot.take(timeout_s=0.1) is None
 

@@ -7,7 +7,6 @@ import threading
 import time
 import types
 import typing
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,6 +39,7 @@ from rtvis.state import (
     state_text,
 )
 from tests.nets_fake import FakeSource
+from tests.waiting import wait_for
 from tests.workplace import write_workplace
 
 PANES = ("input", "unit", "backprop", "layers", "grid", "classes", "details")
@@ -716,13 +716,6 @@ def test_in_a_window_a_film_opens_held_and_goes_on_when_asked(
     user.join()
     assert held == [0]
     assert screens[0][1] == (700, 1200)
-
-
-def wait_for(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
-    until_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < until_s, "it never came"
-        time.sleep(0.005)
 
 
 def test_save_says_what_is_in_the_way(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

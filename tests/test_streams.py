@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import psutil
 import pytest
-from stream_servers import Server, free_port, wait_until
+from stream_servers import Server, free_port
 
 from rtvis.errors import SourceError
 from rtvis.slot import LatestSlot
@@ -23,6 +23,7 @@ from rtvis.sources import stream as stream_module
 from rtvis.sources.stream import Backoff, StreamLimits, StreamSource
 from rtvis.sources.stream_process import StreamProcess
 from rtvis.sources.uri import Secret, check_stream_uri, public_name
+from tests.waiting import wait_for
 
 ROOT = Path(__file__).parent.parent
 SERVERS = ["mjpeg", pytest.param("rtsp", marks=pytest.mark.stream)]
@@ -57,9 +58,9 @@ class Watcher:
     def wait_frames(self, count=3, *, limit_s=15.0):
         """Wait for `count` new frames and return the seconds that the first took."""
         target = self.slot.num_put
-        took_s = wait_until(lambda: self.slot.num_put > target, limit_s=limit_s, what="a frame")
+        took_s = wait_for(lambda: self.slot.num_put > target, limit_s=limit_s, what="a frame")
         target += count
-        wait_until(lambda: self.slot.num_put >= target, limit_s=limit_s, what=f"{count} frames")
+        wait_for(lambda: self.slot.num_put >= target, limit_s=limit_s, what=f"{count} frames")
         return took_s
 
     def wait_message(self, text, *, limit_s=15.0, state="reconnecting"):
@@ -69,7 +70,7 @@ class Watcher:
             return self.status.state == state and text in self.status.message
 
         try:
-            wait_until(is_said, limit_s=limit_s, what=text)
+            wait_for(is_said, limit_s=limit_s, what=text)
         except AssertionError as error:
             raise AssertionError(f"{error}; the status is {self.status}") from None
 
@@ -251,7 +252,7 @@ def test_the_reader_is_light_and_dies_with_its_parent():
             assert not any("torch" in name for name in libraries)
             parent.kill()
             parent.wait()
-        wait_until(lambda: not reader.is_running(), limit_s=3, what="the reader's end")
+        wait_for(lambda: not reader.is_running(), limit_s=3, what="the reader's end")
 
 
 @pytest.mark.parametrize("mode", ["silent", "headers", "slam", "good"])
@@ -281,22 +282,22 @@ def test_100_faults_leak_nothing():
         before, rss_before = measure(watcher), us.memory_info().rss
         child_rss_before = watcher.reader.memory_info().rss
         for count in (30, 60):
-            wait_until(
+            wait_for(
                 lambda count=count: watcher.source._backoff.num_tries >= count,
                 limit_s=30, what=f"{count} faults",
             )  # fmt: skip
-        wait_until(lambda: watcher.source._backoff.num_tries >= 95, limit_s=30, what="95 faults")
+        wait_for(lambda: watcher.source._backoff.num_tries >= 95, limit_s=30, what="95 faults")
         assert watcher.reader.memory_info().rss - child_rss_before < 20e6
         for _ in range(10):
             victim, tries = watcher.reader, watcher.source._backoff.num_tries
             victim.kill()
-            wait_until(
+            wait_for(
                 lambda victim=victim, tries=tries: watcher.source._backoff.num_tries > tries + 1
                 and watcher.reader not in {victim, None},
                 limit_s=15, what="a new reader",
             )  # fmt: skip
         # A reader that is just being opened has a socket more: look a few times.
-        wait_until(lambda: measure(watcher) <= before, limit_s=5, what=f"back to {before}")
+        wait_for(lambda: measure(watcher) <= before, limit_s=5, what=f"back to {before}")
         assert us.memory_info().rss - rss_before < 20e6
         assert len(us.children()) == 2, "the server and one reader"
         server.kill()
@@ -494,9 +495,9 @@ def test_an_unplugged_webcam_is_reported_and_asked_for_again(monkeypatch):
     source = StreamSource(987, name="camera 987", limits=StreamLimits(retry_s=0.05))
     with source:
         source.start(LatestSlot())
-        wait_until(lambda: source.status().state == "reconnecting", limit_s=10, what="the report")
+        wait_for(lambda: source.status().state == "reconnecting", limit_s=10, what="the report")
         assert source.status().message.startswith("the camera cannot be opened; is it plugged in")
-        wait_until(lambda: "(2 times" in source.status().message, limit_s=10, what="a second try")
+        wait_for(lambda: "(2 times" in source.status().message, limit_s=10, what="a second try")
 
 
 def test_a_film_on_a_server_keeps_its_time_and_ends(tmp_path):

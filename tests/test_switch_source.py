@@ -24,16 +24,10 @@ from rtvis.sources.base import ThreadSource
 from rtvis.sources.switch import SwitchSource
 from tests.nets_fake import CANVAS, FakeCompositor, FakeEngine
 from tests.stream_servers import Server
+from tests.waiting import wait_for
 
 BRIGHT = 150
 """Frames of streams are brighter, those of files darker."""
-
-
-def wait_for(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
-    until_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < until_s, "it never came"
-        time.sleep(0.002)
 
 
 class Camera(ThreadSource):
@@ -193,7 +187,7 @@ def test_a_network_stream_stays_connected_while_the_files_are_shown(folder: Path
         taker = Taker(source)
         assert taker.next().name == "0.png"
         stream = source._stream.source  # type: ignore[attr-defined]
-        wait_for(lambda: stream.status().num_captured > 0, 20)
+        wait_for(lambda: stream.status().num_captured > 0)
         reader = stream._process
         for _ in range(3):
             source.switch()

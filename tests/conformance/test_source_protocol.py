@@ -8,11 +8,12 @@ import cv2
 import numpy as np
 import psutil
 import pytest
-from stream_servers import Server, wait_until
+from stream_servers import Server
 
 from rtvis.slot import LatestSlot
 from rtvis.sources import next_frame, open_source, open_sources
 from rtvis.sources.stream import StreamLimits
+from tests.waiting import wait_for
 
 FINITE = ["picture-fast", "folder-fast", "glob-fast", "list-fast", "film-fast", "demo-fast"]
 ENDLESS = [
@@ -134,7 +135,7 @@ def test_close_stops_a_source_whose_frames_nobody_takes(make, kind):
     slot = LatestSlot()
     source = make(kind)
     source.start(slot)
-    wait_until(lambda: slot.num_put > 0, limit_s=20, what="a first frame")
+    wait_for(lambda: slot.num_put > 0, limit_s=20, what="a first frame")
     began = time.monotonic()
     source.close()
     source.close()
@@ -159,7 +160,7 @@ def test_close_wakes_the_reader_that_waits_for_a_frame(make, kind):
 
     reader = threading.Thread(target=read)
     reader.start()
-    wait_until(lambda: outcome, limit_s=20, what="a first frame")
+    wait_for(lambda: outcome, limit_s=20, what="a first frame")
     source.close()
     reader.join(2)
     assert not reader.is_alive()
@@ -174,7 +175,7 @@ def test_nothing_is_left_open(make, kind):
         slot = LatestSlot()
         with make(kind) as source:
             source.start(slot)
-            wait_until(lambda: slot.num_put > 0, limit_s=20, what="a first frame")
+            wait_for(lambda: slot.num_put > 0, limit_s=20, what="a first frame")
 
     use()  # What is opened once for all: libraries, the pipe of the server.
     before = process.num_fds(), threading.active_count(), len(process.children())
