@@ -21,6 +21,7 @@ from rtvis.config_network import DEFAULT_NETWORK
 from rtvis.engine.models import Network, load_network
 from rtvis.engine.own import is_own
 from rtvis.errors import RtvisError
+from rtvis.threads import spin_briefly
 
 RESULTS = Path(__file__).with_name("results")
 
@@ -44,6 +45,15 @@ class Comparison:
     def ratio(self) -> float:
         """The median of `ratios`."""
         return median(self.ratios)
+
+
+def wait_as_the_program() -> None:
+    """Let OpenMP's threads wait for each other as they do in `rtvis`, whose setting counts before
+    torch is imported only: begins this process anew where it has another."""
+    before = dict(os.environ)
+    spin_briefly()
+    if os.environ != before:
+        os.execv(sys.executable, sys.orig_argv)
 
 
 def compare(

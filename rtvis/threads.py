@@ -21,6 +21,13 @@ def spin_briefly() -> None:
         os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_COUNT)
 
 
+def num_cores() -> int:
+    """Those that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # Linux
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @functools.cache
 def _openmp() -> ctypes.CDLL | None:
     """The OpenMP runtime that torch brought into the process; None where it is another one."""

@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from rtvis.threads import cpu_threads, spin_briefly
+from rtvis.threads import cpu_threads, num_cores, spin_briefly
 
 SETTINGS = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 
@@ -44,6 +44,17 @@ def test_the_program_says_how_to_wait_before_torch_reads_it() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert int(found.stderr.split()[-1]) > 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a process has all cores")
+def test_cores_are_those_that_the_process_may_use() -> None:
+    assert 1 <= num_cores() <= (os.cpu_count() or 1)
+    code = (
+        "import os, rtvis.threads\n"
+        "os.sched_setaffinity(0, [min(os.sched_getaffinity(0))])\n"
+        "assert rtvis.threads.num_cores() == 1"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
 
 
 def test_within_the_block_operations_run_on_that_many_threads() -> None:
