@@ -4,6 +4,7 @@ import contextlib
 import errno
 import io
 import lzma
+import os
 import secrets
 import struct
 import zipfile
@@ -55,6 +56,53 @@ def write_all(
         for part in parts.values():
             with contextlib.suppress(OSError):
                 part.unlink()
+
+
+def move_all(source: Path, target: Path) -> None:
+    """Move all files of a folder into another one: all of them, or none.
+
+    Files of the same names are replaced, and lie in `source` afterwards; what else is in `target`
+    may be anybody's, and stays.
+
+    Args:
+        source: On the same file system.
+        target: A folder.
+
+    Raises:
+        OSError: One cannot be moved, or a folder is where it should go; then all is as it was.
+    """
+    before = source / f"before{PART_SUFFIX}"
+    moved: list[tuple[Path, Path]] = []
+    made: list[Path] = []
+    try:
+        for path in sorted(path for path in source.rglob("*") if path.is_file()):
+            name = path.relative_to(source)
+            goal = target / name
+            _make_folders(goal.parent, made)
+            if goal.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(goal))
+            if goal.exists() or goal.is_symlink():
+                (before / name).parent.mkdir(parents=True, exist_ok=True)
+                moved.append((goal, before / name))
+                goal.rename(before / name)
+            moved.append((path, goal))
+            path.rename(goal)
+    except BaseException:
+        for was, now in reversed(moved):
+            if not (was.exists() or was.is_symlink()):  # the last one may not have been moved
+                now.rename(was)
+        for folder in reversed(made):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+def _make_folders(folder: Path, made: list[Path]) -> None:
+    """Make a folder and those above it, and note which there were not."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    for each in reversed(missing):
+        each.mkdir()
+        made.append(each)
 
 
 def encode_image(path: Path, image_bgr_HW3: ImageU8, *, quality: int = 95) -> bytes:

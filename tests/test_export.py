@@ -1,5 +1,6 @@
 """Exports of a store: as it is, and under the names that other tools look for."""
 
+import errno
 import subprocess
 import zipfile
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from rtvis import filing
 from rtvis.cli import main
 from rtvis.data import Crop, Layer
 from rtvis.engine.identity import Identity
@@ -241,6 +243,59 @@ def test_the_whole_store_goes_into_a_folder_or_a_zip(
     assert export(store, tmp_path / "file" / "below") == 1
     assert "cannot be written" in capsys.readouterr().err
     assert not list(tmp_path.glob(".*")), "no halves"
+
+
+@pytest.fixture
+def two_folders(tmp_path: Path) -> tuple[Path, Path]:
+    """What goes, and where it goes to: `a` is in both, `b/c` in the first alone."""
+    source, target = tmp_path / "source", tmp_path / "target"
+    for folder, text in ((source, "new"), (target, "old")):
+        folder.mkdir()
+        (folder / "a").write_text(text)
+    (source / "b").mkdir()
+    (source / "b" / "c").write_text("new")
+    (target / "mine").write_text("old")
+    return source, target
+
+
+def test_files_are_moved_over_those_of_the_same_names(two_folders: tuple[Path, Path]) -> None:
+    source, target = two_folders
+    filing.move_all(source, target)
+    assert contents(target) == {"a": "new", "b/c": "new", "mine": "old"}
+
+
+@pytest.mark.parametrize("fault", ["folder", "file", "full"])
+def test_a_move_that_fails_in_the_middle_leaves_all_as_it_was(
+    two_folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    source, target = two_folders
+    if fault == "folder":
+        (target / "b" / "c").mkdir(parents=True)
+    elif fault == "file":
+        (target / "b").write_text("old")
+    else:
+        rename = Path.rename
+
+        def failing(path: Path, goal: Path) -> Path:
+            if goal == target / "b" / "c":
+                raise OSError(errno.ENOSPC, "No space left on device", str(goal))
+            return rename(path, goal)
+
+        monkeypatch.setattr(Path, "rename", failing)
+    before = contents(source), contents(target)
+    folders = {path for path in target.rglob("*") if path.is_dir()}
+    with pytest.raises(OSError, match=r"directory|exists|space"):
+        filing.move_all(source, target)
+    assert (contents(source), contents(target)) == before
+    assert {path for path in target.rglob("*") if path.is_dir()} == folders
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): path.read_text()
+        for path in folder.rglob("*")
+        if path.is_file()
+    }
 
 
 def test_where_there_is_nothing_to_export_nothing_is_made(

@@ -91,6 +91,25 @@ def test_ls_tells_of_stores_and_of_layers(
     assert "stem.conv" in capsys.readouterr().out
 
 
+def test_ls_counts_the_top_inputs_that_there_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A scan for nine of a data set of two."""
+    store = made_store(tmp_path)
+    item_CN = torch.full((3, 9), -1)
+    item_CN[0, 0], item_CN[2, :2] = 1, torch.tensor([1, 0])
+    top = Top(
+        values_CN=torch.where(item_CN < 0, -torch.inf, 1.0),
+        item_CN=item_CN,
+        position_CN2=torch.zeros(3, 9, 2, dtype=torch.int32),
+    )
+    with store.writing("a test") as writer:
+        writer.write_top(CONV.name, top)
+    assert main(["units", "ls", "tiny", "--store", str(tmp_path), "--json"]) == 0
+    conv, _ = json.loads(capsys.readouterr().out)
+    assert conv["top_inputs"] == 2
+
+
 def test_a_store_that_is_not_meant_is_not_found(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

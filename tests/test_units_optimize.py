@@ -12,6 +12,7 @@ from rtvis.cli import main
 from rtvis.units import names
 from rtvis.units.sheet import contact_sheet
 from rtvis.units.store import find_stores
+from rtvis.units.study import _remove_study
 
 
 @pytest.fixture
@@ -134,6 +135,19 @@ def test_a_study_makes_every_combination(network: str, tmp_path: Path) -> None:
     assert all(each["module_name"] == "2" for each in shown)
     assert cv2.imread(str(out / "sheet.png")).shape[0] > 4 * 160  # a row for each combination
     assert run(network, "--layer", "2", *grid, "--out", str(out)) == 1  # it is there already
+    (out / "mine.jpg").write_text("mine")
+    fewer = ("--study", "lr=0.1", "--every", "4", "--force")
+    assert run(network, "--layer", "2", "--units", "0", *fewer, "--out", str(out)) == 0
+    meta = json.loads((out / "meta.json").read_text())
+    wanted = {each["path"] for each in meta["visualizations"]} | {"mine.jpg"}
+    assert {path.name for path in out.glob("*.jpg")} == wanted, "none of the study before is left"
+    assert len(wanted) == 2 + 1
+    meta["visualizations"].append({"path": "../outside.jpg"})
+    (out / "meta.json").write_text(json.dumps(meta))
+    (tmp_path / "outside.jpg").write_text("")
+    _remove_study(out)
+    assert [path.name for path in out.iterdir()] == ["mine.jpg"]
+    assert (tmp_path / "outside.jpg").exists()
 
 
 def test_a_sheet_has_each_picture_below_its_name() -> None:

@@ -15,7 +15,7 @@ class LayerContents:
     folder: str
     """Its name."""
     num_top: int
-    """Top inputs that are known of each unit; 0 without a scan."""
+    """Top inputs that are known of a unit, of the one that has most; 0 without a scan."""
     num_with_inputs: int
     """Units that have pictures of their top inputs."""
     num_optimized: int
@@ -34,7 +34,7 @@ def contents_of(store: Store, layer: Layer) -> LayerContents:
     return LayerContents(
         layer=layer,
         folder=names.folder_of(layer.name),
-        num_top=0 if top is None else top.num_top,
+        num_top=0 if top is None else int((top.item_CN >= 0).sum(dim=1).max()),
         num_with_inputs=sum(names.INPUTS in found for found in files.values()),
         num_optimized=sum(
             any(name.startswith(names.OPTIMIZED) for name in found) for found in files.values()

@@ -210,8 +210,8 @@ _FORMS: Final[Mapping[Form, Callable[[Store, Sequence[str]], Files]]] = {
 def write_export(files: Files, target: Path, *, force: bool = False) -> Iterator[int]:
     """Write an export to a folder, or to one file if `target` ends in .zip: all of it or nothing.
 
-    Into a folder that has something in it, with `force`, the files go one by one, each of them
-    whole. Where there is nothing to export nothing is made.
+    In a folder that has something in it, with `force`, files of these names are replaced, and all
+    others stay. Where there is nothing to export nothing is made.
 
     Yields:
         How many files there are by now.
@@ -262,10 +262,6 @@ def _to_folder(files: Files, target: Path) -> Iterator[int]:
         if not target.exists():
             part.rename(target)
             return
-        # What else is there may be anybody's: it stays.
-        for path in [path for path in part.rglob("*") if path.is_file()]:
-            goal = target / path.relative_to(part)
-            goal.parent.mkdir(parents=True, exist_ok=True)
-            path.replace(goal)
+        filing.move_all(part, target)
     finally:
         shutil.rmtree(part, ignore_errors=True)

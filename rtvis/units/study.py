@@ -1,5 +1,6 @@
 """The same targets with every combination of some numbers of a recipe, to see what each does."""
 
+import contextlib
 import itertools
 import json
 from collections.abc import Generator, Mapping, Sequence
@@ -9,6 +10,7 @@ from typing import Any, Final
 
 from rtvis.data import ImageU8
 from rtvis.engine.engine import Engine
+from rtvis.errors import StoreError
 from rtvis.plain import fields_from_plain, to_plain
 from rtvis.units.ascent import Start
 from rtvis.units.optimize import Progress, optimize
@@ -84,7 +86,7 @@ def run_study(
     batch: int | None = None,
 ) -> Generator[StudyProgress, None, None]:
     """Make the pictures of a study: `UNIT_RUN_COUNTER.jpg` every some runs, `meta.json` and
-    `sheet.png`, a row for each combination.
+    `sheet.png`, a row for each combination. A study that is there already is removed first.
 
     Args:
         engine: Its thread steps this.
@@ -104,6 +106,7 @@ def run_study(
     ]
     size = batch or engine.batch_size
     total = sum(-(-len(t.units) // size) * recipe.iterations for t, _, recipe in steps)
+    _remove_study(folder)
     pages = _Pages(folder)
     done = 0
     for targets, changes, recipe in steps:
@@ -113,6 +116,28 @@ def run_study(
                 pages.add(progress, targets, changes)
             yield StudyProgress(done=done, total=total)
     pages.finish(engine.network, study)
+
+
+def _remove_study(folder: Path) -> None:
+    """Remove the files of a study, which its `meta.json` names, and no others.
+
+    Raises:
+        StoreError: They cannot be removed.
+    """
+    found: list[Path] = []
+    try:
+        with contextlib.suppress(ValueError, KeyError, TypeError):  # damaged: it names none
+            plain = json.loads((folder / META).read_text(encoding="utf-8"))
+            found = [Path(each["path"]) for each in plain["visualizations"]]
+        # First what tells of the others: a study that is there in part has none.
+        for path in (Path(META), Path(SHEET), *found):
+            if path.name == str(path):  # in this folder
+                (folder / path).unlink(missing_ok=True)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        name = error.filename or folder
+        raise StoreError(f"{name}: cannot be removed ({error.strerror})") from None
 
 
 class _Pages:
