@@ -41,7 +41,7 @@ class Resume:
     """File beside the state with what the page in sight had gathered (`rtvis.render.scene.Memory`);
     empty where it shows one picture alone."""
     moments: str = ""
-    """Folder beside the state with the best moments of the selected layer
+    """Folder beside the state with the best moments of all layers that were looked at
     (`rtvis.runtime.moment_files`); empty where they were not in sight."""
     second_name: str = ""
     """What the second of two inputs was called, whose copy lies beside the state."""

@@ -16,7 +16,17 @@ from torch import Tensor
 
 from rtvis.cli import learned as cli_learned
 from rtvis.config import Config
-from rtvis.data import Frame, Intervention, KeyEvent, Layer, PointerEvent, Result, Selection, Target
+from rtvis.data import (
+    Frame,
+    ImageU8,
+    Intervention,
+    KeyEvent,
+    Layer,
+    PointerEvent,
+    Result,
+    Selection,
+    Target,
+)
 from rtvis.engine.engine import Engine
 from rtvis.errors import ConfigError
 from rtvis.flags import parse_config
@@ -28,8 +38,10 @@ from rtvis.render.moments_plan import NUM_MOMENTS, lay_moments
 from rtvis.render.pages.moments import mark_neuron, moments_of, sees_all, time_in
 from rtvis.render.scene import Clip, Scene
 from rtvis.runtime.controller import Controller, Drawn
+from rtvis.runtime.moment_files import SavedMoments, read_moments_folder, write_moments
+from rtvis.runtime.moment_keeping import copied_pictures, put_back, saved_moments, saved_others
 from rtvis.runtime.moment_tiles import cut, narrowed
-from rtvis.runtime.moments import MAX_LAYERS, LiveMoments
+from rtvis.runtime.moments import MAX_LAYERS, LiveMoments, live_moments
 from rtvis.runtime.pipeline import Pipeline
 from rtvis.session import Session, View
 from rtvis.threads import cpu_threads
@@ -174,6 +186,39 @@ def test_layers_taps_and_queries_gather_by_themselves_and_keep_what_they_have() 
     plain.see(1.0, 0.0, selection=STEM)
     plain.see(2.0, 2.0, selection=behind)
     assert len(plain.of(STEM)) == len(plain.of(behind)) == 2
+
+
+def test_a_state_holds_the_moments_of_every_layer_with_their_pictures(tmp_path: Path) -> None:
+    layers = tuple(replace(layer, activation="relu") for layer in LAYERS)
+    watch, middle = Watch(layers), Selection(layer="middle", unit=0)
+    behind = replace(STEM, tap="post")
+    for index, selection in enumerate((behind, middle, STEM, middle, STEM)):
+        watch.see(float(index), 2.0 * index, selection=selection, path="/film.mp4")
+    found = saved_moments(watch.moments, STEM)
+    assert found is not None
+    others: list[SavedMoments] = []
+    pictures: dict[int, ImageU8] = {}
+    shares = [*saved_others(watch.moments, STEM, others)]
+    shares += copied_pictures(watch.moments, pictures)
+    assert [other.about.layer for other in others] == ["stem", "middle"]
+    assert set(pictures) == set(range(5))
+    write_moments(tmp_path / "moments", replace(found, pictures=pictures, others=tuple(others)))
+    again = Watch(layers)
+    put_back(again.moments, read_moments_folder(tmp_path / "moments"), where=tmp_path)
+    for selection in (STEM, middle, behind):
+        assert again.of(selection) == watch.of(selection) != []
+        gathered, pool = again.moments.of(selection), again.moments.pool
+        assert gathered is not None
+        assert pool is not None
+        ranks = gathered.tracker.ranks
+        assert torch.equal(pool.holds(ranks), ranks.frame_NU >= 0)
+        for slot, number in zip(ranks.slot_NU[:, 0], ranks.frame_NU[:, 0].tolist(), strict=True):
+            assert number < 0 or (pool.picture_PHW3[slot] == number + 1).all(), "its picture"
+    assert list(again.moments.gathered) == list(watch.moments.gathered)
+    # The film goes on in the layer that was not selected, and no number is given twice.
+    again.see(9.0, 20.0, selection=middle, path="/film.mp4")
+    assert again.of(middle)[0] == (9.0, 0, 20.0)
+    assert len(again.of(middle)) == 3
 
 
 def test_of_too_many_layers_the_one_looked_at_longest_ago_is_forgotten() -> None:
@@ -496,6 +541,7 @@ class Room:
             source=self.source,
             compositor=self.compositor,
             session=self.session,
+            moments=live_moments(self.engine, apart_s=3600),  # frames of a busy machine too are one
         )
         self.source.start(self.pipeline._frames)
         self.controller = self.pipeline._controller
@@ -555,7 +601,7 @@ def test_a_click_on_a_moment_looks_at_its_frame_and_another_click_at_the_source_
         for _ in range(3):
             room.once()
             time.sleep(0.01)
-        assert room.shown() == (2.0,)  # within a second: one moment
+        assert room.shown() == (2.0,), "one moment"
         live = room.frame
         room.click(0)
         room.settle()
@@ -575,18 +621,31 @@ def test_a_click_on_a_moment_looks_at_its_frame_and_another_click_at_the_source_
         assert room.session.read()[0].moment is None
 
 
-def test_the_key_forgets_and_the_page_shows_it_at_once() -> None:
+def test_the_key_forgets_and_counts_anew_with_what_is_on_screen_at_once() -> None:
     room = Room()
     with room.pipeline:
         room.once()
         room.once()
-        assert room.shown() == (1.0,)
+        moments = room.pipeline._moments
+        assert moments.gathered[("stem", "pre", None)].tracker.num_frames == 2
         room.press("f9")
-        room.settle()
-        assert room.shown() == ()
+        room.settle()  # no frame comes any more, as of a still picture
+        assert room.shown() == (1.0,)
+        assert moments.gathered[("stem", "pre", None)].tracker.num_frames == 1
         assert "forgotten" in room.session.read()[0].notice
         room.once()
         assert room.shown() == (2.0,)
+
+
+def test_the_key_counts_nothing_that_is_no_frame_of_the_source_or_was_not_computed() -> None:
+    room = Room()
+    with room.pipeline:
+        room.once()
+        room.engine.error = RuntimeError("no memory")
+        room.once()
+        room.press("f9")
+        room.settle()
+        assert room.shown() == ()
 
 
 def test_a_held_picture_counts_once_for_each_layer_that_looks_at_it() -> None:

@@ -18,6 +18,7 @@ from rtvis.plain import Plain, from_plain, to_plain
 _ARRAYS: Final = "moments.npz"
 _ABOUT: Final = "moments.json"
 _PICTURES: Final = "pictures"
+_OTHERS: Final = "others"
 _KINDS: Final = {"values_CN": "f", "clip_CN": "i", "seconds_CN": "f", "frame_CN": "i"}
 """Of what must be in the file, the kinds of numbers."""
 
@@ -40,7 +41,7 @@ class AboutMoments:
     layer: str
     tap: str
     unit: int
-    """The selected one, whose crops there are."""
+    """The selected one, whose crops there are; 0 in another layer than the selected."""
     apart_seconds: float
     frames_seen: int
     since: float
@@ -68,7 +69,10 @@ class SavedMoments:
     crops: Mapping[str, ImageU8] = field(default_factory=dict)
     """RGB, of the selected unit: file name -> what the neuron saw."""
     pictures: Mapping[int, ImageU8] = field(default_factory=dict)
-    """RGB: number of a frame -> what the network saw; of all units, if they were asked for."""
+    """RGB: number of a frame -> what the network saw; of all units of all layers, if they were
+    asked for."""
+    others: "tuple[SavedMoments, ...]" = ()
+    """Of layers that were looked at before, without crops, their pictures among these."""
 
 
 def write_moments(folder: Path, moments: SavedMoments) -> None:
@@ -89,6 +93,10 @@ def write_moments(folder: Path, moments: SavedMoments) -> None:
         (folder / _PICTURES).mkdir()
     for number, image_HW3 in moments.pictures.items():
         _write_png(folder / _PICTURES / f"{number:08d}.png", image_HW3)
+    if moments.others:
+        (folder / _OTHERS).mkdir()
+    for place, other in enumerate(moments.others):
+        write_moments(folder / _OTHERS / f"{place:02}", other)
 
 
 def _write_png(path: Path, image_HW3: ImageU8) -> None:
@@ -118,7 +126,8 @@ def read_moments_folder(folder: Path) -> SavedMoments:
     except ValueError:
         raise ConfigError(f"{folder}: is damaged; {_WAY_OUT}") from None
     _check(folder, about, arrays, pictures)
-    return SavedMoments(arrays=arrays, about=about, pictures=pictures)
+    others = tuple(read_moments_folder(each) for each in sorted((folder / _OTHERS).glob("*")))
+    return SavedMoments(arrays=arrays, about=about, pictures=pictures, others=others)
 
 
 _WAY_OUT: Final = "take the line `moments` out of the state"

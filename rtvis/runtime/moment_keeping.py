@@ -1,6 +1,6 @@
 """Moments of a layer as they are saved, and back."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -15,7 +15,7 @@ from rtvis.render.seen import seen_pixels
 from rtvis.runtime.moment_clips import SPAN, clip_and_seconds
 from rtvis.runtime.moment_files import AboutMoments, SavedClip, SavedMoments
 from rtvis.runtime.moment_tiles import cut
-from rtvis.runtime.moments import Gathered, LiveMoments, key_of
+from rtvis.runtime.moments import Gathered, Key, LiveMoments, key_of
 from rtvis.units.frame_pool import FramePool
 from rtvis.units.moments import NEVER, NUM_TOP, MomentTracker, Ranks
 
@@ -29,6 +29,37 @@ def saved_moments(moments: LiveMoments, selection: Selection | None) -> SavedMom
     gathered, pool, layer = moments.of(selection), moments.pool, moments.layer_of(selection)
     if gathered is None or pool is None or selection is None or layer is None:
         return None
+    unit = selection.unit or 0
+    crops = _crops(gathered.tracker.ranks.sorted(), pool, layer, unit)
+    return _saved(moments, key_of(selection, layer), layer, gathered, unit=unit, crops=crops)
+
+
+def saved_others(
+    moments: LiveMoments, selection: Selection | None, found: list[SavedMoments]
+) -> Iterator[float]:
+    """Add the numbers of the layers that are not selected to `found`, in the order in which they
+    were looked at.
+
+    Yields:
+        The share that is done, after each layer.
+    """
+    selected, all_gathered = moments.of(selection), list(moments.gathered.items())
+    for number, (key, gathered) in enumerate(all_gathered, start=1):
+        layer = moments.layer_of(Selection(layer=key[0]))
+        if layer is not None and gathered is not selected:
+            found.append(_saved(moments, key, layer, gathered))
+            yield number / len(all_gathered)
+
+
+def _saved(
+    moments: LiveMoments,
+    key: Key,
+    layer: Layer,
+    gathered: Gathered,
+    *,
+    unit: int = 0,
+    crops: Mapping[str, ImageU8] | None = None,
+) -> SavedMoments:
     ranks = gathered.tracker.ranks.sorted()
     clip_NC, seconds_NC = clip_and_seconds(ranks)
     seconds_NC = torch.where(clip_NC >= 0, seconds_NC, torch.nan)
@@ -46,8 +77,7 @@ def saved_moments(moments: LiveMoments, selection: Selection | None) -> SavedMom
         "past_FC": past_FC,
         "past_when_F": torch.tensor(past_when, dtype=torch.int64),
     }
-    _, tap, query = key_of(selection, layer)
-    unit = selection.unit or 0
+    _, tap, query = key
     return SavedMoments(
         arrays={name: array.cpu().numpy().copy() for name, array in arrays.items()},
         about=AboutMoments(
@@ -62,25 +92,21 @@ def saved_moments(moments: LiveMoments, selection: Selection | None) -> SavedMom
             query=query,
             clips=tuple(_saved_clip(clip) for clip in moments.times.seen),
         ),
-        crops=_crops(ranks, pool, layer, unit),
+        crops=crops or {},
     )
 
 
-def copied_pictures(
-    moments: LiveMoments, selection: Selection | None, found: dict[int, ImageU8]
-) -> Iterator[float]:
-    """Copy the pictures that units of the selected layer need into `found`, by number of frame.
+def copied_pictures(moments: LiveMoments, found: dict[int, ImageU8]) -> Iterator[float]:
+    """Copy the pictures that units of any layer need into `found`, by number of frame.
 
     Yields:
         The share that is done, every few pictures: a turn can be made in between. One whose place
         is taken meanwhile is left out.
     """
-    gathered, pool = moments.of(selection), moments.pool
-    if gathered is None or pool is None:
+    pool, all_ranks = moments.pool, [each.tracker.ranks for each in moments.gathered.values()]
+    if pool is None or not all_ranks:
         return
-    ranks = gathered.tracker.ranks
-    has_NU = pool.holds(ranks)
-    slots = torch.unique(ranks.slot_NU[has_NU])
+    slots = torch.unique(torch.cat([each.slot_NU[pool.holds(each)] for each in all_ranks]))
     frames, places = pool.frame_P[slots].tolist(), slots.tolist()
     pictures = pool.picture_PHW3
     if pictures.device.type != "cpu":  # a copy there costs next to nothing, and stays as it is
@@ -105,6 +131,26 @@ def put_back(moments: LiveMoments, saved: SavedMoments, *, where: Path) -> None:
     Raises:
         ConfigError: It is of another network, or of moments at another distance.
     """
+    parts = *saved.others, saved
+    pool = moments.the_pool()
+    slot_of = pool.put_back(_most_wanted(saved.pictures, parts))
+    clips = max((part.about.clips for part in parts), key=len)  # some came while others were saved
+    numbers = [int(part.arrays["frame_CN"].max()) for part in parts]
+    moments.put_back(
+        {_key(part): _gathered(moments, part, slot_of, where=where) for part in parts},
+        [_clip(clip) for clip in clips],
+        num_frames=max([*numbers, *saved.pictures]) + 1,
+    )
+
+
+def _key(saved: SavedMoments) -> Key:
+    return saved.about.layer, saved.about.tap, saved.about.query
+
+
+def _gathered(
+    moments: LiveMoments, saved: SavedMoments, slot_of: dict[int, int], *, where: Path
+) -> Gathered:
+    """Of one layer, whose pictures are in these slots of the pool."""
     about = saved.about
     layer = moments.layer_of(Selection(layer=about.layer))
     values_CN = saved.arrays["values_CN"]
@@ -120,18 +166,11 @@ def put_back(moments: LiveMoments, saved: SavedMoments, *, where: Path) -> None:
     tracker = MomentTracker(
         layer.num_units, apart=round(moments.apart_s * 1e6), device=moments.device
     )
-    pool = moments.the_pool()
-    slot_of = pool.put_back(_most_wanted(saved))
     _fill(tracker.ranks, saved, slot_of)
     tracker.num_frames = about.frames_seen
     past_FC = torch.from_numpy(saved.arrays["past_FC"]).to(moments.device)
     tracker.recall(past_FC, saved.arrays["past_when_F"].tolist())
-    moments.put_back(
-        (about.layer, about.tap, about.query),
-        Gathered(tracker=tracker, since_s=about.since),
-        [_clip(clip) for clip in about.clips],
-        num_frames=max([int(saved.arrays["frame_CN"].max()), *saved.pictures]) + 1,
-    )
+    return Gathered(tracker=tracker, since_s=about.since)
 
 
 def _fill(ranks: Ranks, saved: SavedMoments, slot_of: dict[int, int]) -> None:
@@ -152,12 +191,15 @@ def _fill(ranks: Ranks, saved: SavedMoments, slot_of: dict[int, int]) -> None:
         kept_NU.copy_(torch.from_numpy(np.ascontiguousarray(found_CN.T)))
 
 
-def _most_wanted(saved: SavedMoments) -> dict[int, ImageU8]:
+def _most_wanted(
+    pictures: Mapping[int, ImageU8], parts: Sequence[SavedMoments]
+) -> dict[int, ImageU8]:
     """The pictures, those that most units refer to first: there may be room for fewer."""
-    numbers, counts = np.unique(saved.arrays["frame_CN"], return_counts=True)
+    frames = np.concatenate([part.arrays["frame_CN"].ravel() for part in parts])
+    numbers, counts = np.unique(frames, return_counts=True)
     count_of = dict(zip(numbers.tolist(), counts.tolist(), strict=True))
-    order = sorted(saved.pictures, key=lambda number: -count_of.get(number, 0))
-    return {number: saved.pictures[number] for number in order}
+    order = sorted(pictures, key=lambda number: -count_of.get(number, 0))
+    return {number: pictures[number] for number in order}
 
 
 def _windows(layer: Layer, size: tuple[int, int]) -> tuple[Tensor, Tensor, tuple[int, int]]:

@@ -267,18 +267,17 @@ class LiveMoments:
         return self._layers.get(selection.layer or "") if selection is not None else None
 
     def put_back(
-        self, key: Key, gathered: Gathered, clips: Sequence[Clip], *, num_frames: int
+        self, gathered: Mapping[Key, Gathered], clips: Sequence[Clip], *, num_frames: int
     ) -> None:
-        """Go on with what was known of a layer; its pictures are in the pool.
+        """Go on with what was known; the pictures are in the pool.
 
         Args:
-            key: Of the layer.
-            gathered: What was known.
+            gathered: Of each layer, the one looked at last the last.
             clips: Those that its times are in, by their indices.
             num_frames: Numbers below this are given to frames.
         """
         self.times.put_back(clips)
-        self.gathered[key] = gathered
+        self.gathered.update(gathered)
         self._num_frames = num_frames
         self._version += 1
 

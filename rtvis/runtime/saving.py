@@ -1,5 +1,6 @@
 """What is saved while the film goes on: gathered at once, pictures of moments some at a time."""
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
@@ -9,7 +10,8 @@ from rtvis.data import ImageU8, Selection
 from rtvis.errors import SinkError
 from rtvis.plain import Plain
 from rtvis.runtime.composed import Composed
-from rtvis.runtime.moment_keeping import copied_pictures, saved_moments
+from rtvis.runtime.moment_files import SavedMoments
+from rtvis.runtime.moment_keeping import copied_pictures, saved_moments, saved_others
 from rtvis.runtime.moments import LiveMoments
 from rtvis.runtime.save import Saver, Snapshot, shows_moments, take_snapshot, write_snapshot
 
@@ -36,6 +38,8 @@ class Saving:
         self._snapshot: Snapshot | None = None
         """What waits for its pictures."""
         self._pictures: dict[int, ImageU8] = {}
+        self._others: list[SavedMoments] = []
+        """Of layers that are not selected."""
         self._copying: Iterator[float] = iter(())
 
     def begin(self, composed: Composed | None, about: Mapping[str, Plain]) -> None:
@@ -90,14 +94,18 @@ class Saving:
         if composed.result is not None:
             selection = composed.result.selection
         moments = saved_moments(self._moments, selection)
-        self._pictures = {}
+        self._pictures, self._others = {}, []
         self._copying = iter(())
         if moments is not None and shows_moments(composed.view):
-            self._copying = copied_pictures(self._moments, selection, self._pictures)
+            self._copying = itertools.chain(
+                saved_others(self._moments, selection, self._others),
+                copied_pictures(self._moments, self._pictures),
+            )
         return take_snapshot(composed, setup=self._setup, about=about, moments=moments)
 
     def _whole(self, snapshot: Snapshot) -> Snapshot:
-        pictures, self._pictures = self._pictures, {}
-        if snapshot.moments is None or not pictures:
+        if snapshot.moments is None:
             return snapshot
-        return replace(snapshot, moments=replace(snapshot.moments, pictures=pictures))
+        moments = replace(snapshot.moments, pictures=self._pictures, others=tuple(self._others))
+        self._pictures, self._others = {}, []
+        return replace(snapshot, moments=moments)
