@@ -379,6 +379,7 @@ class Pipeline:
 
     def _forget(self) -> None:
         self._moments.clear()
+        self._turn.count_again()
         self._notices.say("all moments are forgotten; counting begins anew", False)
 
     def _replay_turn(self, replay: Replay) -> None:

@@ -250,9 +250,7 @@ class Turn:
                     self._image_HW3, self._input_HW3 = uploaded.image_HW3, uploaded.input_HW3
             with self.clock.stage("network"):
                 self._result, self._second = self._run(frame, selection, revision, fresh=fresh)
-            if self.moments is not None and not frame.stands_in:
-                with self.clock.stage("moments"):
-                    self.moments.take(frame, self._source.name, self._result)
+            self._count(frame, self._result)
         except IN_LOOP as error:
             self.faults.add(error)
             self._stale_since_ns = self._stale_since_ns or self._now_ns()
@@ -264,6 +262,22 @@ class Turn:
         if fresh:
             self.num_processed += 1
             self._processed.tick()
+
+    def _count(self, frame: Frame, result: Result) -> None:
+        """Let the frame be a moment, if it is the source's."""
+        if self.moments is not None and not frame.stands_in:
+            with self.clock.stage("moments"):
+                self.moments.take(frame, self._source.name, result)
+
+    def count_again(self) -> None:
+        """Let what is on screen be a moment once more: all moments were forgotten, and of a still
+        picture there comes no other frame."""
+        if self.frame is None or self._result is None or self._stale_since_ns:
+            return
+        try:
+            self._count(self.frame, self._result)
+        except IN_LOOP as error:
+            self.faults.add(error)
 
     def _run(
         self, frame: Frame, selection: Selection, revision: int, *, fresh: bool
