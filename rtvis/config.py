@@ -5,7 +5,7 @@ Imports neither torch nor numpy: `main.py --help` answers at once.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 from rtvis.choices import Fit, Rule, Seed, Tap
 from rtvis.config_network import ComputeConfig, NetworkConfig
@@ -318,16 +318,3 @@ class Config:
     learned: LearnedConfig = field(default_factory=LearnedConfig)
     sections: SectionsConfig = field(default_factory=SectionsConfig)
     program: ProgramConfig = field(default_factory=ProgramConfig)
-
-
-PARTS: Final[Mapping[str, type]] = {
-    "input": InputConfig,
-    "network": NetworkConfig,
-    "compare": CompareConfig,
-    "compute": ComputeConfig,
-    "selection": SelectionConfig,
-    "output": OutputConfig,
-    "learned": LearnedConfig,
-    "program": ProgramConfig,
-}
-"""The parts of `Config` that have flags, by name."""

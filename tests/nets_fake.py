@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
@@ -21,6 +22,9 @@ from rtvis.errors import SourceError
 from rtvis.render.layout import Layout, layout
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Scene
+from rtvis.runtime.bindings import BINDINGS, Effect, KeyBinding
+from rtvis.runtime.controller import Controller
+from rtvis.session import Session
 from rtvis.slot import LatestSlot
 from rtvis.sources.base import ONLY_ONE, Move
 
@@ -45,6 +49,24 @@ LAYERS = (
     make_layer(2, "last", 12, 2),
     make_layer(3, "classifier", 10, 1, kind="dense"),
 )
+
+
+def controller_of(
+    session: Session,
+    *,
+    do: Callable[[Effect], object] = lambda effect: None,
+    bindings: tuple[KeyBinding, ...] = BINDINGS,
+) -> Controller:
+    """What a user of these layers has in hand."""
+    return Controller(
+        session,
+        layers=LAYERS,
+        default_layer=2,
+        cam_methods=("grad-cam",),
+        lay_out=lambda view: layout(view, LAYERS),
+        do=do,
+        bindings=bindings,
+    )
 
 
 class FakeEngine:

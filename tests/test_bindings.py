@@ -12,11 +12,11 @@ from rtvis.errors import ConfigError
 from rtvis.flags import parse_config
 from rtvis.render.layout import layout
 from rtvis.runtime.bindings import BINDINGS, KeyBinding, by_key, help_lines, key_of, markdown_table
-from rtvis.runtime.controller import Controller, Drawn
+from rtvis.runtime.controller import Drawn
 from rtvis.runtime.keymap import with_keys
 from rtvis.session import Session, View
 from rtvis.sinks.keys import KEY_NAMES, key_name
-from tests.nets_fake import LAYERS
+from tests.nets_fake import LAYERS, controller_of
 
 ROOT = Path(__file__).parents[1]
 
@@ -143,15 +143,7 @@ def test_help_readme_and_hints_show_the_keys_of_the_user(read: Read) -> None:
     assert "| F5 / ↑ | enlarge unit, then backward | View |" in markdown_table(bindings)
 
     session = Session(View(selection=Selection(layer="middle", unit=5), canvas_size=(700, 1200)))
-    controller = Controller(
-        session,
-        layers=LAYERS,
-        default_layer=2,
-        cam_methods=("grad-cam",),
-        lay_out=lambda view: layout(view, LAYERS),
-        do=lambda effect: None,
-        bindings=bindings,
-    )
+    controller = controller_of(session, bindings=bindings)
     controller.drawn = Drawn(layout(session.read()[0], LAYERS))
     controller.handle(KeyEvent(key="z"))
     assert session.read()[0].notice == "the key z does nothing; F2 shows the keys"
@@ -163,15 +155,7 @@ def test_the_key_that_leaves_closes_the_help_first_whichever_it_is(read: Read) -
     bindings = read("keys: {leave: f10, reset: escape}")
     done: list[str] = []
     session = Session(View(help_shown=True, canvas_size=(700, 1200)))
-    controller = Controller(
-        session,
-        layers=LAYERS,
-        default_layer=2,
-        cam_methods=("grad-cam",),
-        lay_out=lambda view: layout(view, LAYERS),
-        do=done.append,
-        bindings=bindings,
-    )
+    controller = controller_of(session, do=done.append, bindings=bindings)
     controller.handle(KeyEvent(key="f10"))
     assert (session.read()[0].help_shown, done) == (False, [])
     controller.handle(KeyEvent(key="f10"))

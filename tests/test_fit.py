@@ -19,11 +19,10 @@ from rtvis.render.layout import layout
 from rtvis.render.panes import draw_input
 from rtvis.render.pictures_plan import Sizes
 from rtvis.render.seen import draw_seen_picture
-from rtvis.runtime.controller import Controller
 from rtvis.session import CamStyle, Session, View
 from rtvis.stills.draw import draw_cam
 from tests.nets import CamNet, engine_of, seeded
-from tests.nets_fake import LAYERS
+from tests.nets_fake import LAYERS, controller_of
 
 WIDE = (100, 200)
 """(height, width) of a picture; letterboxed into 224x224 it is 112 rows between 56 and 56."""
@@ -317,14 +316,7 @@ def test_a_neuron_that_looks_at_a_bar_sees_the_panel(row: int, bar_rows: int) ->
 
 def test_0_goes_from_crop_to_stretch_to_letterbox_and_round() -> None:
     session = Session(View(selection=Selection(layer="middle", unit=5, class_index=3)))
-    controller = Controller(
-        session,
-        layers=LAYERS,
-        default_layer=2,
-        cam_methods=("grad-cam",),
-        lay_out=lambda view: layout(view, LAYERS),
-        do=lambda _: None,
-    )
+    controller = controller_of(session)
     seen = []
     for _ in range(4):
         seen.append(session.read()[0].selection.fit)

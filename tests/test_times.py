@@ -11,15 +11,13 @@ import torch
 from rtvis.data import KeyEvent, ProcessUse, Rates
 from rtvis.render import bar_words
 from rtvis.render.compositor import Compositor
-from rtvis.render.layout import layout
 from rtvis.render.scene import Scene
 from rtvis.render.times import HeldTimes, times_table
-from rtvis.runtime.controller import Controller
 from rtvis.runtime.turn import Turn
 from rtvis.session import Session, View
 from rtvis.slot import LatestSlot
 from rtvis.timing import ProcessMeter, StageClock
-from tests.nets_fake import CANVAS, LAYERS, FakeCompositor, FakeEngine, FakeSource
+from tests.nets_fake import CANVAS, LAYERS, FakeCompositor, FakeEngine, FakeSource, controller_of
 
 CPU = torch.device("cpu")
 RATES = Rates(
@@ -74,14 +72,7 @@ def test_the_table_is_held_for_half_a_second_unless_another_is_asked_for() -> No
 
 def test_5_goes_from_nothing_to_times_to_all_and_round() -> None:
     session = Session(View())
-    controller = Controller(
-        session,
-        layers=LAYERS,
-        default_layer=2,
-        cam_methods=("grad-cam",),
-        lay_out=lambda view: layout(view, LAYERS),
-        do=lambda _: None,
-    )
+    controller = controller_of(session)
     seen = []
     for _ in range(4):
         seen.append(session.read()[0].timing)
@@ -180,8 +171,9 @@ def test_the_picture_is_drawn_once_more_when_its_rates_go_out_of_date() -> None:
     )
     source.put()
     turn.run()
+    assert turn.frame is not None
     for after_s, num_drawn in ((1.0, 1), (1.9, 1), (2.2, 2), (9.0, 2)):
-        now_ns[0] = time.monotonic_ns() + int(after_s * 1e9)
+        now_ns[0] = turn.frame.captured_ns + int(after_s * 1e9)
         turn.run()
         assert len(compositor.scenes) == num_drawn
     assert compositor.scenes[-1].rates.frame_age_s > 2

@@ -98,11 +98,6 @@ def read_file(path: str | Path) -> npt.NDArray[np.uint8]:
     return data
 
 
-def decode_image(data: npt.NDArray[np.uint8], path: str | Path) -> ImageU8:
-    """The picture that a file's bytes hold in eight bits; else as `decode_picture`."""
-    return decode_picture(data, path).image_HW3
-
-
 def decode_picture(data: npt.NDArray[np.uint8], path: str | Path) -> Decoded:
     """The picture that a file's bytes hold; see `read_picture`.
 

@@ -12,7 +12,6 @@ from rtvis.errors import StoreError
 
 DEFAULT_BYTES = 256 * 2**20
 """400 pictures of 480x480."""
-MIN_BYTES = 10 * 2**20
 
 
 class PictureCache:

@@ -53,14 +53,6 @@ def cycle_rule(view: View, context: Context) -> View:
     return _backward(view, after(view.selection.rule, rules), view.backprop_display)
 
 
-def toggle_backward(view: View, context: Context) -> View:
-    """The backward picture off, or on with the rule it had."""
-    del context
-    if view.backward_shown:
-        return _backward_off(view)
-    return replace(view, backward_shown=True)
-
-
 def cycle_display(view: View, context: Context) -> View:
     """DVT-38's filters, and RT's positive one."""
     del context
