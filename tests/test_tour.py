@@ -6,7 +6,8 @@ import pytest
 
 from rtvis.runtime.bindings import BINDINGS, by_button
 from tools.tour import STOPS, take
-from tools.toured import _SHOWN_IN, SCRIPTS
+from tools.tour_user import SHOWN_IN
+from tools.toured import SCRIPTS
 
 
 @pytest.mark.window
@@ -44,5 +45,5 @@ def test_the_other_stops_go_through(name: str, tmp_path: Path) -> None:
 
 
 def test_the_tour_knows_what_it_expects_of_which_command() -> None:
-    assert set(_SHOWN_IN) <= {binding.name for binding in BINDINGS}
+    assert set(SHOWN_IN) <= {binding.name for binding in BINDINGS}
     assert {stop.script for stop in STOPS.values()} == set(SCRIPTS)
