@@ -17,10 +17,14 @@ from torch import Tensor, nn
 
 import rtvis.methods
 from rtvis.data import Intervention, Layer, Origin, Selection
+from rtvis.engine import cam_site, find_attention
 from rtvis.engine import steps as steps_module
+from rtvis.engine.build import build_pieces
 from rtvis.engine.engine import Engine
+from rtvis.engine.layers import find_layers
 from rtvis.engine.models import Network
 from rtvis.engine.preprocess import Preprocessing
+from rtvis.engine.trace import flatten
 from rtvis.errors import SelectionError
 from rtvis.render.display import above_floor
 from rtvis.stills.batch import Stills
@@ -30,6 +34,7 @@ from tests.references import (
     RuledActivations,
     one_thread,  # noqa: F401 - a fixture
     relative_error,
+    tapped,
 )
 
 SIDE = 32
@@ -407,7 +412,11 @@ def test_a_gradient_through_windows_is_that_of_autograd() -> None:
     assert apart(engine.run(x.detach(), selection).backprop_B3HW, expected) < 1e-9
 
 
-def test_where_keys_are_fewer_than_queries_the_nearest_query_asks() -> None:
+@pytest.mark.parametrize("most_distances", [2**22, 3])
+def test_where_keys_are_fewer_than_queries_the_nearest_query_asks(
+    most_distances: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(find_attention, "_MOST_DISTANCES", most_distances)
     model = build(pvt)
     engine = engine_for(pvt, 64)
     x = random_input(64)
@@ -424,6 +433,44 @@ def test_where_keys_are_fewer_than_queries_the_nearest_query_asks() -> None:
     middle = [16 * row + column for row in (5, 6) for column in (9, 10)]
     errors = [float((matrices[0][0, 0, q] - found.flatten()).abs().max()) for q in middle]
     assert min(errors) < 1e-9
+
+
+@pytest.mark.parametrize("only_map", [None, "patch_embed.proj"])
+def test_the_map_for_a_cam_is_looked_for_from_the_top_with_few_values_in_memory(
+    only_map: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of all segments are the matrices of every attention."""
+    torch.manual_seed(0)
+    model = timm.models.VisionTransformer(**{**TINY, "depth": 6}, num_classes=5).eval().double()
+    x = random_input()
+    flat = flatten(model, x, name="a ViT")
+    sites = find_layers(flat, 1)
+    kept: list[set[str]] = []
+
+    class Values(cam_site._Values):
+        def __init__(self, module: torch.fx.GraphModule, names: set[str]) -> None:
+            kept.append(names)
+            super().__init__(module, names)
+
+    monkeypatch.setattr(cam_site, "_Values", Values)
+    if only_map is not None:
+        monkeypatch.setattr(cam_site, "_is_map", lambda site: site.layer.name == only_map)
+    pieces = build_pieces(flat, sites, num_segments=24)
+    assert pieces is not None
+    read = {name for segment in pieces.segments for name in segment.tapped.inputs}
+    assert len(kept) == (1 if only_map is None else 2)
+    assert len(kept[0]) < len(read) / 3
+    if only_map is None:
+        return
+    assert kept[0] | kept[1] == read
+    found = cam_site.late_gradients(flat, sites, pieces.segments, 1)
+    stem = next(site for site in sites if site.layer.name == only_map)
+    noise = cam_site._noise(torch.empty(1, 3, SIDE, SIDE, dtype=torch.float64))
+    with tapped(model, only_map) as outputs:
+        scores_BK = model(noise.requires_grad_())
+    mix_BK = cam_site._noise(scores_BK)
+    (expected,) = torch.autograd.grad(scores_BK, outputs[0], mix_BK)
+    assert apart(found[stem.node.name], expected) < 1e-9
 
 
 def test_rollout_is_the_product_of_all_layers(case) -> None:

@@ -1,6 +1,6 @@
 """Which layer a CAM is taken at unless the user chooses: the last map that the scores depend on."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -78,18 +78,18 @@ def late_gradients(
         return {}
     last_attention = attention[-1].node.name if attention else None
     with torch.no_grad():
-        values = _Values(flat.module, {name for s in segments for name in s.tapped.inputs}).all()
         top = segments[-1].tapped
         example = dict(zip(top.inputs, top.examples, strict=True))
-        values["g"] = _noise(example["g"])
-        values["gain_BT"] = torch.ones(example["gain_BT"].shape, dtype=example["gain_BT"].dtype)
+        data = {"g": _noise(example["g"])}
+        data["gain_BT"] = torch.ones(example["gain_BT"].shape, dtype=example["gain_BT"].dtype)
         units, places = example["unit_BU"].shape[1], example["map_BS"].shape[1]
         queries = example["query_BQ"].shape[1] if attention else 0
-        values |= plain_pass(batch, units, places, queries, like=values["g"])
+        data |= plain_pass(batch, units, places, queries, like=data["g"])
         found: dict[str, Tensor] = {}
-        for segment in reversed(segments):
-            outputs = segment.tapped.run_eager([values[name] for name in segment.tapped.inputs])
-            values["g"] = outputs[0]
+        for segment, values in _with_values(flat, segments, last_attention):
+            given = {**values, **data}
+            outputs = segment.tapped.run_eager([given[name] for name in segment.tapped.inputs])
+            data["g"] = outputs[0]
             found.update(zip(segment.tapped.outputs[1:], outputs[1:], strict=True))
             maps = [site for site in segment.sites if _is_map(site)]
             if last_attention is not None and last_attention not in found:
@@ -97,6 +97,28 @@ def late_gradients(
             if any(bool(s.as_maps(found[s.node.name], batch).any()) for s in maps):
                 break
     return found
+
+
+def _with_values(
+    flat: FlatModel, segments: Sequence[Segment], last_attention: str | None
+) -> Iterator[tuple[Segment, dict[str, Tensor]]]:
+    """Segments from the top, each with the values that its backward pass reads.
+
+    Those of all at once are the matrices of every attention, 3 GB of Qwen3's at 768x768, and the
+    segments below the last attention are seldom wanted: they cost a run of their own.
+    """
+    late = next(
+        (
+            index
+            for index, segment in enumerate(segments)
+            if any(site.node.name == last_attention for site in segment.sites)
+        ),
+        len(segments) - 1,
+    )
+    for some in (segments[late:], segments[:late]):
+        if some:
+            values = _Values(flat.module, {name for s in some for name in s.tapped.inputs}).all()
+            yield from ((segment, values) for segment in reversed(some))
 
 
 def _noise(like: Tensor) -> Tensor:
