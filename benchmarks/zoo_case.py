@@ -259,6 +259,8 @@ def _compare(
     for some in places:
         for layer in some:
             output = outputs[layer.name]
+            if output.shape[1 if layer.kind == "conv" else -1] != layer.num_units:
+                continue  # the module goes on with its product (BoTNet's positions)
             unit = int(_by_unit(output, layer).detach().abs().amax(1).argmax())
             selection = Selection(
                 layer=layer.name,

@@ -8,9 +8,10 @@ from typing import Literal, TypeAlias
 Rule: TypeAlias = Literal["gradient", "guided", "deconvnet"]
 """How ReLU passes a gradient back; see `rtvis.engine.backward`."""
 
-Seed: TypeAlias = Literal["max", "map", "activation"]
+Seed: TypeAlias = Literal["max", "map", "activation", "score"]
 """Where a backward pass starts: the unit's spatial maximum, its whole map with weight one, or
-its map weighted by its own values."""
+its map weighted by its own values; or, whatever unit is looked at, the score of the class that the
+CAM explains, of a dense output that of the selected region."""
 
 Fit: TypeAlias = Literal["crop", "stretch", "letterbox"]
 """How a picture becomes the network's input: resized and cropped as the network wants it; all of

@@ -133,8 +133,8 @@ class SelectionConfig:
         of="layer unit seed",
     )
     seed: Seed | None = option(  # noqa: RUF009
-        "where the backward pass starts: the unit's maximum, its whole map, or its map times its "
-        "values",
+        "where the backward pass starts: the unit's maximum, its whole map, its map times its "
+        "values, or the class's score (--class, --region)",
         default="activation",
     )
     tap: Tap = option(  # noqa: RUF009

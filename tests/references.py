@@ -12,7 +12,7 @@ import math
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pytest
 import torch
@@ -139,6 +139,10 @@ def reference_maps(model: nn.Module, x: Tensor, layer: str) -> tuple[Tensor, Ten
     with torch.no_grad():
         scores, output = _forward(model, x, layer)
     return scores, as_maps(output)
+
+
+UNIT_SEEDS: tuple[Seed, ...] = get_args(Seed)
+"""Those that start at a unit; that of classes is in test_class_scores.py."""
 
 
 def seed_value(

@@ -270,7 +270,20 @@ def test_the_seed_cycles_and_lets_go_of_the_position() -> None:
     desk = Desk(selection=Selection(layer="middle", unit=5, position=(0, 1)))
     assert desk.press("p").selection == Selection(layer="middle", unit=5, seed="map")
     assert desk.press("p").selection.seed == "activation"
+    assert desk.press("p").selection.seed == "score"
     assert desk.press("p").selection.seed == "max"
+
+
+def test_a_pass_from_a_class_s_score_ends_where_a_unit_is_chosen_and_not_where_a_layer_is() -> None:
+    desk = Desk(selection=Selection(layer="middle", unit=5, seed="activation"))
+    desk.press("p")
+    assert desk.press("o").selection.seed == "score"
+    assert desk.press("down", "right").selection.seed == "activation"
+    origin = Origin(layer="middle", unit=5)
+    desk = Desk(selection=Selection(layer="middle", unit=5, seed="activation", origin=origin))
+    assert desk.press("p").selection == Selection(layer="middle", unit=5, seed="score")
+    frozen = desk.press("d").selection
+    assert (frozen.origin, frozen.seed) == (origin, "activation")
 
 
 @pytest.mark.parametrize(
@@ -385,12 +398,11 @@ def test_a_double_click_on_a_class_makes_its_unit_the_selected_one() -> None:
     assert view.selection == Selection(layer="classifier", unit=7, class_index=7)
 
 
-def test_a_double_click_on_a_class_of_a_net_without_a_dense_end_says_so() -> None:
-    desk = Desk(layers=LAYERS[:3])
+def test_a_double_click_on_a_class_of_a_net_without_a_dense_end_starts_at_its_score() -> None:
+    desk = Desk(layers=LAYERS[:3], backward_shown=False)
     view = desk.click(desk.draw().class_rows[0], kind="double")
-    assert view.selection.layer == "middle"
-    assert "does not end in a layer with a unit" in view.notice
-    assert view.notice_is_warning
+    assert view.selection == Selection(layer="middle", unit=5, class_index=7, seed="score")
+    assert view.backward_shown
 
 
 def test_a_click_in_the_enlarged_map_chooses_the_neuron_and_again_lets_go() -> None:

@@ -27,6 +27,7 @@ from rtvis.engine.engine import Engine
 from rtvis.engine.models import load_network
 from tests.nets import engine_of, seeded
 from tests.references import (
+    UNIT_SEEDS,
     captum_backprop,
     fingerprint,
     one_thread,  # noqa: F401 - a fixture
@@ -36,7 +37,7 @@ from tests.references import (
 )
 
 RULES = get_args(Rule)
-SEEDS = get_args(Seed)
+SEEDS = UNIT_SEEDS
 DEPTHS = ["shallow", "middle", "deep", "dense"]
 models = torchvision.models
 

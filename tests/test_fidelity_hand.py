@@ -13,6 +13,7 @@ from rtvis.engine.engine import Engine
 from rtvis.sources.pixels import read_image
 from tests.nets import HAND_PICTURE, EverySpelling, HandNet, engine_of, seeded
 from tests.references import (
+    UNIT_SEEDS,
     fingerprint,
     one_thread,  # noqa: F401 - a fixture
     reference_backprop,
@@ -21,7 +22,7 @@ from tests.references import (
 )
 
 RULES = get_args(Rule)
-SEEDS = get_args(Seed)
+SEEDS = UNIT_SEEDS
 ZERO = [[0.0, 0.0], [0.0, 0.0]]
 
 

@@ -14,13 +14,16 @@ import torch
 
 from rtvis.cli.stills import gradcam_main, guided_backprop_main
 from rtvis.data import Crop, Selection
+from rtvis.engine.engine import Engine
+from rtvis.engine.models import load_network
 from rtvis.errors import SelectionError, SinkError, SourceError
 from rtvis.render import display
+from rtvis.sources.pixels import read_image
 from rtvis.stills.batch import Stills
 from rtvis.stills.draw import draw_cam
 from rtvis.stills.files import list_inputs, numbered, plan_outputs, write_all
 from rtvis.stills.requests import CamRequest, class_of
-from tests.nets import HandNet, engine_of
+from tests.nets import DenseNet, HandNet, engine_of, seeded
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -240,6 +243,30 @@ def test_a_class_is_explained_from_the_classifier(
     assert "dog (3)" in capsys.readouterr().out
 
 
+def test_a_region_of_a_dense_output_is_explained_by_its_class_s_gradient(
+    tmp_path: Path, picture: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "own.py").write_text(FACTORY.replace("EverySpelling", "DenseNet"))
+    raw, out = tmp_path / "raw.npz", str(tmp_path / "o.png")
+    net = ["-n", f"{tmp_path / 'own.py'}:make", "--size", "20x28"]
+    args = ["-i", str(picture), "-o", out, "--raw", str(raw), "--rule", "gradient", *net]
+    network = load_network(f"{tmp_path / 'own.py'}:make", size=(20, 28))
+    with Engine(network, device="cpu", compile="off") as engine:
+        x = engine.preprocess(read_image(picture)).requires_grad_()
+    for named, class_index in (([], None), (["--class", "2"], 2)):
+        assert guided_backprop_main([*args, "--region", "4,6,7,11", *named]) == 0
+        scores_K = seeded(DenseNet)(x)[0, :, 4:11, 6:17].mean(dim=(1, 2))
+        wanted = int(scores_K.argmax()) if class_index is None else class_index
+        (expected,) = torch.autograd.grad(scores_K[wanted], x)
+        with np.load(raw) as numbers:
+            np.testing.assert_allclose(numbers["backprop_CHW"], expected[0], atol=1e-6)
+            np.testing.assert_allclose(numbers["value"], scores_K[wanted].item(), rtol=1e-4)
+            assert int(numbers["class_index"]) == wanted
+        assert f"class {wanted} at (4, 6), 7x11 pixels" in capsys.readouterr().out
+    assert guided_backprop_main([*args, "--region", "19,0,2,1"]) == 1
+    assert "does not lie inside the 20x28 output" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("named_by", ["folder", "glob", "names"])
 def test_several_pictures_of_several_sizes_in_batches(
     tmp_path: Path, net: list[str], named_by: str
@@ -382,6 +409,9 @@ WRONG_USAGE: list[tuple[Main, list[str]]] = [
     (guided_backprop_main, ["-i", "x.png", "--rule", "guidd"]),
     (guided_backprop_main, ["-i", "x.png", "--display", "colour"]),
     (guided_backprop_main, ["-i", "x.png", "--class", "cat", "--layer", "fc"]),
+    (guided_backprop_main, ["-i", "x.png", "--region", "1,2", "--unit", "3"]),
+    (guided_backprop_main, ["-i", "x.png", "--region", "1,2", "--seed", "map"]),
+    (guided_backprop_main, ["-i", "x.png", "--seed", "score", "--layer", "fc"]),
 ]
 
 

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from rtvis.data import Intervention, Layer, Selection
 from rtvis.engine.engine import Engine
-from tests.nets import engine_of
+from tests.nets import engine_of, seeded
 from tests.references import (
     one_thread,  # noqa: F401 - a fixture
     relative_error,
@@ -180,6 +180,41 @@ def test_the_cam_is_taken_at_a_map_that_the_scores_depend_on(case) -> None:
     found = engine.run(x, Selection(cam="hirescam")).cam_BHW
     assert found.shape[1:] == layer.map_size
     assert found.any() or engine.run(x, Selection(cam="hirescam", class_index=1)).cam_BHW.any()
+
+
+class _Positions(nn.Module):
+    """Adds to the patches in place, and not to the class token, as MViTv2 does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embed = nn.Conv2d(3, 8, 4, stride=4)
+        self.token = nn.Parameter(torch.randn(1, 1, 8))
+        self.mix = nn.Linear(8, 8)
+        self.fc = nn.Linear(8, 5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        patches = self.embed(x).flatten(2).transpose(1, 2)
+        x = torch.cat((self.token.expand(len(x), -1, -1), patches), dim=1)
+        x[:, 1:] += patches.sin()
+        return self.fc(self.mix(x).mean(1))
+
+
+def test_tokens_that_are_partly_written_over_stay_in_their_places() -> None:
+    model = seeded(_Positions).double()
+    engine = engine_of(model, (12, 20), dtype="float64")
+    assert [(each.name, each.map_size) for each in engine.layers] == [
+        ("embed", (3, 5)),
+        ("mix", (3, 5)),
+        ("mix:tokens", (1, 1)),
+        ("fc", (1, 1)),
+    ]
+    x = torch.randn(1, 3, 12, 20, dtype=torch.float64)
+    selection = Selection(layer="mix", unit=3, position=(2, 1), rule="gradient")
+    found = engine.run(x, selection).backprop_B3HW
+    elsewhere = found.clone()
+    elsewhere[:, :, 8:12, 4:8] = 0
+    assert found.any()
+    assert not elsewhere.any()
 
 
 def test_with_a_class_token_the_cam_lies_below_the_last_attention() -> None:

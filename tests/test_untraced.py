@@ -376,6 +376,8 @@ def test_attention_is_said_to_be_missing_and_why(wavering) -> None:
     assert not {"rollout", "legrad"} & set(engine.cam_methods)
     with pytest.raises(SelectionError, match=r"rollout cannot .* it is not traceable, and atten"):
         engine.resolve(Selection(cam="rollout"))
+    with pytest.raises(SelectionError, match=r"no layer 'attn'.*attention is not shown, as this"):
+        engine.resolve(Selection(layer="attn"))
 
 
 @pytest.fixture

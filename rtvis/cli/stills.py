@@ -46,6 +46,12 @@ def guided_backprop_main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.class_name is not None and args.layer is not None:
         parser.error("argument --class: not allowed with argument --layer")
+    for flag, value in (("layer", args.layer), ("unit", args.unit), ("position", args.position)):
+        if value is not None and (args.region is not None or args.seed == "score"):
+            named = "--seed score" if args.region is None else "argument --region"
+            parser.error(f"{named}: not allowed with argument --{flag}")
+    if args.region is not None and args.seed not in {None, "score"}:
+        parser.error(f"argument --region: not allowed with --seed {args.seed}")
 
     def explain(
         stills: "Stills", inputs: list[Path], outputs: list[Path], raw: list[Path] | None
@@ -56,6 +62,7 @@ def guided_backprop_main(argv: Sequence[str] | None = None) -> int:
             layer=args.layer,
             unit=args.unit,
             class_name=args.class_name,
+            region=args.region,
             rule=args.rule,
             seed=args.seed,
             position=None if args.position is None else (args.position[0], args.position[1]),

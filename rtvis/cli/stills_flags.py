@@ -126,7 +126,8 @@ def _add_backprop(parser: argparse.ArgumentParser) -> None:
     seed.add_argument(
         "--seed",
         choices=choices_of(Seed),
-        help="start at the map's maximum (default), the whole map, or the map times its values",
+        help="start at the map's maximum (default), the whole map, the map times its values, or "
+        "the score of a class (of --class, or the top one)",
     )
     seed.add_argument(
         "--position",
@@ -136,6 +137,7 @@ def _add_backprop(parser: argparse.ArgumentParser) -> None:
         help="start at this place of the map",
     )
     _declare(what, SelectionConfig, "rule")
+    _declare(what, SelectionConfig, "region")
 
 
 def _parser(name: str, description: str) -> argparse.ArgumentParser:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from rtvis.choices import Fit, Rule, Seed, Tap
-from rtvis.data.layers import units_of
+from rtvis.data.layers import LayerKind, units_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,7 +45,8 @@ class Selection:
     """(row, column) in the unit's map. Given, the seed is that one neuron; at attention the map is
     what the patch there attends to, and the seed is as `seed` says."""
     seed: Seed | None = None
-    """Where the backward pass starts; default: "max"."""
+    """Where the backward pass starts; default: "max". "score" takes no `origin`, and starts at the
+    class of `class_index`, over `region`."""
     rule: Rule = "guided"
     tap: Tap = "pre"
     """Where the values of the selected layer, and of `origin`'s, are taken."""
@@ -71,6 +72,10 @@ class Selection:
     interventions: tuple[Intervention, ...] = ()
     """Changes to units, made before anything is explained; of two for one unit the last counts."""
     fit: Fit = "crop"
+
+    def starts_at_score(self, kind: LayerKind) -> bool:
+        """Whether the backward pass starts at a class's score; `kind` is the selected layer's."""
+        return self.seed == "score" and (self.position is None or kind == "attention")
 
     def change_of(self, layer: str, unit: int) -> Intervention | None:
         """What is done to a unit; None where it is left alone."""

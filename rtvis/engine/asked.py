@@ -15,6 +15,7 @@ _SEED_COEFFICIENTS: dict[Seed, tuple[float, float, float]] = {
     "max": (1.0, 0.0, 0.0),
     "map": (0.0, 1.0, 0.0),
     "activation": (0.0, 0.0, 1.0),
+    "score": (0.0, 0.0, 0.0),  # no unit
 }
 
 
@@ -28,6 +29,8 @@ class Route:
     """The layer at which the backward pass starts."""
     frozen: bool
     """Whether it starts elsewhere than at what is looked at."""
+    from_score: bool
+    """Whether it starts at the score of the class instead."""
     tap: Tap
     backward: bool
     gradients: bool

@@ -58,6 +58,7 @@ class Clicks:
             site=self._index_of[selection.layer],
             origin_site=start,
             frozen=selection.origin is not None,
+            from_score=selection.starts_at_score(self._layers[start].kind),
             tap=selection.tap,
             backward=selection.backward,
             gradients=selection.gradients,

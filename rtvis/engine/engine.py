@@ -190,6 +190,7 @@ class Engine:
             self.labels,
             output_size=self.output_size,
             method_faults=self._method_faults,
+            skipped_note=self.skipped_note,
         )
 
     def check_takes_pictures(self) -> None:

@@ -165,7 +165,7 @@ def _nearest(query_N: Tensor, place_S: Tensor) -> tuple[int, ...] | None:
         return None
     # A few places at a time: the distances of SAM 2's 50,000 from all queries are 9 GB.
     some = max(1, _MOST_DISTANCES // len(placed))
-    parts = place_S.split(some)
+    parts = torch.split(place_S, some)
     nearest = [(part[:, None] - query_N[placed][None, :]).abs().argmin(dim=1) for part in parts]
     return tuple(placed[torch.cat(nearest)].tolist())
 

@@ -145,13 +145,13 @@ def _transfer(node: fx.Node, args: Any, kwargs: Any) -> Any:
     if rule is not None:
         return rule(meta, args)
     operands = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor) and a.is_complex()]
-    is_pointwise = torch.Tag.pointwise in getattr(target, "tags", ())
-    # What keeps the shape and moves nothing (a softmax, most activations) keeps the places.
-    if isinstance(meta, Tensor) and (
-        is_pointwise or any(operand.shape == meta.shape for operand in operands)
-    ):
-        return _agree(meta, operands)
-    return _nowhere(meta)
+    if not isinstance(meta, Tensor):
+        return _nowhere(meta)
+    if torch.Tag.pointwise not in getattr(target, "tags", ()):
+        # What keeps the shape and moves nothing (a softmax, most activations) keeps the places;
+        # what is written into a part of it (slice_scatter) has another shape.
+        operands = [operand for operand in operands if operand.shape == meta.shape]
+    return _agree(meta, operands) if operands else _nowhere(meta)
 
 
 def _move(target: Any, args: Any, kwargs: Any) -> Any:

@@ -20,6 +20,7 @@ def resolve_selection(
     *,
     output_size: tuple[int, int] | None = None,
     method_faults: Mapping[str, str] = MappingProxyType({}),
+    skipped_note: str = "",
 ) -> Selection:
     """The selection with every default filled in.
 
@@ -31,13 +32,14 @@ def resolve_selection(
         labels: Names of the classes, for messages.
         output_size: (height, width) of the dense output; None without one.
         method_faults: Why methods cannot explain this network, by name.
+        skipped_note: Which layers the network has beside these, and why they are not shown.
 
     Raises:
         SelectionError: A layer, unit, position, seed, rule, fit, class, region or method that does
             not exist, with the nearest that does.
     """
-    layer = find_layer(selection.layer, layers, default_layer)
-    cam_layer = find_layer(selection.cam_layer, layers, default_layer)
+    layer = find_layer(selection.layer, layers, default_layer, skipped_note=skipped_note)
+    cam_layer = find_layer(selection.cam_layer, layers, default_layer, skipped_note=skipped_note)
     if cam_layer.kind == "attention":
         raise SelectionError(
             f"layer '{cam_layer.name}' is attention; a CAM is taken at features such as "
@@ -66,6 +68,11 @@ def resolve_selection(
     _check_region(selection.region, output_size)
     seed = selection.seed or "max"
     _check_choice("seed", seed, get_args(Seed))
+    if seed == "score" and origin is not None:
+        raise SelectionError(
+            f"the seed 'score' starts the backward pass at the scores, and the origin at layer "
+            f"'{origin.layer}'; leave out one of them"
+        )
     _check_choice("rule", selection.rule, get_args(Rule))
     _check_choice("tap", selection.tap, get_args(Tap))
     _check_choice("fit", selection.fit, get_args(Fit))
@@ -155,8 +162,16 @@ def check_unit(layer: Layer, unit: int) -> None:
         )
 
 
-def find_layer(name: str | None, layers: Sequence[Layer], default: Layer) -> Layer:
+def find_layer(
+    name: str | None, layers: Sequence[Layer], default: Layer, *, skipped_note: str = ""
+) -> Layer:
     """The layer of that name, or the default for None.
+
+    Args:
+        name: Any of its names.
+        layers: All layers of the network.
+        default: For None.
+        skipped_note: Told with the error: it may be one of those.
 
     Raises:
         SelectionError: There is none, with the nearest name.
@@ -168,8 +183,9 @@ def find_layer(name: str | None, layers: Sequence[Layer], default: Layer) -> Lay
             return layer
     known = [each for layer in layers for each in (layer.name, layer.name_in_model) if each]
     near = did_you_mean(name, known)
+    note = f" ({skipped_note})" if skipped_note else ""
     raise SelectionError(
-        f"there is no layer '{name}'{near}; `rtvis --list layers` shows all {len(layers)}"
+        f"there is no layer '{name}'{near}; `rtvis --list layers` shows all {len(layers)}{note}"
     )
 
 

@@ -87,7 +87,11 @@ class Step:
             start = self._start(route, values, maps_BCHW, *origin)
         backprop_BCHW, grads_BCHW = self._blank(x_BCHW), None
         goes_back = route.backward or route.gradients
-        if goes_back:
+        if goes_back and route.from_score:
+            backprop_BCHW, grads_BCHW = self._way_back.of_class(
+                route, values, class_B, query_BQ, click.amount_B5
+            )
+        elif goes_back:
             backprop_BCHW, grads_BCHW = self._way_back.of_unit(
                 route, values, start, query_BQ, click.amount_B5
             )
@@ -97,6 +101,7 @@ class Step:
         with cpu_threads(self._num_threads):
             labels_BHW = labels_of(dense_BKHW)
         picture = backprop_BCHW if goes_back else None
+        start_map = scores_BK if route.from_score else start.map_BHW
         return Outcome(
             scores_BK=scores_BK,
             maps_BCHW=maps_BCHW,
@@ -107,7 +112,7 @@ class Step:
             value_B=value_B,
             grads_BCHW=grads_BCHW,
             beside_BCHW=self._beside(values, route, row_B),
-            health_B=health_of(maps_BCHW, map_BHW, start.map_BHW, picture, cam_BHW, grads_BCHW),
+            health_B=health_of(maps_BCHW, map_BHW, start_map, picture, cam_BHW, grads_BCHW),
             untouched_scores_BK=untouched_scores_BK,
             dense_BKHW=dense_BKHW,
             labels_BHW=labels_BHW,

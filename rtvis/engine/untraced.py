@@ -125,18 +125,20 @@ class UntracedStep:
         if not route.frozen:
             start = [unit_B, row_B, column_B]
         # With a graph behind it, so that the seed goes back as the map came about.
-        start_BHW = unit_map(run.maps(origin, post=post), start[0])
-        start_B2, _ = position_and_value(start_BHW.detach(), *start[1:])
-        seed_BHW = seed_of(start_BHW.detach(), start_B2, click.amount_B5)
-        rule = Thresholds(*(click.amount_B5[0, i].to(seed_BHW.dtype).clone() for i in (3, 4)))
+        started = unit_map(run.maps(origin, post=post), start[0])
+        start_B2, _ = position_and_value(started.detach(), *start[1:])
+        seed = seed_of(started.detach(), start_B2, click.amount_B5)
+        if route.from_score:
+            started, seed = run.scores_BK, run.chosen(class_B)
+        rule = Thresholds(*(click.amount_B5[0, i].to(seed.dtype).clone() for i in (3, 4)))
         backprop_BCHW, grads_BCHW = torch.zeros_like(x_BCHW), None
         if route.backward:
-            backprop_BCHW = run.gradient_at_input(start_BHW, seed_BHW, rule)
+            backprop_BCHW = run.gradient_at_input(started, seed, rule)
         if route.gradients:
-            grads_BCHW = run.gradient(start_BHW, seed_BHW, site, rule, post=post)
+            grads_BCHW = run.gradient(started, seed, site, rule, post=post)
         maps_BCHW = maps_BCHW.detach()
         picture_BCHW = backprop_BCHW if route.backward else None
-        parts = map_BHW, start_BHW.detach(), picture_BCHW, cam_BHW, grads_BCHW
+        parts = map_BHW, started.detach(), picture_BCHW, cam_BHW, grads_BCHW
         dense_BKHW = None if run.dense_BKHW is None else run.dense_BKHW.detach()
         return Outcome(
             scores_BK=scores_BK,

@@ -99,9 +99,12 @@ class UntracedRun:
 
     def gradient_of_scores(self, class_B: Tensor, site: CalledSite) -> Tensor:
         """Plain gradient of the class score at a layer, [B, C, H, W]."""
+        return self.gradient(self.scores_BK, self.chosen(class_B), site)
+
+    def chosen(self, class_B: Tensor) -> Tensor:
+        """[B, K]: 1 at the class of each picture, 0 elsewhere."""
         classes_K = torch.arange(self.scores_BK.shape[1], device=class_B.device)
-        chosen_BK = (classes_K == class_B[:, None]).to(self.scores_BK.dtype)
-        return self.gradient(self.scores_BK, chosen_BK, site)
+        return (classes_K == class_B[:, None]).to(self.scores_BK.dtype)
 
     def gradient(
         self,

@@ -80,8 +80,7 @@ class WayBack:
         pieces = self._pieces
         site = pieces.sites[route.site]
         seed_BS = seed_of(start.map_BHW, start.position_B2, amount_B5).flatten(1)
-        rule = Thresholds(*(amount_B5[0, i].to(seed_BS.dtype) for i in (3, 4)))
-        given = self._given(values, start, seed_BS, rule)
+        given = self._given(values, start, seed_BS, _rule(amount_B5, seed_BS.dtype))
         top = pieces.segment_of(start.site)
         segments = pieces.segments[: top + 1]
         if not route.gradients or site is start.site:
@@ -91,12 +90,41 @@ class WayBack:
             chosen_BC = given["unit_BU"][:, : site.layer.num_units]
             placed_BCS = chosen_BC[:, :, None] * seed_BS[:, None, :]
             return grad, placed_BCS.reshape(*placed_BCS.shape[:2], *site.layer.map_size)
+        return self._past_layer(route, segments, self._zeros[top], given, query_BQ)
+
+    def of_class(
+        self,
+        route: Route,
+        values: Mapping[str, Tensor],
+        class_B: Tensor,
+        query_BQ: Tensor | None,
+        amount_B5: Tensor,
+    ) -> tuple[Tensor, Tensor | None]:
+        """The same of the score of a class of each picture, by the rule of `amount_B5`."""
+        pieces = self._pieces
+        g_BK = _chosen(values[pieces.scores], class_B)
+        rule = _rule(amount_B5, g_BK.dtype)
+        given = {**values, **self._plainly(g_BK), **rule._asdict()}
+        if not route.gradients:
+            return self._descend(pieces.segments, g_BK, given), None
+        return self._past_layer(route, pieces.segments, g_BK, given, query_BQ)
+
+    def _past_layer(
+        self,
+        route: Route,
+        segments: Sequence[Segment],
+        grad: Tensor,
+        given: Mapping[str, Tensor],
+        query_BQ: Tensor | None,
+    ) -> tuple[Tensor, Tensor | None]:
+        """As `_descend`, and the gradient at the layer looked at; None where it is not met."""
+        site = self._pieces.sites[route.site]
         behind = site.activation if route.tap == "post" else None
         at = site.node.name if behind is None else behind.node.name
-        grad, found = self._descend_past(at, segments, self._zeros[top], given)
+        grad, found = self._descend_past(at, segments, grad, given)
         if found is None:
             return grad, None
-        grads_BCHW = site.as_maps(found, pieces.batch, query_BQ)
+        grads_BCHW = site.as_maps(found, self._pieces.batch, query_BQ)
         affine = None if behind is not None else self._maps.affine(site)
         return grad, grads_BCHW if affine is None else grads_BCHW * affine.scale_1C11
 
@@ -141,8 +169,7 @@ class WayBack:
         """
         pieces = self._pieces
         scores_BK = values[pieces.scores]
-        classes_K = torch.arange(scores_BK.shape[1], device=scores_BK.device)
-        grad: Tensor = (classes_K == class_B[:, None]).to(scores_BK.dtype)
+        grad = _chosen(scores_BK, class_B)
         given = {**values, **self._plainly(scores_BK)}
         found: dict[str, Tensor] = {}
         lowest = min(pieces.segment_of(site) for site in sites)
@@ -228,3 +255,14 @@ class WayBack:
         if affine is not None:
             return seed_BS * affine.inverse_1C11.flatten()[start.unit_B, None]
         return seed_BS
+
+
+def _chosen(scores_BK: Tensor, class_B: Tensor) -> Tensor:
+    """1 at the class of each picture, 0 elsewhere."""
+    classes_K = torch.arange(scores_BK.shape[1], device=scores_BK.device)
+    return (classes_K == class_B[:, None]).to(scores_BK.dtype)
+
+
+def _rule(amount_B5: Tensor, dtype: torch.dtype) -> Thresholds:
+    """The rule of a click; see `ClickTensors`."""
+    return Thresholds(*(amount_B5[0, i].to(dtype) for i in (3, 4)))

@@ -131,7 +131,12 @@ def _backward(scene: Scene, chosen: Selection) -> list[Run]:
     """How the backward picture is made, or that there is none."""
     if not scene.view.backward_shown:
         return [dim("   ·   backward "), bright("off")]
-    seed = {"max": "maximum", "map": "whole map", "activation": "map × itself"}
+    seed = {
+        "max": "maximum",
+        "map": "whole map",
+        "activation": "map × itself",
+        "score": "class score",
+    }
     begins = chosen.origin or chosen
     is_neuron = begins.position is not None and not _attends(scene, begins.layer)
     start = "neuron" if is_neuron else seed[chosen.seed or "max"]

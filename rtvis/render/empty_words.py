@@ -59,10 +59,12 @@ def backward_message(scene: Scene, readout: Readout) -> str:
 def _why_zero(scene: Scene, chosen: Selection, health: int) -> str:
     """Why the gradient at the input is zero, as far as that is known."""
     start = chosen.origin or chosen
+    layer = next((each for each in scene.layers if each.name == start.layer), None)
+    if layer is not None and chosen.starts_at_score(layer.kind):
+        return Health.TEXTS[Health.GRADIENT_ZERO]
     change = chosen.change_of(start.layer or "", start.unit or 0)
     if change is not None and change.scale == 0:
         return f"the unit is {change_words(change)}: it depends on no input"
-    layer = next((each for each in scene.layers if each.name == start.layer), None)
     if layer is not None and not layer.reaches_input:
         return NO_GRADIENT_PATH
     text = Health.TEXTS[Health.GRADIENT_ZERO]

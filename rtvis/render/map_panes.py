@@ -76,7 +76,8 @@ def draw_unit(surface: Surface, scene: Scene, plan: Layout) -> None:
             colour=lut.SELECTED,
             thickness=plan.metrics.line,
         )
-    if view.backward_shown and origin is None:
+    at_score = plan.layer is not None and result.selection.starts_at_score(plan.layer.kind)
+    if view.backward_shown and origin is None and not at_score:
         panes.mark_neuron(
             surface.words_HW,
             rect,

@@ -212,7 +212,7 @@ class NetworkRival:
             layer=None,
             unit=None,
             position=None,
-            seed=None,
+            seed="score" if asked.seed == "score" else None,
             cam_layer=asked.cam_layer if asked.cam_layer in self._layers else None,
             interventions=changes,
             origin=asked.origin if has_origin else None,

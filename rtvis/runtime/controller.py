@@ -195,7 +195,7 @@ class Controller:
             case "change":
                 self._click_change(target)
             case "start":
-                self._click_start(target)
+                self._click_start(target, context)
             case "rule" | "pane":
                 binding = self._buttons.get(target.pane.removeprefix("button:"))
                 if target.pane.startswith("button:") and binding is not None:
@@ -233,11 +233,11 @@ class Controller:
         )
         self._change(lambda view: replace(choose(view, context), hint_shown=False))
 
-    def _click_start(self, target: Target) -> None:
+    def _click_start(self, target: Target, context: Context) -> None:
         assert target.layer is not None
         assert target.unit is not None
         start = partial(tracing.toggle_start, layer=target.layer, unit=target.unit)
-        self._change(lambda view: replace(start(view), hint_shown=False))
+        self._change(lambda view: replace(start(view, context), hint_shown=False))
 
     def _click_picture(self, target: Target) -> None:
         """Look at it in the place of the source, or no more; elsewhere nothing."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 import rtvis.methods  # noqa: F401 - registers the CAM methods
-from rtvis.data import NO_GRADIENT_PATH, Crop, Fit, Health, Layer, Result, Seed, Selection
+from rtvis.data import NO_GRADIENT_PATH, Crop, Fit, Health, Layer, Result, Selection
 from rtvis.engine.engine import Engine
 from rtvis.engine.models import Network
 from rtvis.engine.pictures import check_takes_pictures
@@ -154,19 +154,22 @@ class Stills:
             position=request.position,
             seed=request.seed,
             rule=request.rule,
+            region=request.region,
         )
         if request.class_name is None:
-            return base
-        last = self.engine.layers[-1]
-        if last.num_units != self.engine.num_classes:
-            raise SelectionError(
-                f"{self.engine.network}: its last layer '{last.name}' has {last.num_units} units "
-                f"for {self.engine.num_classes} classes; choose --layer and --unit"
-            )
-        # Where the classifier is a convolution, the score is the mean of its map.
-        seed: Seed = "map" if last.kind == "conv" else "max"
-        unit = class_of(request.class_name, self.engine)
-        return replace(base, layer=last.name, unit=unit, seed=request.seed or seed)
+            return base if request.region is None else replace(base, seed="score")
+        index, last = class_of(request.class_name, self.engine), self.engine.layers[-1]
+        by_unit = last.kind == "dense" or request.seed is not None or request.position is not None
+        if by_unit and request.region is None and request.seed != "score":
+            if last.num_units == self.engine.num_classes:
+                return replace(base, layer=last.name, unit=index)
+            if request.seed is not None or request.position is not None:
+                raise SelectionError(
+                    f"{self.engine.network}: its last layer '{last.name}' has {last.num_units} "
+                    f"units for {self.engine.num_classes} classes, so that a class starts at its "
+                    "score alone; leave out --seed and --position"
+                )
+        return replace(base, seed="score", class_index=index)
 
     def _batches(
         self,
@@ -262,7 +265,8 @@ class Stills:
     ) -> Iterator[Outcome]:
         x_BCHW = self._preprocess(jobs)
         rows = self._run(x_BCHW, selection)
-        if request.unit is None and request.class_name is None:
+        of_class = request.class_name is not None or selection.seed == "score"
+        if request.unit is None and not of_class:
             strongest = [int(row.maps_CHW.amax(dim=(1, 2)).argmax()) for row in rows]
             choices = [replace(selection, unit=unit) for unit in strongest]
             rows = self._run_each(x_BCHW, choices)
@@ -275,36 +279,54 @@ class Stills:
         rgb_HW3 = display.to_bytes(picture).expand(3, -1, -1).permute(1, 2, 0)
         files = {job.output: encode_image(job.output, bgr_on_host(rgb_HW3))}
         selection = row.selection
-        assert selection.layer is not None
-        assert selection.unit is not None
-        if request.class_name is not None:
-            what = class_text(selection.unit, self.engine)
-        else:
-            row_at, column_at = row.position
-            what = f"{selection.layer}:{selection.unit}, {row.value:.4g} at ({row_at}, {column_at})"
+        what, about = self._explained(row, request)
         if job.raw_output is not None:
-            files[job.raw_output] = encode_npz(
-                {
-                    "backprop_CHW": row.backprop_CHW.float().cpu().numpy(),
-                    "unit": np.array(selection.unit),
-                    "position": np.array(row.position),
-                    "value": np.array(row.value),
-                    "scores_K": row.scores_K.cpu().numpy(),
-                    **self._facts(
-                        job, layer=selection.layer, rule=selection.rule, seed=selection.seed
-                    ),
-                }
-            )
-        bits = row.health & ~Health.CAM_ZERO
-        texts = Health.texts(bits)
-        layer = next(each for each in self.engine.layers if each.name == selection.layer)
-        if bits & Health.GRADIENT_ZERO and not layer.reaches_input:
-            texts = [NO_GRADIENT_PATH, *Health.texts(bits & ~Health.GRADIENT_ZERO)]
+            numbers = {
+                "backprop_CHW": row.backprop_CHW.float().cpu().numpy(),
+                "scores_K": row.scores_K.cpu().numpy(),
+                **about,
+                **self._facts(job, rule=selection.rule, seed=selection.seed),
+            }
+            files[job.raw_output] = encode_npz(numbers)
+        texts = self._complaints(row)
         warnings = tuple(f"{job.source}: {text}" for text in texts)
         self._refuse_to_replace(files)
         write_all(files)
         line = f"{what}, {selection.rule}, {request.display}"
         return Outcome(source=job.source, written=(job.output,), lines=(line,), warnings=warnings)
+
+    def _explained(
+        self, row: "_Row", request: BackpropRequest
+    ) -> tuple[str, dict[str, npt.NDArray[np.generic]]]:
+        """What a backward picture starts at, in words and for a raw file."""
+        selection = row.selection
+        if selection.seed == "score":
+            value = row.scores_K[row.class_index].cpu().numpy()
+            at = {"class_index": np.array(row.class_index), "value": value}
+            where = "" if selection.region is None else f" at {_place(selection.region)}"
+            return class_text(row.class_index, self.engine) + where, at
+        assert selection.layer is not None
+        assert selection.unit is not None
+        about: dict[str, npt.NDArray[np.generic]] = {
+            "layer": np.array(selection.layer),
+            "unit": np.array(selection.unit),
+            "position": np.array(row.position),
+            "value": np.array(row.value),
+        }
+        if request.class_name is not None:
+            return class_text(selection.unit, self.engine), about
+        at_place = f"{row.value:.4g} at ({row.position[0]}, {row.position[1]})"
+        return f"{selection.layer}:{selection.unit}, {at_place}", about
+
+    def _complaints(self, row: "_Row") -> list[str]:
+        """What is wrong with a backward picture."""
+        bits = row.health & ~Health.CAM_ZERO
+        if row.selection.seed == "score":
+            return Health.texts(bits & ~Health.UNIT_ZERO)
+        layer = next(each for each in self.engine.layers if each.name == row.selection.layer)
+        if bits & Health.GRADIENT_ZERO and not layer.reaches_input:
+            return [NO_GRADIENT_PATH, *Health.texts(bits & ~Health.GRADIENT_ZERO)]
+        return Health.texts(bits)
 
     def _refuse_to_replace(self, files: Iterable[Path]) -> None:
         for path in files:
@@ -342,6 +364,13 @@ class Stills:
             at = [index for index, each in enumerate(choices) if each == selection]
             rows.update(zip(at, self._run(x_BCHW[at], selection), strict=True))
         return [rows[index] for index in range(len(choices))]
+
+
+def _place(region: tuple[int, int, int, int]) -> str:
+    """A region of a dense output, or its one pixel."""
+    top, left, height, width = region
+    size = "" if (height, width) == (1, 1) else f", {height}x{width} pixels"
+    return f"({top}, {left}){size}"
 
 
 def _file_at(path: Path) -> tuple[int, int] | None:

@@ -39,6 +39,8 @@ class BackpropRequest:
     """None: the unit with the strongest answer to each picture."""
     class_name: str | None = None
     """Number or name: explain this class instead of a unit."""
+    region: tuple[int, int, int, int] | None = None
+    """As of a Selection: explain its class, by default the top-scoring one, instead of a unit."""
     rule: Rule = "guided"
     seed: Seed | None = None
     position: tuple[int, int] | None = None

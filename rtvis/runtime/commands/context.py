@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias, TypeVar
 
-from rtvis.data import Layer, Selection
+from rtvis.data import Layer, Seed, Selection
 from rtvis.render.readout import Readout
 from rtvis.session import View
 
@@ -39,6 +39,11 @@ class Context:
     def layer(self, view: View) -> Layer:
         """The selected layer."""
         return self.layers[self.layer_index(view)]
+
+    def unit_seed(self, view: View) -> Seed | None:
+        """Where a backward pass of a unit starts: as now, or as at the start of the program."""
+        seeds = view.selection.seed, self.home.seed
+        return next((seed for seed in seeds if seed != "score"), "activation")
 
 
 ViewCommand: TypeAlias = Callable[[View, Context], View]

@@ -61,11 +61,12 @@ def cycle_display(view: View, context: Context) -> View:
 
 
 def cycle_seed(view: View, context: Context) -> View:
-    """Where the backward pass starts: maximum, whole map, map times activation."""
+    """Where the backward pass starts: maximum, whole map, map times activation, class score."""
     seeds: tuple[Seed, ...] = get_args(Seed)
     layer = context.layer(view).name
     seed = after(view.selection.seed or "max", seeds)
-    return select(view, layer=layer, seed=seed, position=None)
+    view = select(view, layer=layer, seed=seed, position=None)
+    return select(view, origin=None) if seed == "score" else view
 
 
 def cycle_fit(view: View, context: Context) -> View:

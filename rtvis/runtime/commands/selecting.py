@@ -7,12 +7,16 @@ from rtvis.session import View
 
 
 def select_unit(view: View, context: Context, unit: int) -> View:
-    """Select a unit of the present layer, clamped; a clicked position belongs to the old one."""
+    """Select a unit of the present layer, clamped; a clicked position belongs to the old one.
+
+    The backward picture is that of the unit then, and not of a class.
+    """
     layer = context.layer(view)
     unit = min(max(unit, 0), layer.num_units - 1)
     if unit == view.selection.unit and layer.name == view.selection.layer:
         return view
-    return select(view, layer=layer.name, unit=unit, position=None)
+    seed = context.unit_seed(view)
+    return select(view, layer=layer.name, unit=unit, position=None, seed=seed)
 
 
 def select_layer(view: View, context: Context, index: int) -> View:
@@ -55,15 +59,14 @@ def toggle_pixel(view: View, pixel: tuple[int, int]) -> View:
 
 
 def explain_class_unit(view: View, context: Context, class_index: int) -> View:
-    """Make the class's own unit, in the layer that ends the network, the selected one."""
-    view = select(view, class_index=class_index)
+    """Start the backward picture at a class: at its own unit, in the layer that ends the network.
+
+    Where it has none, and where a region of a dense output is selected, at its score.
+    """
+    view = replace(select(view, class_index=class_index), backward_shown=True)
     last = context.layers[-1]
     ends_in_classes = last.kind == "dense" or context.is_dense
-    if not ends_in_classes or class_index >= last.num_units:
-        return replace(
-            view,
-            notice="this network does not end in a layer with a unit for each class",
-            notice_is_warning=True,
-        )
-    view = select(view, layer=last.name, unit=class_index, position=None)
-    return replace(view, backward_shown=True)
+    if view.selection.region is not None or not ends_in_classes or class_index >= last.num_units:
+        return select(view, seed="score", origin=None, position=None)
+    seed = context.unit_seed(view)
+    return select(view, layer=last.name, unit=class_index, position=None, seed=seed)

@@ -26,14 +26,16 @@ def toggle_freeze(view: View, context: Context) -> View:
         unit=view.selection.unit or 0,
         position=view.selection.position,
     )
-    return replace(select(view, origin=origin), backward_shown=True)
+    view = select(view, origin=origin, seed=context.unit_seed(view))
+    return replace(view, backward_shown=True)
 
 
-def toggle_start(view: View, *, layer: str, unit: int) -> View:
+def toggle_start(view: View, context: Context, *, layer: str, unit: int) -> View:
     """Start the backward pass at a unit that is not the selected one; again: where one looks."""
     origin = Origin(layer=layer, unit=unit)
     again = view.selection.origin == origin
-    return replace(select(view, origin=None if again else origin), backward_shown=True)
+    view = select(view, origin=None if again else origin, seed=context.unit_seed(view))
+    return replace(view, backward_shown=True)
 
 
 def toggle_gradients(view: View, context: Context) -> View:
