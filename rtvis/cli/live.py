@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, assert_never
 from rtvis.cli.compare import compares_networks, opened_second, rival_of, second_config
 from rtvis.cli.learned import grower_of, moments_of, shelf_of
 from rtvis.cli.replay import found_frames, kept_by, replay_of
+from rtvis.cli.unseen import run_unseen, say
 from rtvis.cli.view import view_of, with_selection
 from rtvis.config import Config
 from rtvis.errors import SinkError
@@ -23,7 +24,7 @@ if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rtvis.render.compositor import Compositor
     from rtvis.runtime.bindings import KeyBinding
     from rtvis.runtime.compare import Rival
-    from rtvis.runtime.outcome import Progress, Summary
+    from rtvis.runtime.outcome import Summary
     from rtvis.runtime.pipeline import Pipeline
     from rtvis.runtime.replay import Replay
     from rtvis.session import View
@@ -91,7 +92,7 @@ def run_live(config: Config, console: "Console") -> int:
         engine.check_takes_pictures()
         view = with_selection(view, config, engine)
         for warning in warnings:
-            _say(console, warning)
+            say(console, warning)
         if warnings:
             view = replace(view, notice=" ".join(warnings), notice_is_warning=True)
         parts = _Parts(
@@ -133,11 +134,14 @@ def _run(parts: _Parts, view: "View", console: "Console") -> int:
     ):
         if film is not None:
             pipeline.record(film, pace=config.input.pace if replay is None else "fast")
-        summary = _watched(pipeline, console, showing=window is None)
+        if window is not None:
+            summary = pipeline.run()
+        else:
+            summary = run_unseen(pipeline, console, source_name=parts.source.name)
         if config.output.save is not None:
             print(pipeline.save_now(Path(config.output.save)))
     if replay is not None and replay.num_missing:
-        _say(
+        say(
             console,
             f"{replay.num_missing} pictures have frames that were not kept; "
             "the frame before stood for them",
@@ -238,49 +242,11 @@ def _outputs(
         title = f"rtvis · {config.network.network} · {source_name}"
         return WindowSink(title=title, size=canvas_size), film
     except SinkError as fault:
-        _say(console, str(fault))
+        say(console, str(fault))
     if film is None:
         film = Path(datetime.now().astimezone().strftime("rtvis-%Y-%m-%d-%H%M%S.mp4"))
-        _say(console, f"recording to {film} instead; Ctrl-C ends it")
+        say(console, f"recording to {film} instead; Ctrl-C ends it")
     return None, film
-
-
-def _watched(pipeline: "Pipeline", console: "Console", *, showing: bool) -> "Summary":
-    """Run; with a progress bar where no window shows what is going on."""
-    if not showing:
-        return pipeline.run()
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]:5.1f} fps"),
-        TimeRemainingColumn(),
-    )
-    with Bar(*columns, console=console) as bar:
-        task = bar.add_task("frames", total=None, rate=0.0)
-
-        def show(progress: "Progress") -> None:
-            bar.update(
-                task,
-                description="finishing the film" if progress.is_finishing else "frames",
-                completed=progress.num_passed,
-                total=progress.num_frames,
-                rate=progress.rates.processed_fps,
-            )
-
-        summary = pipeline.run(on_progress=show)
-        if summary.reason == "ended":  # whatever the film's head had promised
-            done = bar.tasks[task].completed
-            bar.update(task, total=done, rate=summary.rates.processed_fps)
-        return summary
-
-
-def _say(console: "Console", text: str) -> None:
-    """One line beside the progress bar, however narrow the terminal is."""
-    console.print(f"rtvis: {text}", markup=False, soft_wrap=True)
 
 
 def _conclude(summary: "Summary", console: "Console", *, film: Path | None) -> int:
@@ -288,11 +254,11 @@ def _conclude(summary: "Summary", console: "Console", *, film: Path | None) -> i
     for path in summary.films:
         print(path)  # alone on standard output, for scripts
     if summary.message:
-        _say(console, summary.message)
+        say(console, summary.message)
     if summary.num_faults:
-        _say(console, f"{summary.num_faults} turns could not be computed or drawn")
+        say(console, f"{summary.num_faults} turns could not be computed or drawn")
     if film is not None and not summary.films and not summary.message:
-        _say(console, f"{film}: nothing was recorded")
+        say(console, f"{film}: nothing was recorded")
         return INTERRUPTED if summary.reason == "interrupted" else FAILED
     match summary.reason:
         case "interrupted":

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from rtvis.data import Rates
+from rtvis.data import Rates, SourceStatus
 
 Reason: TypeAlias = Literal["ended", "frames", "left", "closed", "interrupted", "failed"]
 
@@ -20,6 +20,7 @@ class Progress:
     num_frames: int | None
     """In all, where that is known."""
     rates: Rates
+    source: SourceStatus
     is_finishing: bool = False
     """The run is over, and a film is being finished."""
 

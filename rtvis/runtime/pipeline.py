@@ -445,6 +445,7 @@ class Pipeline:
             num_passed=passed,
             num_frames=total,
             rates=self._last_rates,
+            source=self._source.status(),
         )
 
     @property
