@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, fx
@@ -34,7 +35,7 @@ def find_layers(flat: FlatModel, batch: int) -> tuple[Site, ...]:
     graph = flat.module.graph
     fields = receptive_fields(graph)
     reached = reached_by_gradients(graph, input_of(graph))
-    named = _named_nodes(flat)
+    named = _named_nodes(flat, batch)
     grids, attentions, token_major = _find_tokens(flat, named, batch)
     for candidate in attentions:
         named[candidate.weights] = _name_of(candidate, named), "attention", ""
@@ -132,7 +133,7 @@ def _layer(
     )
 
 
-def _named_nodes(flat: FlatModel) -> dict[fx.Node, tuple[str, LayerKind, str]]:
+def _named_nodes(flat: FlatModel, batch: int) -> dict[fx.Node, tuple[str, LayerKind, str]]:
     """Name, kind and weights' name of each node that is a layer with weights."""
     named: dict[fx.Node, tuple[str, LayerKind, str]] = {}
     uses: dict[str, int] = {}
@@ -141,7 +142,9 @@ def _named_nodes(flat: FlatModel) -> dict[fx.Node, tuple[str, LayerKind, str]]:
         parameter = None if found is None else flat.weight_names.get(str(found[1].target))
         if found is None or parameter is None:
             continue
-        named[node] = _numbered(_module_of(parameter), uses), found[0], parameter
+        is_mixed = found[0] == "conv" and node.args[1] is not found[1]
+        maps = _by_picture(node, batch) if is_mixed else node
+        named[maps] = _numbered(_module_of(parameter), uses), found[0], parameter
     return named
 
 
@@ -193,7 +196,7 @@ def _layer_kind_and_weight(node: fx.Node) -> tuple[LayerKind, fx.Node] | None:
     if node.op != "call_function":
         return None
     if node.target is aten.convolution.default and node.meta["val"].ndim == 4:
-        weight = node.args[1]
+        weight = _mixed_from(node.args[1])
         kind: LayerKind = "conv"
     elif node.target is aten.addmm.default:
         weight, kind = node.args[2], "dense"
@@ -201,6 +204,39 @@ def _layer_kind_and_weight(node: fx.Node) -> tuple[LayerKind, fx.Node] | None:
         weight, kind = node.args[1], "dense"
     else:
         return None
-    if isinstance(weight, fx.Node) and weight.op == "get_attr":
+    if isinstance(weight, fx.Node) and weight.op == "get_attr" and not _is_kernel(node):
         return kind, weight
     return None
+
+
+# Networks that mix the kernels of a convolution for each picture (CondConv, Yang et al. 2019) take
+# a product of what they saw with a matrix of kernels, and convolve all pictures as groups of one.
+
+
+def _mixed_from(kernel: Any) -> Any:
+    """The weights from which a kernel is mixed; the kernel itself where it is not."""
+    while isinstance(kernel, fx.Node) and kernel.target is aten.reshape.default:
+        kernel = kernel.args[0]
+    if isinstance(kernel, fx.Node) and kernel.target is aten.mm.default:
+        return kernel.args[1]
+    return kernel
+
+
+def _is_kernel(node: fx.Node) -> bool:
+    """Whether a product is the kernel, or the bias, of a convolution, and no layer."""
+    return any(
+        user.target is aten.convolution.default and node in user.args[1:3]
+        if user.target is not aten.reshape.default
+        else _is_kernel(user)
+        for user in node.users
+    )
+
+
+def _by_picture(convolution: fx.Node, batch: int) -> fx.Node:
+    """The maps [B, C, H, W], where a convolution makes those of all pictures as one picture's."""
+    node = convolution
+    while node.meta["val"].ndim != 4 or node.meta["val"].shape[0] != batch:
+        (node, *others) = node.users
+        if others or node.target not in (aten.permute.default, aten.reshape.default):
+            return convolution
+    return node

@@ -62,44 +62,68 @@ def _smooth(node: fx.Node, env: Env, g: Tensor, t: Thresholds) -> list[tuple[fx.
 
 
 def _convolution(node: fx.Node, env: Env, g: Tensor, _: Thresholds) -> list[tuple[fx.Node, Tensor]]:
-    """The gradient at a convolution's input as another convolution.
+    """The gradient at a convolution's input, and at a kernel that the network makes as it runs."""
+    arguments: Any = node.args
+    source, kernel, bias = arguments[:3]
+    found = []
+    if isinstance(source, fx.Node) and source.op != "get_attr":
+        found.append((source, _at_input(arguments, env, g)))
+    if kernel.op != "get_attr":
+        found.append((kernel, _at_kernel(arguments, env, g)))
+    if isinstance(bias, fx.Node) and bias.op != "get_attr":
+        found.append((bias, g.sum([0, *range(2, g.ndim)])))
+    return found
+
+
+def _at_kernel(arguments: Any, env: Env, g: Tensor) -> Tensor:
+    source, kernel, _bias, *how = arguments
+    grads = aten.convolution_backward.default(
+        g, env[source], env[kernel], None, *how, [False, True, False]
+    )
+    at_kernel: Tensor = grads[1]
+    return at_kernel
+
+
+def _at_input(arguments: Any, env: Env, g: Tensor) -> Tensor:
+    """As another convolution.
 
     With stride 1 it is an ordinary one with the flipped, transposed kernel, which packs and fuses
     like any other (20 % of the whole step on a CPU); with a stride it is a transposed one, but at
     a large first kernel, where one that computes the pixels between two strides as channels is
     faster (ResNet50's stem, one core: 3.5 against 8.4 ms), and at a 1x1 kernel.
     """
-    arguments: Any = node.args
     source, weight_node, _bias, stride, padding, dilation, transposed, _out, groups = arguments
-    assert isinstance(source, fx.Node)
-    assert isinstance(weight_node, fx.Node)
     weight = env[weight_node]
+    found: Tensor
     stride, padding, dilation = (_per_axis(v, weight.ndim - 2) for v in (stride, padding, dilation))
     if transposed:
-        return [(source, aten.convolution.default(
+        found = aten.convolution.default(
             g, weight, None, stride, padding, dilation, False, [0] * len(stride), groups
-        ))]  # fmt: skip
+        )
+        return found
     spatial = env_shape(source)[2:]
     kernel = weight.shape[2:]
     full = [d * (k - 1) - p for d, k, p in zip(dilation, kernel, padding, strict=True)]
     if all(s == 1 for s in stride) and all(f >= 0 for f in full):
         flipped = flip_kernel(weight, groups)
-        return [(source, aten.convolution.default(
+        found = aten.convolution.default(
             g, flipped, None, stride, full, dilation, False, [0] * len(stride), groups
-        ))]  # fmt: skip
+        )
+        return found
     square = len(kernel) == 2 and stride[0] == stride[1] and all(d == 1 for d in dilation)
     if square and groups == 1 and weight.shape[1] <= 4 and min(kernel) > 2 * stride[0]:
-        return [(source, _subpixel(g, weight, stride[0], padding, spatial))]
+        return _subpixel(g, weight, stride[0], padding, spatial)
     if len(kernel) == 2 and tuple(kernel) == (1, 1) and not any(padding):
-        return [(source, _strided_pointwise(g, weight, stride, spatial, groups))]
+        return _strided_pointwise(g, weight, stride, spatial, groups)
     reach = [
         (size - 1) * s - 2 * p + d * (k - 1) + 1
         for size, s, p, d, k in zip(g.shape[2:], stride, padding, dilation, kernel, strict=True)
     ]
     extra = [want - got for want, got in zip(spatial, reach, strict=True)]
-    return [(source, aten.convolution.default(
+    found = aten.convolution.default(
         g, weight, None, stride, padding, dilation, True, extra, groups
-    ))]  # fmt: skip
+    )
+    return found
 
 
 def flip_kernel(weight: Tensor, groups: int) -> Tensor:
