@@ -75,6 +75,34 @@ def test_gradients_pass_through_convolutions_that_are_not_shown(
     assert relative_error(found.scores_BK, scores_BK.detach()) < 1e-6
 
 
+def test_a_convolution_that_sees_parts_of_a_picture_one_by_one_is_left_out_with_a_word() -> None:
+    class Parts(nn.Module):
+        """As TNT embeds the pixels of each patch."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.pixels = nn.Conv2d(3, 4, 3, padding=1)
+            self.patches = nn.Conv2d(4, 5, 3, padding=1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            parts = x.unfold(2, 4, 4).unfold(3, 4, 4).permute(0, 2, 3, 1, 4, 5)
+            b, rows, columns = parts.shape[:3]
+            seen = self.pixels(parts.reshape(b * rows * columns, 3, 4, 4)).relu()
+            h = seen.mean((2, 3)).reshape(b, rows, columns, 4).permute(0, 3, 1, 2)
+            return self.patches(h).mean((2, 3))
+
+    model = seeded(Parts).double()
+    for batch in (1, 2):
+        engine = engine_of(model, SIZE, dtype="float64", batch=batch)
+        assert [layer.name for layer in engine.layers] == ["patches"]
+        note = "not shown: 1 convolution without maps over the picture: pixels (6 parts)"
+        assert engine.skipped_note == note
+        x = torch.randn(batch, 3, *SIZE, dtype=torch.float64)
+        found = engine.run(x, Selection(layer="patches", unit=3, rule="gradient", seed="map"))
+        expected = reference_backprop(model, x, "patches", 3, rule="gradient", seed="map")
+        assert relative_error(found.backprop_B3HW, expected) < 1e-9
+
+
 def test_a_network_of_other_convolutions_alone_is_refused_with_their_names() -> None:
     class Volumes(nn.Module):
         def __init__(self) -> None:
@@ -90,6 +118,6 @@ def test_a_network_of_other_convolutions_alone_is_refused_with_their_names() -> 
 
 def test_a_long_list_of_what_is_not_shown_is_cut_short() -> None:
     assert skipped_note(()) == ""
-    note = skipped_note([(f"time.{i}", 1) for i in range(8)])
+    note = skipped_note([(f"time.{i}", "1d") for i in range(8)])
     assert note.startswith("not shown: 8 convolutions without maps over the picture: time.0 (1d)")
     assert note.endswith("time.4 (1d) and 3 more")

@@ -248,3 +248,33 @@ def test_pictures_of_a_batch_keep_their_own_tokens(layer: str) -> None:
             for field in ("scores_BK", "maps_BCHW", "backprop_B3HW", "cam_BHW"):
                 ours, want = getattr(together, field)[index], getattr(alone, field)[0]
                 assert torch.allclose(ours, want, rtol=1e-6, atol=1e-9), field
+
+
+class Unfolded(nn.Module):
+    """Patches of 4 x 4 pixels as tokens, as TNT cuts them out, with pixels in the way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pixels = nn.Conv2d(3, 2, 2, stride=2)  # of each patch alone
+        self.token = nn.Linear(8, 5)
+        self.head = nn.Linear(5, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        patches = nn.functional.unfold(x, 4, stride=4).transpose(1, 2)
+        batch, count, _ = patches.shape
+        pixels = self.pixels(patches.reshape(batch * count, 3, 4, 4))
+        return self.head(self.token(pixels.reshape(batch, count, 8)).relu().mean(1))
+
+
+def test_patches_that_were_unfolded_lie_where_they_were_cut_out() -> None:
+    torch.manual_seed(0)
+    model = Unfolded().eval().double().requires_grad_(requires_grad=False)
+    engine = engine_of(model, (8, 12), dtype="float64")
+    (layer,) = token_maps(engine)
+    assert (layer.name, layer.map_size, layer.stride) == ("token", (2, 3), (4, 4))
+    x = torch.randn(1, 3, 8, 12, dtype=torch.float64)
+    selection = Selection(layer="token", unit=1, position=(1, 2), rule="gradient")
+    picture_HW = engine.run(x, selection).backprop_B3HW[0].abs().sum(0)
+    assert bool((picture_HW[4:, 8:] > 0).all())
+    picture_HW[4:, 8:] = 0
+    assert not picture_HW.any()

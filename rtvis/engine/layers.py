@@ -144,6 +144,8 @@ def _named_nodes(flat: FlatModel, batch: int) -> dict[fx.Node, tuple[str, LayerK
             continue
         is_mixed = found[0] == "conv" and node.args[1] is not found[1]
         maps = _by_picture(node, batch) if is_mixed else node
+        if found[0] == "conv" and maps.meta["val"].shape[0] != batch:
+            continue  # of parts of a picture, one by one: `rtvis.engine.skipped` tells of it
         named[maps] = _numbered(_module_of(parameter), uses), found[0], parameter
     return named
 

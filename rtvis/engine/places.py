@@ -278,6 +278,18 @@ def _sampled(value: Tensor, axis: int, first: float, step: int, count: int) -> T
     return torch.where(share == 0, low, low + (high - low) * share)
 
 
+def _unfolded(_meta: Tensor, args: Any) -> Tensor:
+    """Windows as columns; what reaches past the edge lies nowhere."""
+    value, kernel, dilation, padding, stride = args
+    rows, columns = pair(padding)
+    value = aten.constant_pad_nd.default(value, [columns, columns, rows, rows], _NOWHERE)
+    parts = (
+        F.unfold(part, pair(kernel), dilation=pair(dilation), stride=pair(stride))
+        for part in (value.real, value.imag)
+    )
+    return torch.complex(*parts)
+
+
 def _getitem(_meta: Any, args: Any) -> Any:
     return args[0][args[1]]
 
@@ -325,6 +337,7 @@ _RULES: dict[Any, Callable[[Any, Any], Any]] = {
     aten.max_pool2d_with_indices.default: _pooled,
     aten.avg_pool2d.default: _pooled,
     aten._adaptive_avg_pool2d.default: _resized,
+    aten.im2col.default: _unfolded,
     aten.upsample_bilinear2d.vec: _resized,
     aten.upsample_nearest2d.vec: _resized,
     aten.upsample_bicubic2d.vec: _resized,

@@ -94,7 +94,8 @@ class Steps:
     def _build(self, example: Tensor, name: str) -> Pieces:
         flat = flatten(self._network.model, example, name=name)
         found = find_layers(flat, example.shape[0])
-        self.skipped_note = skipped_note(skipped_layers(flat))
+        shown = {site.layer.name for site in found}
+        self.skipped_note = skipped_note(skipped_layers(flat, shown, example.shape[0]))
         model, rules = self._network.model, self._network.layer_rules
         sites = apply_rules(found, rules, name=self._network.name)
         cam_layer = model.cam_layer if isinstance(model, Borrowing) else None
