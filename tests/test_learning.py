@@ -295,6 +295,30 @@ def test_what_is_on_the_shelf_is_shown_instead_of_growing_and_read_by_another_th
     desk.learning.close()
 
 
+def test_in_a_replay_each_picture_waits_for_what_the_shelf_has() -> None:
+    shelf = FakeShelf()
+    shelf.pictures["stem", STEM.unit or 0] = np.full((8, 8, 3), 77, np.uint8)
+    desk = Desk(shelf=shelf, pattern="optimized")
+    shelf.gate.clear()
+    opening = threading.Timer(0.05, shelf.gate.set)
+    opening.start()
+    desk.learning.settle(desk.view, STEM)
+    opening.join()
+    assert desk.shown.optimized == "done"
+    assert desk.grey() == 77
+    tiles = desk.learning.pattern(desk.view, STEM)
+    assert tiles is not None
+    assert not tiles.is_loading
+    assert list(tiles.tiles) == [STEM.unit]
+    # Not for ever: a disk that does not answer in time leaves the page loading.
+    shelf.gate.clear()
+    times = iter(range(0, 1000, 6))
+    desk.learning._now_s = lambda: float(next(times))
+    desk.learning.settle(desk.view, replace(STEM, unit=1))
+    shelf.gate.set()
+    desk.learning.close()
+
+
 def test_loading_and_missing_look_different_and_a_slow_shelf_stops_nothing() -> None:
     shelf = FakeShelf()
     shelf.gate.clear()

@@ -19,6 +19,7 @@ from rtvis.engine.engine import Engine
 from rtvis.errors import SourceError
 from rtvis.plain import to_plain
 from rtvis.render.compositor import Compositor
+from rtvis.render.layout import layout
 from rtvis.runtime.journal import Journal, Moment, read_moments
 from rtvis.runtime.outcome import Summary
 from rtvis.runtime.pipeline import Pipeline
@@ -254,8 +255,6 @@ def differing_panes(
     engine: Engine, ours: list[ImageU8], theirs: list[ImageU8]
 ) -> dict[str, list[str]]:
     """Panes that are not the same to the pixel in every frame: where, and by how much."""
-    from rtvis.render.layout import layout
-
     assert len(ours) == len(theirs)
     differing: dict[str, list[str]] = {}
     for number, (frame_HW3, again_HW3) in enumerate(zip(ours, theirs, strict=True)):
@@ -372,6 +371,28 @@ def test_a_replay_finds_the_moments_that_its_recording_found(
         assert (ours["frame_CN"] >= 0).sum() > 10
         for name in ours.files:
             np.testing.assert_array_equal(ours[name], theirs[name], err_msg=name)
+
+
+def test_a_replay_shows_what_the_store_has_learned_in_each_of_its_frames(
+    here: Path, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    making = ("units", "optimize", "--network", "net.py:Net", "--size", "32", "--compile", "off")
+    where = ("--layer", "second", "--units", "3", "--store", "units", "--device", "cpu")
+    assert cli.main([*making, *where]) == 0
+    (here / "page.yaml").write_text("display: {page: learned}\nlayer: second\nunit: 3\n")
+    flags = (*SMALL, *NET_FLAGS, "--config", "page.yaml", "--stream", "film.avi", "--frames", "5")
+    assert cli.main([*flags, "--store", "none", "--no-grow", "--record", "a.mkv"]) == 0
+    watched, pages = Watched(monkeypatch), {}
+    for store in ("units", "none"):
+        replaying = ("--replay", "a.mkv", "--store", store, "--record", f"{store}.mkv")
+        assert cli.main([*SMALL, *replaying]) == 0
+        frames = watched.take()
+        rect = layout(View(canvas_size=frames[0].shape[:2]), engine.layers).panes["details"]
+        pages[store] = [frame_HW3[rect.rows, rect.columns] for frame_HW3 in frames]
+    assert len(pages["units"]) == len(pages["none"]) > 1
+    for page_HW3, without_HW3 in zip(pages["units"], pages["none"], strict=True):
+        assert np.array_equal(page_HW3, pages["units"][0]), "the first frame has it too"
+        assert not np.array_equal(page_HW3, without_HW3)
 
 
 def test_steps_through_a_folder_are_replayed_by_file_even_if_it_was_moved(

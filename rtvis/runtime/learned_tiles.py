@@ -42,7 +42,8 @@ class LearnedTiles:
         self._loader = loader
         self._of: tuple[str, Pattern] = ("", "maps")
         self._tiles: dict[int, ImageU8] = {}
-        self._is_loading = False
+        self.is_loading = False
+        """More of what was looked for last may come."""
 
     def shown(self, layer: str, pattern: Pattern) -> PatternShown:
         """For the screen, as far as they are there."""
@@ -50,7 +51,7 @@ class LearnedTiles:
         return PatternShown(
             layer=layer,
             tiles=self._tiles if is_it else {},
-            is_loading=not is_it or self._is_loading,
+            is_loading=not is_it or self.is_loading,
             note=_MAKES.get(pattern, ""),
         )
 
@@ -65,7 +66,7 @@ class LearnedTiles:
         sheet = SHEETS.get(pattern)
         if sheet is None or self._of == (layer, pattern):
             return False
-        self._of, self._tiles, self._is_loading = (layer, pattern), {}, self._loader is not None
+        self._of, self._tiles, self.is_loading = (layer, pattern), {}, self._loader is not None
         if pattern == "optimized":
             for unit, image_HW3 in done:
                 self.add(layer, unit, image_HW3)
@@ -77,7 +78,7 @@ class LearnedTiles:
         """Take over what the shelf had; whether it is what is in sight."""
         if self._of != (news.layer, news.kind):
             return False
-        self._is_loading = not news.is_last
+        self.is_loading = not news.is_last
         self._tiles = {**news.tiles, **self._tiles}  # of this session: newer
         return True
 

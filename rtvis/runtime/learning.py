@@ -33,8 +33,12 @@ from rtvis.runtime.shelf import (
 from rtvis.runtime.upload import on_device
 from rtvis.session import TopInput, View
 
+NO_GRADIENTS: Final = "this network cannot be asked for gradients"
+
 _REDRAW_S: Final = 0.1
 """How often a picture that grows is drawn while nothing else changes."""
+_SETTLE_S: Final = 10.0
+"""How long a replay waits for a disk, for each of its pictures."""
 
 
 class Learning:
@@ -44,7 +48,8 @@ class Learning:
         layers: Of the network.
         device: Where pictures are drawn.
         jobs: Steps what grows.
-        grower: Makes pictures; None where the network cannot be asked for gradients.
+        grower: Makes pictures; None: nobody does.
+        why_not: Why nobody does.
         shelf: Keeps them beyond the session; None: memory alone.
         say: Tells the user something; the second argument: whether it is a warning.
         start: The network's input that is shown now, to begin with; None before the first frame.
@@ -64,7 +69,9 @@ class Learning:
         start: Callable[[], Tensor | None],
         now_s: Callable[[], float],
         max_bytes: int = MEMORY_BYTES,
+        why_not: str = NO_GRADIENTS,
     ) -> None:
+        self._why_not = why_not
         self._layers = {layer.name: layer for layer in layers}
         self._device = device
         self._jobs = jobs
@@ -186,7 +193,7 @@ class Learning:
     def _note(self, view: View) -> str:
         """What would make the picture of a unit."""
         if not self._can_grow:
-            return "this network cannot be asked for gradients"
+            return self._why_not
         return "" if view.growing else "\\ lets it grow"
 
     # What goes on
@@ -209,6 +216,23 @@ class Learning:
             wanted = (name, view.beginning)
         self._growth.want(wanted)
 
+    def settle(self, view: View, selection: Selection | None) -> None:
+        """`follow` until all that the shelf has of what is in sight is there, so that each picture
+        of a replay shows all of it."""
+        until_s = self._now_s() + _SETTLE_S
+        self.follow(view, selection)
+        while self._waits(view, selection) and self._now_s() < until_s:
+            self._hear(wait_s=0.1)
+            self.follow(view, selection)
+
+    def _waits(self, view: View, selection: Selection | None) -> bool:
+        """Whether the shelf may have more of what is in sight."""
+        if self._loader is None or selection is None or not in_sight(view):
+            return False
+        names = (_name_of(selection), _hovered(view, selection))
+        is_known = all(self._known.of(name).is_looked_up for name in names if name is not None)
+        return not is_known or self._tiles.is_loading
+
     def do(self, what: Generate, selection: Selection | None) -> None:
         """Carry out what the user asks for many units at once."""
         if selection is not None:
@@ -225,9 +249,9 @@ class Learning:
         if self._loader is not None:
             self._loader.close()
 
-    def _hear(self) -> None:
+    def _hear(self, *, wait_s: float = 0.0) -> None:
         """Take over what the loader has found."""
-        for news in self._loader.news() if self._loader is not None else ():
+        for news in self._loader.news(wait_s=wait_s) if self._loader is not None else ():
             match news:
                 case UnitFound():
                     self._found(news)

@@ -21,7 +21,7 @@ from rtvis.runtime.controller import Controller
 from rtvis.runtime.generate import Generate
 from rtvis.runtime.growth import Grower
 from rtvis.runtime.jobs import Jobs, step_timer
-from rtvis.runtime.learning import Learning
+from rtvis.runtime.learning import NO_GRADIENTS, Learning
 from rtvis.runtime.moments import LiveMoments, live_moments
 from rtvis.runtime.notices import Notices
 from rtvis.runtime.outcome import Progress, Reason, Summary
@@ -152,19 +152,18 @@ class Pipeline:
             rival=rival,
         )
         self._jobs = Jobs(step_timer(engine.device))
-        self._learning: Learning | None = None
-        if replay is None:  # which shows what was seen, and nothing else
-            self._learning = Learning(
-                layers=layers,
-                device=engine.device,
-                jobs=self._jobs,
-                grower=grower,
-                shelf=shelf,
-                say=self._notices.say,
-                start=self._network_input,
-                now_s=time.monotonic,
-            )
-            self._turn.learning = self._learning
+        self._learning = Learning(
+            layers=layers,
+            device=engine.device,
+            jobs=self._jobs,
+            grower=grower if replay is None else None,
+            shelf=shelf,
+            say=self._notices.say,
+            start=self._network_input,
+            now_s=time.monotonic,
+            why_not="a replay shows what the store has" if replay is not None else NO_GRADIENTS,
+        )
+        self._turn.learning = self._learning
         self._moments = moments if moments is not None else live_moments(engine)
         self._turn.moments = self._moments
         self._saving = Saving(
@@ -259,8 +258,7 @@ class Pipeline:
         self._pictures.close()
         self.recordings.close()
         self._saving.close()
-        if self._learning is not None:
-            self._learning.close()
+        self._learning.close()
 
     # Main thread
 
@@ -324,8 +322,7 @@ class Pipeline:
             self._fault = error
         finally:
             self._stop.set()
-            if self._learning is not None:
-                self._learning.stop()
+            self._learning.stop()
             if self._window is not None:
                 self._window.wake()
 
@@ -370,8 +367,6 @@ class Pipeline:
         return _BUSY_S if self._jobs.is_busy else _IDLE_S
 
     def _follow(self) -> None:
-        if self._learning is None:
-            return
         view, _ = self.session.read()
         self._learning.follow(view, self._turn.selection)
         while not self._generating.empty():

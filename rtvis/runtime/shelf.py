@@ -1,5 +1,6 @@
 """Pictures of what units have learned, fetched and put away by a thread of their own."""
 
+import contextlib
 import queue
 import threading
 import time
@@ -177,10 +178,12 @@ class Loader:
         if lost is not None:
             self._news.put(Trouble(text=f"{lost[0]}:{lost[1]} was not saved: the disk is too slow"))
 
-    def news(self) -> Iterator[News]:
-        """What has come since the last call; never waits."""
-        while not self._news.empty():
-            yield self._news.get()
+    def news(self, *, wait_s: float = 0.0) -> Iterator[News]:
+        """What has come since the last call; waits so long for the first, by default not at all."""
+        with contextlib.suppress(queue.Empty):
+            yield self._news.get(timeout=wait_s) if wait_s else self._news.get_nowait()
+            while True:
+                yield self._news.get_nowait()
 
     def close(self) -> None:
         """Write what waits to be written, and end. Safe to call twice."""

@@ -197,6 +197,8 @@ class Turn:
         news = self._rival is not None and self._rival.has_news(paused=False)
         if self.frame is not None and (fresh or news or _asks(view) != self._asked):
             self._compute(self.frame, _asks(view), revision, fresh=fresh)
+        if self.learning is not None:
+            self.learning.settle(view, self.selection)
         now_ns = self._now_ns()
         if self._stale_since_ns:
             self._stale_since_ns = now_ns - round(1e9 * stale_s)
