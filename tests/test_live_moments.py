@@ -34,8 +34,9 @@ from rtvis.render.compositor import Compositor
 from rtvis.render.grid import Rect
 from rtvis.render.layout import layout
 from rtvis.render.metrics import metrics_for
+from rtvis.render.moment_numbers import moments_of, time_in
+from rtvis.render.moment_pictures import mark_neuron, sees_all
 from rtvis.render.moments_plan import NUM_MOMENTS, lay_moments
-from rtvis.render.pages.moments import mark_neuron, moments_of, sees_all, time_in
 from rtvis.render.scene import Clip, Scene
 from rtvis.runtime.controller import Controller, Drawn
 from rtvis.runtime.moment_files import SavedMoments, read_moments_folder, write_moments

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from rtvis.render.grid import Rect
 from rtvis.render.layout import Layout
-from rtvis.render.pages.moments import Moment, moments_of
+from rtvis.render.moment_numbers import Moment, moments_of
 from rtvis.runtime.bindings import BINDINGS
 from rtvis.runtime.pipeline import Pipeline
 from rtvis.session import PageName, View

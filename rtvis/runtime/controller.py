@@ -17,8 +17,8 @@ from rtvis.data import (
 )
 from rtvis.render.help_table import help_line, help_target, lay_help
 from rtvis.render.layout import Layout
+from rtvis.render.moment_numbers import moments_of
 from rtvis.render.pages import PAGES
-from rtvis.render.pages.moments import moments_of
 from rtvis.render.readout import Readout
 from rtvis.runtime.bindings import (
     BINDINGS,

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from rtvis.data import ImageU8, Layer
-from rtvis.render.pages.moments import sees_all
+from rtvis.render.moment_pictures import sees_all
 from rtvis.render.resample import shrink
 from rtvis.render.seen import seen_pixels
 from rtvis.units.frame_pool import FramePool

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from rtvis.data import Frame, ImageU8, Intervention, Layer, Result, Selection
-from rtvis.render.pages.moments import time_in
+from rtvis.render.moment_numbers import time_in
 from rtvis.render.panes_plan import has_details
 from rtvis.render.scene import Clip, MomentsShown, PatternShown
 from rtvis.runtime.moment_clips import Clips, clip_and_seconds
