@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from rtvis.engine.cam_site import choose_cam_site, late_gradients
 from rtvis.engine.cuts import arithmetic, choose_cuts
 from rtvis.engine.graph import depends_on, input_of
-from rtvis.engine.piece_builder import Builder, propagate
+from rtvis.engine.piece_builder import Builder, Sizes, propagate, total_units
 from rtvis.engine.pieces import Piece, Pieces, Probe, Segment
 from rtvis.engine.queries import default_queries
 from rtvis.engine.site import Site
@@ -48,35 +48,18 @@ def build_pieces(
     by_node: dict[fx.Node, list[Site]] = {}
     for site in sites:
         by_node.setdefault(site.node, []).append(site)
-    batch = int(x.meta["val"].shape[0])
-    largest = max(site.layer.map_size[0] * site.layer.map_size[1] for site in sites)
-    most_units = max(site.layer.num_units for site in sites)
-    num_units = sum(site.layer.num_units for site in sites if not site.is_rest)
-    most_queries = max((s.attention.all_queries for s in sites if s.attention), default=0)
-    builder = Builder(
-        flat, mode, live, by_node, batch, largest, most_units, num_units, most_queries
-    )
-    segments: list[Segment] = []
-    for bottom, top in itertools.pairwise(cuts):
-        stretch = order[order.index(bottom) + 1 : order.index(top) + 1]
-        tapped = builder.backward(f"backward_{len(segments)}", stretch, bottom, top)
-        segments.append(
-            Segment(
-                backward=tapped.with_outputs(tapped.outputs[:1], name=tapped.name),
-                tapped=replace(tapped, name=f"tapped_{len(segments)}"),
-                sites=tuple(site for node in stretch for site in by_node.get(node, ())),
-            )
-        )
-    gradients = late_gradients(flat, sites, segments, batch)
-    cam_site = choose_cam_site(flat, sites, gradients, batch, cam_layer)
+    sizes = Sizes.of(sites, batch=int(x.meta["val"].shape[0]))
+    builder = Builder(flat, mode, live, by_node, sizes)
+    segments = _segments(builder, order, cuts, by_node)
+    gradients = late_gradients(flat, sites, segments, sizes.batch)
+    cam_site = choose_cam_site(flat, sites, gradients, sizes.batch, cam_layer)
     if cam_site is None:
         return None
     cam = builder.cam(order, scores, cam_site.node)
-    read = {name for s in segments for name in s.backward.inputs} | set(cam.inputs)
     costly = _COSTLY_SHARE * sum(arithmetic(node) for node in order)
     probes = {site.node.name: _probe(site, cam_site, costly) for site in sites}
-    read |= {name for name, probe in probes.items() if probe is None}
-    read |= {probe.source for probe in probes.values() if probe is not None}
+    read = {name for s in segments for name in s.backward.inputs} | set(cam.inputs)
+    read |= {name if probe is None else probe.source for name, probe in probes.items()}
     handed = {scores, flat.dense}
     wanted = [n for n in order if n is not x and (n.name in read or n in handed)]
     return Pieces(
@@ -90,14 +73,35 @@ def build_pieces(
         scores=scores.name,
         dense=None if flat.dense is None else flat.dense.name,
         output_size=_output_size(flat.dense),
-        batch=batch,
+        batch=sizes.batch,
         num_classes=int(scores.meta["val"].shape[1]),
-        largest_map=largest,
-        most_units=most_units,
-        num_units=num_units,
-        most_queries=most_queries,
-        queries=default_queries(sites, gradients, batch),
+        largest_map=sizes.largest_map,
+        most_units=sizes.most_units,
+        num_units=sizes.num_units,
+        most_queries=sizes.most_queries,
+        queries=default_queries(sites, gradients, sizes.batch),
     )
+
+
+def _segments(
+    builder: Builder,
+    order: list[fx.Node],
+    cuts: list[fx.Node],
+    by_node: dict[fx.Node, list[Site]],
+) -> list[Segment]:
+    """The way back over each stretch between two cuts, from the input up."""
+    segments: list[Segment] = []
+    for bottom, top in itertools.pairwise(cuts):
+        stretch = order[order.index(bottom) + 1 : order.index(top) + 1]
+        tapped = builder.backward(f"backward_{len(segments)}", stretch, bottom, top)
+        segments.append(
+            Segment(
+                backward=tapped.with_outputs(tapped.outputs[:1], name=tapped.name),
+                tapped=replace(tapped, name=f"tapped_{len(segments)}"),
+                sites=tuple(site for node in stretch for site in by_node.get(node, ())),
+            )
+        )
+    return segments
 
 
 def build_reach(flat: FlatModel, sites: tuple[Site, ...], site: Site) -> tuple[Piece, Piece]:
@@ -117,9 +121,8 @@ def build_reach(flat: FlatModel, sites: tuple[Site, ...], site: Site) -> tuple[P
     propagate(flat.module, mode)
     live = depends_on(graph, [x])
     order = [node for node in graph.nodes if node in live]
-    batch = int(x.meta["val"].shape[0])
-    num_units = sum(each.layer.num_units for each in sites if not each.is_rest)
-    builder = Builder(flat, mode, live, {}, batch, 0, 0, num_units, 0)
+    sizes = Sizes(batch=int(x.meta["val"].shape[0]), num_units=total_units(sites))
+    builder = Builder(flat, mode, live, {}, sizes)
     stretch = order[1 : order.index(site.node) + 1]
     backward = builder.unseeded("reach_backward", stretch, x, site.node)
     read = {*backward.inputs, site.node.name}

@@ -101,8 +101,7 @@ def load_network(
         raise NetworkError(f"size {size[0]}x{size[1]}: an input has at least one row and column")
     with cpu_threads(1):  # or this thread, too, would keep a team of OpenMP threads
         checkpoint = None
-        if weights not in {None, "random"}:
-            assert weights is not None
+        if weights is not None and weights != "random":
             checkpoint = read_checkpoint(weights, trust_pickle=trust_pickle)
         path = find_model_file(model_config, name, checkpoint.path if checkpoint else None)
         file = read_model_file(path) if path is not None else ModelFile()
@@ -112,31 +111,47 @@ def load_network(
             network, num_classes = _load_own(name, weights, checkpoint, size, trust_pickle), None
         else:
             network, num_classes = _load_by_name(name, weights, checkpoint, size)
-        own_size = network.preprocessing.size
         prep = _preprocessing(network, checkpoint, file, size)
         prep = with_statistics(prep, mean, std, name="flags")
         if repeat_channels:
             prep = replace(prep, repeats_channels=True)
-        model, output = network.model, output or file.output
-        if output is not None and isinstance(model, SingleOutput):
-            model = model.inner
-        gives_features = num_classes == 0
-        if not num_classes or output is not None:
-            model, num_classes = _probed(model, prep, network.name, output)
-        elif prep.size != own_size:
-            _run_once(model, prep, network.name, f"its own size is {own_size[0]}x{own_size[1]}")
-        if gives_features:  # DINO's and CLIP's are looked at like scores
-            features = tuple(f"feature {index}" for index in range(num_classes))
-            network = replace(network, labels=features)
+        network, num_classes = _with_scores(network, num_classes, prep, output or file.output)
         asked = labels if labels is not None else _labels_of(file)
-        found = _labels(asked, checkpoint, network.labels, num_classes, network.name)
         return replace(
             network,
-            model=adapted(file, model, prep),
+            model=adapted(file, network.model, prep),
             preprocessing=prep,
-            labels=found,
+            labels=_labels(asked, checkpoint, network.labels, num_classes, network.name),
             layer_rules=layers.or_else(file.layers),
         )
+
+
+def _with_scores(
+    network: Network, num_classes: int | None, prep: Preprocessing, output: str | None
+) -> tuple[Network, int]:
+    """The network with a model that returns scores for pictures of `prep`'s size.
+
+    Args:
+        network: As it was loaded.
+        num_classes: 0: it returns features; None: nobody knows.
+        prep: What its input will be.
+        output: Which of its outputs are the scores; None: the first that can be.
+
+    Returns:
+        It, and how many classes it has.
+    """
+    model, own_size = network.model, network.preprocessing.size
+    if output is not None and isinstance(model, SingleOutput):
+        model = model.inner
+    gives_features = num_classes == 0
+    if not num_classes or output is not None:
+        model, num_classes = _probed(model, prep, network.name, output)
+    elif prep.size != own_size:
+        _run_once(model, prep, network.name, f"its own size is {own_size[0]}x{own_size[1]}")
+    if gives_features:  # DINO's and CLIP's are looked at like scores
+        features = tuple(f"feature {index}" for index in range(num_classes))
+        network = replace(network, labels=features)
+    return replace(network, model=model), num_classes
 
 
 def _preprocessing(

@@ -1,6 +1,7 @@
 """Pieces of a flat model's step, each traced over fake values of the nodes between two cuts."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, fx
@@ -38,6 +39,34 @@ def propagate(module: fx.GraphModule, mode: FakeTensorMode) -> None:
                 node.meta["val"] = values[node]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sizes:
+    """How long the arguments of pieces are; see `Pieces` for what the numbers mean."""
+
+    batch: int
+    num_units: int
+    largest_map: int = 0
+    most_units: int = 0
+    most_queries: int = 0
+
+    @classmethod
+    def of(cls, sites: tuple[Site, ...], *, batch: int) -> "Sizes":
+        """Of pieces for all layers."""
+        layers = [site.layer for site in sites]
+        return cls(
+            batch=batch,
+            num_units=total_units(sites),
+            largest_map=max(layer.map_size[0] * layer.map_size[1] for layer in layers),
+            most_units=max(layer.num_units for layer in layers),
+            most_queries=max((s.attention.all_queries for s in sites if s.attention), default=0),
+        )
+
+
+def total_units(sites: tuple[Site, ...]) -> int:
+    """Of all layers, each unit once."""
+    return sum(site.layer.num_units for site in sites if not site.is_rest)
+
+
 class Builder:
     """Traces backward functions over the values of one flat graph."""
 
@@ -47,23 +76,15 @@ class Builder:
         mode: FakeTensorMode,
         live: set[fx.Node],
         sites: dict[fx.Node, list[Site]],
-        batch: int,
-        largest_map: int,
-        most_units: int,
-        num_units: int,
-        most_queries: int,
+        sizes: Sizes,
     ) -> None:
         self._flat = flat
         self._mode = mode
         self._live = live
         self._sites = sites
-        self._batch = batch
         self._inputs = list(flat.module.graph.find_nodes(op="placeholder"))
         self._dtype = self._inputs[0].meta["val"].dtype
-        self._largest_map = largest_map
-        self._most_units = most_units
-        self._num_units = num_units
-        self._most_queries = most_queries
+        self._sizes = sizes
 
     def forward(self, wanted: list[fx.Node]) -> Piece:
         graph = fx.Graph()
@@ -111,7 +132,8 @@ class Builder:
         readers = list(node.users)
         with graph.inserting_before(node.next):
             gain, offset = (
-                site.per_unit(fx.Proxy(each), self._batch).node for each in (gain_BT, offset_BT)
+                site.per_unit(fx.Proxy(each), self._sizes.batch).node
+                for each in (gain_BT, offset_BT)
             )
             changed = graph.call_function(aten.addcmul.default, (offset, node, gain))
         for reader in readers:
@@ -127,11 +149,11 @@ class Builder:
         gain_BT: Tensor,
         thresholds: Thresholds,
     ) -> dict[fx.Node, Tensor]:
-        live, sites, batch = self._live, self._sites, self._batch
+        live, sites, batch = self._live, self._sites, self._sizes.batch
         return walk_down(order, env, start, live, sites, seeds, gain_BT, thresholds, batch)
 
     def _per_unit(self) -> Tensor:
-        return torch.empty(self._batch, self._num_units, dtype=self._dtype)
+        return torch.empty(self._sizes.batch, self._sizes.num_units, dtype=self._dtype)
 
     def backward(self, name: str, stretch: list[fx.Node], bottom: fx.Node, top: fx.Node) -> Piece:
         """From the gradient at `top`, plus seeds, to the gradient at `bottom` and the layers."""
@@ -155,15 +177,15 @@ class Builder:
         with self._mode:
             g = torch.empty_like(top.meta["val"])
             # One tensor each: make_fx tells its inputs apart by identity.
-            site_B = torch.empty(self._batch, dtype=torch.int64)
-            unit_BU = torch.empty(self._batch, self._most_units, dtype=self._dtype)
-            map_BS = torch.empty(self._batch, self._largest_map, dtype=self._dtype)
+            site_B = torch.empty(self._sizes.batch, dtype=torch.int64)
+            unit_BU = torch.empty(self._sizes.batch, self._sizes.most_units, dtype=self._dtype)
+            map_BS = torch.empty(self._sizes.batch, self._sizes.largest_map, dtype=self._dtype)
             gain_BT = self._per_unit()
             tx, tg = (torch.empty((), dtype=self._dtype) for _ in range(2))
-            queries = torch.empty(self._batch, self._most_queries, dtype=self._dtype)
+            queries = torch.empty(self._sizes.batch, self._sizes.most_queries, dtype=self._dtype)
         examples = [g, site_B, unit_BU, map_BS, gain_BT, tx, tg]
         names = ["g", *SEED_INPUTS]
-        if self._most_queries:
+        if self._sizes.most_queries:
             examples.append(queries)
             names.append("query_BQ")
         outputs = (bottom.name, *(node.name for node in nodes))
@@ -197,7 +219,7 @@ class Builder:
             return [found[target] if target in found else torch.zeros_like(env[target])]
 
         with self._mode:
-            data = torch.empty(self._batch, dtype=torch.int64), self._per_unit()
+            data = torch.empty(self._sizes.batch, dtype=torch.int64), self._per_unit()
         nodes = [target, *above]
         return self._trace("cam", nodes, call, ("class_B", "gain_BT"), data, (target.name,))
 
