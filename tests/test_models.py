@@ -217,6 +217,14 @@ def test_a_transformer_is_built_for_the_size_that_is_asked_for() -> None:
     assert "square" in fault("vit_b_16", weights="random", size=(64, 96))
 
 
+@pytest.mark.parametrize(("name", "side"), [("vit_h_14", 518), ("vit_b_32", 224)])
+def test_a_transformer_is_built_for_the_size_of_its_own_preprocessing(name: str, side: int) -> None:
+    with torch.device("meta"):  # the largest has 633 M parameters
+        built = zoo.build(zoo.find(f"torchvision/{name}"))
+    assert built.preprocessing.size == (side, side)
+    assert built.model(torch.empty(1, 3, side, side, device="meta")).shape == (1, 1000)
+
+
 def test_the_features_of_a_network_without_classes_stand_for_scores() -> None:
     network = load_network("timm/eva02_tiny_patch14_224", weights="random", size=56)
     assert network.model(torch.zeros(1, 3, 56, 56)).shape == (1, 192)

@@ -182,11 +182,13 @@ def _build_torchvision(
             return Built(model=model, preprocessing=prep, labels=known, num_classes=count)
     entry = torchvision.models.get_model_weights(name).DEFAULT
     labels = tuple(entry.meta["categories"])
+    preprocessing = from_torchvision(entry.transforms())
     options: dict[str, Any] = {}
-    if name.startswith("vit_") and size is not None:
-        if size[0] != size[1]:
-            raise ValueError(f"takes square inputs only, not {size[0]}x{size[1]}")
-        options["image_size"] = size[0]
+    if name.startswith("vit_"):
+        height, width = size or preprocessing.size  # vit_h_14's weights are for 518, not for 224
+        if height != width:
+            raise ValueError(f"takes square inputs only, not {height}x{width}")
+        options["image_size"] = height
     if name.startswith("maxvit_") and size is not None:
         options["input_size"] = size
     if pretrained:
@@ -200,7 +202,7 @@ def _build_torchvision(
     without_auxiliary_heads(model)
     return Built(
         model=model,
-        preprocessing=from_torchvision(entry.transforms()),
+        preprocessing=preprocessing,
         labels=labels if num_classes in {None, len(labels)} else None,
         num_classes=num_classes or len(labels),
     )
