@@ -8,8 +8,7 @@ answers each with a JSON line. It does not outlive the program, however that end
 import contextlib
 import json
 import os
-import shutil
-import signal
+import subprocess
 import sys
 import threading
 import time
@@ -18,6 +17,12 @@ from pathlib import Path
 from typing import Any
 
 _LOOK_EVERY_S = 0.5
+_TIDY_UP = """
+import os, shutil, signal, sys, time
+os.killpg(int(sys.argv[1]), signal.SIGKILL)
+time.sleep(0.2)
+shutil.rmtree(sys.argv[2], ignore_errors=True)
+"""
 
 
 def main() -> None:
@@ -26,7 +31,8 @@ def main() -> None:
     Arguments: the program's process id, and the folder of scratch files.
     """
     program, scratch = int(sys.argv[1]), sys.argv[2]
-    threading.Thread(target=_end_with, args=(program, scratch), daemon=True).start()
+    watch = threading.Thread(target=_end_with, args=(program, scratch), daemon=True)
+    watch.start()
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # whatever compilers print is no answer
     with contextlib.suppress(OSError):
@@ -46,6 +52,7 @@ def main() -> None:
             answer = {"failed": text[0] if text else type(fault).__name__}
         answers.write(json.dumps(answer) + "\n")
         answers.flush()
+    watch.join()  # the program is ending, or was killed before it could tidy up
 
 
 def _end_with(program: int, scratch: str) -> None:
@@ -55,8 +62,13 @@ def _end_with(program: int, scratch: str) -> None:
     """
     while os.getppid() == program:
         time.sleep(_LOOK_EVERY_S)
-    shutil.rmtree(scratch, ignore_errors=True)
-    os.killpg(os.getpgrp(), signal.SIGKILL)  # it was started as the leader of a group of its own
+    # By another process: compilers write on until they are killed, and this one with them, as it
+    # was started as the leader of their group.
+    subprocess.Popen(
+        [sys.executable, "-S", "-c", _TIDY_UP, str(os.getpgrp()), scratch],
+        stdin=subprocess.DEVNULL,
+        start_new_session=True,
+    )
 
 
 def _compile(job: dict[str, Any]) -> None:
