@@ -1,6 +1,6 @@
 """Every torchvision classifier and every timm architecture, each against plain autograd.
 
-    python -m benchmarks.bench_zoo --families-only       # the smallest of each family
+    python -m benchmarks.bench_zoo --sample              # one of each family: minutes
     python -m benchmarks.bench_zoo                       # all of them: hours
     python -m benchmarks.bench_zoo --pattern 'timm/resnet*' --retry
 
@@ -29,7 +29,7 @@ import torch
 from benchmarks import common
 from benchmarks.common import median, say
 from benchmarks.zoo_case import Outcome, Verdict, examine
-from benchmarks.zoo_names import Candidate, candidates
+from benchmarks.zoo_names import Candidate, candidates, samples
 
 _RIGHT: tuple[Outcome, ...] = ("ok", "autograd")
 _WRITE_EVERY = 20
@@ -46,8 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parse(argv)
     out, lines = _files(arguments.out)
     verdicts = _read(lines)
-    everything = candidates(arguments.pattern, most_millions=arguments.millions)
-    wanted = _chosen(everything, arguments)
+    if arguments.sample:
+        everything = wanted = samples()
+    else:
+        everything = candidates(arguments.pattern, most_millions=arguments.millions)
+        wanted = _chosen(everything, arguments.millions)
     open_ones = [each for each in wanted if _is_open(verdicts.get(each.network), arguments.retry)]
     say(f"{len(wanted)} networks, of which {len(open_ones)} are to be examined")
     context = multiprocessing.get_context("forkserver")
@@ -109,7 +112,7 @@ def _write(
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench_zoo", description=__doc__.partition("\n")[0])
-    parser.add_argument("--families-only", action="store_true", help="the smallest of each family")
+    parser.add_argument("--sample", action="store_true", help="one of each family, small inputs")
     parser.add_argument("--pattern", default="*", help="of names such as timm/resnet50")
     parser.add_argument("--millions", type=float, default=100.0, help="parameters at most")
     parser.add_argument("--limit-s", type=float, default=300.0, help="of computing, for each")
@@ -149,15 +152,14 @@ def _is_open(verdict: Verdict | None, retry: bool) -> bool:
     return verdict is None or (retry and verdict.outcome not in _RIGHT)
 
 
-def _chosen(everything: Sequence[Candidate], arguments: argparse.Namespace) -> list[Candidate]:
+def _chosen(everything: Sequence[Candidate], most_millions: float) -> list[Candidate]:
     """The smallest of each family first, then the others by size.
 
     Torchvision's are all wanted, however large.
     """
-    small = [e for e in everything if e.is_wanted(arguments.millions)]
+    small = [e for e in everything if e.is_wanted(most_millions)]
     firsts = _smallest_of_each_family(everything)
-    rest = [] if arguments.families_only else [each for each in small if each not in firsts]
-    return [*firsts, *rest]
+    return [*firsts, *(each for each in small if each not in firsts)]
 
 
 def _smallest_of_each_family(everything: Iterable[Candidate]) -> list[Candidate]:
@@ -231,7 +233,7 @@ def _child(candidate: Candidate, sender: Any) -> None:
     # A grouped float64 convolution wakes the other threads once per group: 50 times slower.
     torch.set_num_threads(1)
     try:
-        sender.send(examine(candidate.network, candidate.family))
+        sender.send(examine(candidate.network, candidate.family, size=candidate.size))
     except Exception as fault:  # noqa: BLE001 - whatever it is, it is this network's result
         frame = _last_frame(fault)
         text = (str(fault).strip().splitlines() or [""])[0]

@@ -12,6 +12,7 @@ import torchvision
 from torch import nn
 
 from benchmarks.common import say
+from benchmarks.zoo_samples import SAMPLES
 
 _SIZES = Path(__file__).parents[1] / "build" / "zoo_sizes.json"
 """Number of parameters by name: counting takes minutes, and depends on the libraries alone."""
@@ -27,6 +28,8 @@ class Candidate:
     """The module that defines it, with the library in front."""
     millions: float
     """Parameters; 0 where they cannot be counted without building it."""
+    size: int | None = None
+    """Of the input; None is the native one."""
 
     def is_wanted(self, most_millions: float) -> bool:
         """Whether the claim covers it: of timm's only those up to a size."""
@@ -57,6 +60,14 @@ def candidates(pattern: str, *, most_millions: float) -> list[Candidate]:
     num_wanted = sum(each.is_wanted(most_millions) for each in found)
     say(f"{len(found)} architectures, {num_wanted} of them wanted")
     return sorted(found, key=lambda each: (each.millions, each.network))
+
+
+def samples() -> list[Candidate]:
+    """One network of each family, as `SAMPLES` has it."""
+    return [
+        Candidate(network=network, family=family, millions=0.0, size=size)
+        for family, (network, size) in SAMPLES.items()
+    ]
 
 
 def _module(builder: Any) -> str:
