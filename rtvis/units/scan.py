@@ -283,7 +283,7 @@ def scan(
 
 def _fills_cores(step: ReducedStep) -> bool:
     """Whether the pass leaves no core to decoding. Then either has them all for a while: beside
-    each other both are slower, for the network's threads wait for one that has lost its core."""
+    each other they take a little more of the processor (two cores: 17.1 instead of 16.6 ms)."""
     is_all = torch.get_num_threads() >= num_cores()
     return step.device.type == "cpu" and is_all and num_cores() <= _FEW_CORES
 
