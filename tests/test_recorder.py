@@ -16,6 +16,7 @@ import pytest
 from rtvis.data import ClosedEvent, Picture
 from rtvis.errors import SinkError
 from rtvis.sinks.recorder import CODECS, Recorder
+from tests.waiting import wait_for
 
 MS = 1_000_000
 
@@ -53,9 +54,7 @@ class Clock:
 
 def settle(recorder: Recorder) -> None:
     """Wait until the encoder has taken everything."""
-    until_s = time.monotonic() + 10
-    while not recorder._writer.is_empty and time.monotonic() < until_s:
-        time.sleep(0.002)
+    wait_for(lambda: recorder._writer.is_empty)
 
 
 @pytest.mark.parametrize("suffix", CODECS)

@@ -41,6 +41,7 @@ from rtvis.sinks.window_child import Placement
 from rtvis.sources import open_source
 from tests.nets import engine_of, seeded
 from tests.nets_fake import FakeCompositor, FakeEngine, FakeSource, FlowingSource
+from tests.waiting import wait_for
 from tests.xvfb import Screen
 
 RED, GREEN, BLUE = (0, 0, 255), (0, 255, 0), (255, 0, 0)
@@ -470,18 +471,12 @@ class Show:
     def view(self) -> View:
         return self.session.read()[0]
 
-    def wait(self, condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
-        until_s = time.monotonic() + timeout_s
-        while not condition():
-            assert time.monotonic() < until_s, "it never came"
-            time.sleep(0.005)
-
     def go(self, script: Callable[[], None]) -> Summary:
         failures: list[BaseException] = []
 
         def play() -> None:
             try:
-                self.wait(lambda: bool(self.compositor.scenes))
+                wait_for(lambda: bool(self.compositor.scenes))
                 time.sleep(0.3)
                 script()
             except BaseException as error:  # noqa: BLE001 - raised again below
@@ -509,14 +504,14 @@ def test_a_click_a_key_and_q(screen: Screen) -> None:
         tile = drawn.grid.tile(11)
         assert tile is not None
         screen.do("mousemove", tile.left + 3, tile.top + 3)
-        show.wait(lambda: show.view.hover.unit == 11)
+        wait_for(lambda: show.view.hover.unit == 11)
         screen.do("click", 1)
-        show.wait(lambda: show.view.selection.unit == 11)
-        show.wait(lambda: show.engine.asked[-1][1].unit == 11)
+        wait_for(lambda: show.view.selection.unit == 11)
+        wait_for(lambda: show.engine.asked[-1][1].unit == 11)
         screen.do("key", "Right")
-        show.wait(lambda: show.view.selection.unit == 12)
+        wait_for(lambda: show.view.selection.unit == 12)
         screen.do("windowsize", screen.window(), 900, 650)
-        show.wait(lambda: show.view.canvas_size == (650, 900))
+        wait_for(lambda: show.view.canvas_size == (650, 900))
         screen.do("key", "q")
 
     assert show.go(script).reason == "left"
@@ -538,7 +533,7 @@ def test_no_key_is_lost_between_two_turns_of_the_window(screen: Screen) -> None:
     def script() -> None:
         for on in [False, True] * 5:
             screen.do("key", "v")
-            show.wait(lambda on=on: show.compositor.scenes[-1].view.range_smoothed is on)
+            wait_for(lambda on=on: show.compositor.scenes[-1].view.range_smoothed is on)
             answered.append(on)
         screen.do("key", "q")
 

@@ -2,7 +2,7 @@
 
 import operator
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import torch
 from torch import Tensor, fx
@@ -26,6 +26,11 @@ Vjp = Callable[[fx.Node, Env, Any, Thresholds], Sequence[tuple[fx.Node, Tensor]]
 def env_shape(node: fx.Node) -> tuple[int, ...]:
     """Shape of a node's value."""
     return tuple(int(size) for size in node.meta["val"].shape)
+
+
+def is_live(argument: Any) -> TypeGuard[fx.Node]:
+    """Whether a gradient is wanted there: constants get none, and weights are constants."""
+    return isinstance(argument, fx.Node) and argument.op != "get_attr"
 
 
 def _value(env: Env, argument: Any) -> Any:
@@ -66,11 +71,11 @@ def _convolution(node: fx.Node, env: Env, g: Tensor, _: Thresholds) -> list[tupl
     arguments: Any = node.args
     source, kernel, bias = arguments[:3]
     found = []
-    if isinstance(source, fx.Node) and source.op != "get_attr":
+    if is_live(source):
         found.append((source, _at_input(arguments, env, g)))
-    if kernel.op != "get_attr":
+    if is_live(kernel):
         found.append((kernel, _at_kernel(arguments, env, g)))
-    if isinstance(bias, fx.Node) and bias.op != "get_attr":
+    if is_live(bias):
         found.append((bias, g.sum([0, *range(2, g.ndim)])))
     return found
 
@@ -94,22 +99,14 @@ def _at_input(arguments: Any, env: Env, g: Tensor) -> Tensor:
     """
     source, weight_node, _bias, stride, padding, dilation, transposed, _out, groups = arguments
     weight = env[weight_node]
-    found: Tensor
     stride, padding, dilation = (_per_axis(v, weight.ndim - 2) for v in (stride, padding, dilation))
     if transposed:
-        found = aten.convolution.default(
-            g, weight, None, stride, padding, dilation, False, [0] * len(stride), groups
-        )
-        return found
+        return _convolved(g, weight, stride, padding, dilation, groups)
     spatial = env_shape(source)[2:]
     kernel = weight.shape[2:]
     full = [d * (k - 1) - p for d, k, p in zip(dilation, kernel, padding, strict=True)]
     if all(s == 1 for s in stride) and all(f >= 0 for f in full):
-        flipped = flip_kernel(weight, groups)
-        found = aten.convolution.default(
-            g, flipped, None, stride, full, dilation, False, [0] * len(stride), groups
-        )
-        return found
+        return _convolved(g, flip_kernel(weight, groups), stride, full, dilation, groups)
     square = len(kernel) == 2 and stride[0] == stride[1] and all(d == 1 for d in dilation)
     if square and groups == 1 and weight.shape[1] <= 4 and min(kernel) > 2 * stride[0]:
         return _subpixel(g, weight, stride[0], padding, spatial)
@@ -120,8 +117,22 @@ def _at_input(arguments: Any, env: Env, g: Tensor) -> Tensor:
         for size, s, p, d, k in zip(g.shape[2:], stride, padding, dilation, kernel, strict=True)
     ]
     extra = [want - got for want, got in zip(spatial, reach, strict=True)]
-    found = aten.convolution.default(
+    found: Tensor = aten.convolution.default(
         g, weight, None, stride, padding, dilation, True, extra, groups
+    )
+    return found
+
+
+def _convolved(
+    g: Tensor,
+    kernel: Tensor,
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    groups: int,
+) -> Tensor:
+    found: Tensor = aten.convolution.default(
+        g, kernel, None, stride, padding, dilation, False, [0] * len(stride), groups
     )
     return found
 
@@ -142,9 +153,7 @@ def _strided_pointwise(
     The zeros between are part of the pointwise code around it; a transposed convolution computes
     them (512 to 256 units at 28x28, one core: 2.0 against 0.7 ms).
     """
-    small = aten.convolution.default(
-        g, flip_kernel(weight, groups), None, [1, 1], [0, 0], [1, 1], False, [0, 0], groups
-    )
+    small = _convolved(g, flip_kernel(weight, groups), [1, 1], [0, 0], [1, 1], groups)
     sizes = [size * step for size, step in zip(small.shape[2:], stride, strict=True)]
     repeated = aten.upsample_nearest2d.default(small, sizes)
     rows, columns = (max(0, size - have) for size, have in zip(spatial, sizes, strict=True))
@@ -174,7 +183,7 @@ def _subpixel(
     pad_h = (-low_h, rows - 1 + high_h - (g.shape[2] - 1))
     pad_w = (-low_w, columns - 1 + high_w - (g.shape[3] - 1))
     padded = aten.constant_pad_nd.default(g, [*pad_w, *pad_h], 0.0)
-    phases = aten.convolution.default(padded, small, None, [1, 1], [0, 0], [1, 1], False, [0, 0], 1)
+    phases = _convolved(padded, small, [1, 1], [0, 0], [1, 1], 1)
     whole = torch.nn.functional.pixel_shuffle(phases, stride)
     return whole[:, :, : spatial[0], : spatial[1]]
 
@@ -283,7 +292,7 @@ def generic(node: fx.Node, env: Env, g: Any, _: Thresholds) -> list[tuple[fx.Nod
     active = [
         parent
         for parent in parents
-        if parent.op != "get_attr"  # a constant: weights never get a gradient
+        if is_live(parent)
         and isinstance(env.get(parent), Tensor)
         and env[parent].is_floating_point()
     ]

@@ -11,7 +11,16 @@ from typing import Any
 import torch
 from torch import Tensor, fx
 
-from rtvis.engine.vjps import VJPS, Env, Thresholds, Vjp, env_shape, generic, unbroadcast
+from rtvis.engine.vjps import (
+    VJPS,
+    Env,
+    Thresholds,
+    Vjp,
+    env_shape,
+    generic,
+    is_live,
+    unbroadcast,
+)
 
 aten = torch.ops.aten
 
@@ -22,11 +31,6 @@ def _source(node: fx.Node) -> fx.Node:
     source = node.args[0]
     assert isinstance(source, fx.Node)
     return source
-
-
-def _is_live(argument: Any) -> bool:
-    """Whether a gradient is wanted there: constants get none."""
-    return isinstance(argument, fx.Node) and argument.op != "get_attr"
 
 
 def _reshaped(node: fx.Node, _env: Env, g: Tensor, _: Thresholds) -> _Grads:
@@ -79,7 +83,7 @@ def _joined(node: fx.Node, env: Env, g: Tensor, t: Thresholds) -> _Grads:
     first = 0
     for part in parts:
         length = env_shape(part)[dim]
-        if _is_live(part):
+        if is_live(part):
             found.append((part, aten.slice.Tensor(g, dim, first, first + length)))
         first += length
     return _summed(found)
@@ -109,9 +113,9 @@ def _of_factors(left: Any, right: Any, env: Env, g: Tensor) -> _Grads:
         return swapped
 
     found: _Grads = []
-    if _is_live(left):
+    if is_live(left):
         found.append((left, multiply(g, turned(env[right]))))
-    if _is_live(right):
+    if is_live(right):
         found.append((right, multiply(turned(env[left]), g)))
     return _summed(found)
 
@@ -121,7 +125,7 @@ def _product_and_sum(node: fx.Node, env: Env, g: Tensor, t: Thresholds) -> _Grad
     if node.kwargs:  # scaled
         return generic(node, env, g, t)
     found = _of_factors(left, right, env, g)
-    if isinstance(bias, fx.Node) and _is_live(bias):
+    if is_live(bias):
         found.append((bias, unbroadcast(g, bias)))
     return _summed(found)
 

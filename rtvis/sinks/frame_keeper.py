@@ -15,7 +15,7 @@ import numpy as np
 
 from rtvis.data import ImageU8
 from rtvis.sinks.disk import RESERVE_BYTES, free_bytes, try_to_write
-from rtvis.sinks.writer_thread import Pace, WriterThread
+from rtvis.sinks.writer_thread import Pace, WriterThread, stuck
 
 Keeping: TypeAlias = Literal["png", "jpeg"]
 """Without any loss, or without a visible one."""
@@ -92,9 +92,7 @@ class FrameKeeper:
         Waits for as long as it goes on; where it got stuck, `fault` says so.
         """
         if not self._writer.finish(lambda: self.num_kept):
-            self.fault = (
-                f"{self.path}: the disk does not answer; what was written is in {self._part.name}"
-            )
+            self.fault = f"{self.path}: {stuck(self._part)}"
             return
         try:
             if keep and self.num_kept and self._is_whole:

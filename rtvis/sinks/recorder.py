@@ -17,7 +17,7 @@ from rtvis.closing import Closing
 from rtvis.data import ClosedEvent, Event, ImageU8, Picture
 from rtvis.errors import SinkError
 from rtvis.sinks.disk import RESERVE_BYTES, free_bytes, try_to_write
-from rtvis.sinks.writer_thread import PATIENCE_S, Pace, WriterThread
+from rtvis.sinks.writer_thread import PATIENCE_S, Pace, WriterThread, stuck
 
 _LOG = logging.getLogger(__name__)
 
@@ -142,7 +142,7 @@ class Recorder(Closing):
             return
         self._closed = True
         if not self._writer.finish(lambda: self.num_written, patience_s=self._patience_s):
-            self._fail(f"the disk does not answer; what was written is in {self._part.name}")
+            self._fail(stuck(self._part))
 
     def _encode(self) -> None:
         film: _Film | None = None

@@ -5,6 +5,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Generic, Literal, TypeAlias, TypeVar
 
 T = TypeVar("T")
@@ -16,6 +17,11 @@ _QUEUE_SIZE: Final = 8
 _LOOK_S: Final = 0.1
 PATIENCE_S: Final = 30.0
 """How long a disk may take for one step of the writing."""
+
+
+def stuck(part: Path) -> str:
+    """Why a file is not there, of which the writer got stuck."""
+    return f"the disk does not answer; what was written is in {part.name}"
 
 
 class WriterThread(Generic[T]):
