@@ -6,11 +6,9 @@ import resource
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -28,9 +26,7 @@ from rtvis.engine.preprocess import Preprocessing
 from rtvis.engine.reduced import Reduced, unit_slices
 from rtvis.engine.reduced_step import ReducedStep, reduced_step
 from rtvis.errors import NetworkError, SelectionError
-from rtvis.sources.pixels import Decoded, decode_picture, read_picture
-from rtvis.units import reading
-from rtvis.units import scan as scan_module
+from rtvis.sources.pixels import read_picture
 from rtvis.units.data_set import find_files
 from rtvis.units.growth import with_new_files
 from rtvis.units.items import Files
@@ -178,48 +174,6 @@ def test_no_number_of_workers_changes_a_bit(tmp_path: Path, every_spelling: Netw
     one, _ = ran(every_spelling, files, workers=1)
     for workers in (2, 5):
         assert_same_arrays(ran(every_spelling, files, workers=workers)[0], one)
-
-
-@pytest.mark.parametrize("in_turns", [False, True])
-def test_decoding_beside_the_network_or_in_turns_with_it_changes_no_bit(
-    tmp_path: Path, every_spelling: Network, monkeypatch: pytest.MonkeyPatch, in_turns: bool
-) -> None:
-    write_pictures(tmp_path, 37)  # the second turn is not full
-    files = find_files(tmp_path)
-    wanted, _ = ran(every_spelling, files, workers=1)
-    monkeypatch.setattr(scan_module, "_fills_cores", lambda step: in_turns)
-    assert_same_arrays(ran(every_spelling, files)[0], wanted)
-
-
-def test_nothing_is_decoded_while_a_turn_is_looked_at(
-    tmp_path: Path, every_spelling: Network, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_pictures(tmp_path, 11)
-    decoded: list[Path] = []
-
-    def noting(data: Any, path: Path) -> Decoded:
-        decoded.append(path)
-        return decode_picture(data, path)
-
-    monkeypatch.setattr(reading, "decode_picture", noting)
-    reader = reading.Reader(
-        files=find_files(tmp_path),
-        preprocessing=every_spelling.preprocessing,
-        device=CPU,
-        num_workers=2,
-        in_turns_of=4,
-    )
-    samples = reader.samples()
-    for turn in (1, 2):
-        assert [next(samples).file for _ in range(4)] == list(range(4 * turn - 4, 4 * turn))
-        time.sleep(0.1)
-        assert len(decoded) == 4 * turn
-    assert [sample.file for sample in samples] == [8, 9, 10]
-    assert len(decoded) == 11
-    samples = reader.samples()
-    next(samples)
-    samples.close()  # the threads that wait at the gate end too: this comes back
-    assert not [each for each in threading.enumerate() if each.name.startswith("rtvis-")]
 
 
 def test_shards_merge_to_the_whole(tmp_path: Path, every_spelling: Network) -> None:

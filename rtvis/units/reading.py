@@ -1,13 +1,12 @@
 """Pictures and frames of a data set, decoded ahead by threads and given in their order."""
 
 import contextlib
-import itertools
 import os
 import queue
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -56,16 +55,13 @@ class Reader:
     num_workers: int
     every_s: float = 0.0
     """Of a film no frame nearer than this to the last one; 0: all."""
-    in_turns_of: int = 0
-    """0: decoding goes on all the time. Else so many are decoded, then given while nothing is
-    decoded, and so on: for whoever needs all cores in between."""
 
     def samples(self, start: int = 0, *, start_frame: int = 0) -> Iterator[Sample]:
         """All from file `start` on, of which, if it is a film, the first frames are left out.
 
         Closing the iterator stops the threads.
         """
-        stop, turns = threading.Event(), _Turns(self.in_turns_of)
+        stop = threading.Event()
         # As many waiting as keep every worker busy while a batch is computed.
         ready: queue.Queue[Future[Sample] | None] = queue.Queue(maxsize=4 * self.num_workers + 64)
         pool = ThreadPoolExecutor(
@@ -73,35 +69,21 @@ class Reader:
         )
         producer = threading.Thread(
             target=self._produce,
-            args=(start, start_frame, pool, ready, turns, stop),
+            args=(start, start_frame, pool, ready, stop),
             name="rtvis-read",
             daemon=True,
         )
         producer.start()
         try:
-            for some in self._blocks(ready, turns):
-                yield from (future.result() for future in some)
+            while (future := ready.get()) is not None:
+                yield future.result()
         finally:
             stop.set()
-            turns.end()
             while producer.is_alive():  # it may wait for room
                 with contextlib.suppress(queue.Empty):
                     ready.get_nowait()
                 producer.join(timeout=0.01)
             pool.shutdown(cancel_futures=True)
-
-    def _blocks(
-        self, ready: "queue.Queue[Future[Sample] | None]", turns: "_Turns"
-    ) -> Iterator[list[Future[Sample]]]:
-        """Samples in order, those of a turn together, when all of them are decoded."""
-        size = max(1, self.in_turns_of)
-        while True:
-            turns.begin()
-            some = list(itertools.islice(iter(ready.get, None), size))
-            wait(some)
-            yield some
-            if len(some) < size:
-                return
 
     def _produce(
         self,
@@ -109,18 +91,12 @@ class Reader:
         start_frame: int,
         pool: ThreadPoolExecutor,
         ready: "queue.Queue[Future[Sample] | None]",
-        turns: "_Turns",
         stop: threading.Event,
     ) -> None:
-        numbers = itertools.count()
-
-        def put(call: Callable[..., Sample], index: int, *arguments: Any) -> bool:
-            number = next(numbers)
-            if self.files.is_film_F[index]:  # not ahead: frames are large before they are prepared
-                turns.wait(number)
+        def put(call: Callable[..., Sample], *arguments: Any) -> bool:
             if stop.is_set():
                 return False
-            ready.put(pool.submit(turns.call, number, call, index, *arguments))
+            ready.put(pool.submit(call, *arguments))
             return True
 
         try:
@@ -128,8 +104,6 @@ class Reader:
                 if self.files.is_film_F[index]:
                     going = self._film(index, start_frame if index == start else 0, put)
                 else:
-                    if self.in_turns_of:
-                        _ask_for(self.files.path(index))
                     going = put(self._picture, index)
                 if not going:
                     return
@@ -179,41 +153,6 @@ class Reader:
             return prep.apply(picture) if self.device.type == "cpu" else picture
 
 
-class _Turns:
-    """Who may be decoded: the first so many, so many more with each turn, or all of them.
-
-    Args:
-        size: Of a turn; 0: all.
-    """
-
-    def __init__(self, size: int) -> None:
-        self._size, self._is_open = size, not size
-        self._allowed = 0
-        self._changed = threading.Condition()
-
-    def begin(self) -> None:
-        """Another turn."""
-        with self._changed:
-            self._allowed += self._size
-            self._changed.notify_all()
-
-    def end(self) -> None:
-        """Nobody waits any more."""
-        with self._changed:
-            self._is_open = True
-            self._changed.notify_all()
-
-    def wait(self, number: int) -> None:
-        """Come back when it is the turn of this number."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._is_open or number < self._allowed)
-
-    def call(self, number: int, call: Callable[..., Sample], *arguments: Any) -> Sample:
-        """What the call gives, made when it is the turn of this number."""
-        self.wait(number)
-        return call(*arguments)
-
-
 def _step_back() -> None:
     """Let the network's threads go before this one where cores are short.
 
@@ -221,18 +160,6 @@ def _step_back() -> None:
     """
     if sys.platform == "linux":  # where a thread has a priority of its own
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
-
-
-def _ask_for(path: Path) -> None:
-    """Let the system read a file while nothing is decoded."""
-    if sys.platform != "linux":
-        return
-    with contextlib.suppress(OSError):  # who decodes it tells of it
-        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-        try:
-            os.posix_fadvise(file, 0, 0, os.POSIX_FADV_WILLNEED)
-        finally:
-            os.close(file)
 
 
 def film_frames(path: Path, *, every_s: float = 0.0) -> Iterator[tuple[Any, float]]:

@@ -20,7 +20,6 @@ from rtvis.engine.preprocess import Preprocessing
 from rtvis.engine.reduced import Reduced
 from rtvis.engine.reduced_step import ReducedStep
 from rtvis.errors import StoreError
-from rtvis.threads import num_cores
 from rtvis.units import selectivity
 from rtvis.units.arrays import below
 from rtvis.units.findings import Findings
@@ -31,9 +30,6 @@ from rtvis.units.reading import Reader, Sample
 
 TOGETHER: Final = 32
 """Pictures that are added up at once: it costs 1.2 ms each, one batch of four alone 2."""
-
-_FEW_CORES: Final = 4
-"""So many a batch of four pictures keeps busy; of more cores some are free for decoding."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -266,7 +262,6 @@ def scan(
         device=step.device,
         num_workers=num_workers,
         every_s=settings.every_s,
-        in_turns_of=TOGETHER if _fills_cores(step) else 0,
     )
     rate = Rate(ledger)
     samples = reader.samples(ledger.num_files, start_frame=len(ledger.open_pts))
@@ -279,13 +274,6 @@ def scan(
             yield rate.progress([sample.error for sample in some if sample.error is not None])
     finally:
         samples.close()  # type: ignore[attr-defined]
-
-
-def _fills_cores(step: ReducedStep) -> bool:
-    """Whether the pass leaves no core to decoding. Then either has them all for a while: beside
-    each other they take a little more of the processor (two cores: 17.1 instead of 16.6 ms)."""
-    is_all = torch.get_num_threads() >= num_cores()
-    return step.device.type == "cpu" and is_all and num_cores() <= _FEW_CORES
 
 
 def batches(samples: Iterator[Sample], size: int, files: Files) -> Iterator[list[Sample]]:
