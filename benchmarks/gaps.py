@@ -60,16 +60,16 @@ class Presser:
     _next_s: float = 0.0
 
     def __post_init__(self) -> None:
-        deliver, newest = self.pipeline._deliver, [0]
+        give, newest = self.pipeline.delivery.give, [0]
 
         def noting(composed: Any) -> None:
-            deliver(composed)
+            give(composed)
             if composed is not None and composed.picture.captured_ns > newest[0]:
                 newest[0] = composed.picture.captured_ns
                 times = Times(time.monotonic_ns(), time.thread_time_ns(), time.process_time_ns())
                 self.frames.append(times)
 
-        self.pipeline._deliver = noting
+        self.pipeline.delivery.give = noting
 
     def look(self, progress: Any) -> None:
         """Do the next thing if it is time; leave after the last."""

@@ -61,7 +61,7 @@ class Growing:
             now_s,
             self.source.status().num_captured,
             num_processed,
-            self.pipeline._learning.num_grown,
+            self.pipeline.loop.units.learning.num_grown,
         )
         elapsed_s = now_s - self._since_s
         if self._begin is None and elapsed_s > _SETTLE_S:

@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -71,7 +72,7 @@ def test_the_ratio_is_the_median_of_pairs_and_not_the_ratio_of_medians() -> None
 
 def test_the_longest_gap_after_a_key_is_told_in_medians_of_those_before_the_first() -> None:
     class Pipeline:
-        _deliver = None
+        delivery = SimpleNamespace(give=None)
 
     presser = Presser(Pipeline(), None, ())
     s = 1_000_000_000

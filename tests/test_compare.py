@@ -608,7 +608,7 @@ def test_the_window_goes_through_what_is_compared(engines: tuple[Engine, Engine]
         wait_for(lambda: len(window.pictures) > 0)
         for expected in ("first", "second", "difference"):
             wait_for(lambda want=expected: drawn_as(pipeline) == want)
-            composed = pipeline._turn.composed
+            composed = pipeline.loop.turn.composed
             assert composed is not None
             wait_for(lambda seq=composed.picture.seq: window.pictures[-1].seq >= seq)
             tiles.append(window.pictures[-1].canvas_HW3)
@@ -619,12 +619,12 @@ def test_the_window_goes_through_what_is_compared(engines: tuple[Engine, Engine]
     script.start()
     pipeline.run()
     script.join()
-    grid = pipeline._controller.drawn.layout.panes["grid"]
+    grid = pipeline.controller.drawn.layout.panes["grid"]
     shown = [canvas[grid.rows, grid.columns] for canvas in tiles]
     assert not np.array_equal(shown[0], shown[1])
     assert not np.array_equal(shown[1], shown[2])
 
 
 def drawn_as(pipeline) -> str:
-    composed = pipeline._turn.composed
+    composed = pipeline.loop.turn.composed
     return composed.view.compared if composed is not None else ""

@@ -233,27 +233,29 @@ class _User:
 
     def _look_at_it(self, pipeline: Pipeline, sink: MemorySink) -> None:
         """The optimised picture becomes the network's input, and then the frame comes back."""
-        frame = pipeline._turn.frame
+        frame = pipeline.loop.turn.frame
         sink.send(KeyEvent(key="insert"))
-        wait_for(lambda: pipeline._turn.frame is not frame)
-        assert pipeline._turn.frame is not None
-        assert pipeline._turn.frame.name == f"optimised {self._layer}:1"
-        wait_for(lambda: pipeline._turn.selection.fit == "stretch")
-        result = pipeline._turn.composed.result
-        wait_for(lambda: pipeline._turn.composed.result is not result)
+        wait_for(lambda: pipeline.loop.turn.frame is not frame)
+        assert pipeline.loop.turn.frame is not None
+        assert pipeline.loop.turn.frame.name == f"optimised {self._layer}:1"
+        wait_for(lambda: pipeline.loop.turn.selection.fit == "stretch")
+        result = pipeline.loop.turn.composed.result
+        wait_for(lambda: pipeline.loop.turn.composed.result is not result)
         # As at the last step of the optimiser, which saw a picture that was not rounded to bytes.
-        value = float(pipeline._turn.composed.result.maps_BCHW[0, 1].max())
+        value = float(pipeline.loop.turn.composed.result.maps_BCHW[0, 1].max())
         assert (
             value
             > 0.8
-            * pipeline._learning.shown(self._session.read()[0], pipeline._turn.selection).value
+            * pipeline.loop.units.learning.shown(
+                self._session.read()[0], pipeline.loop.turn.selection
+            ).value
         )
         sink.send(KeyEvent(key="insert"))
-        wait_for(lambda: pipeline._turn.frame is frame)
-        wait_for(lambda: pipeline._turn.selection.fit == "crop")
+        wait_for(lambda: pipeline.loop.turn.frame is frame)
+        wait_for(lambda: pipeline.loop.turn.selection.fit == "crop")
 
     def _state(self, pipeline: Pipeline) -> tuple[int, str] | None:
-        learning = pipeline._learning
+        learning = pipeline.loop.units.learning
         assert learning is not None
-        shown = learning.shown(self._session.read()[0], pipeline._turn.selection)
+        shown = learning.shown(self._session.read()[0], pipeline.loop.turn.selection)
         return None if shown is None else (shown.unit, shown.optimized)

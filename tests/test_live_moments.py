@@ -544,14 +544,14 @@ class Room:
             session=self.session,
             moments=live_moments(self.engine, apart_s=3600),  # frames of a busy machine too are one
         )
-        self.source.start(self.pipeline._frames)
-        self.controller = self.pipeline._controller
+        self.source.start(self.pipeline.loop.frames)
+        self.controller = self.pipeline.controller
 
     def once(self, *, frame: bool = True) -> None:
         if frame:
             self.source.put()
-        self.pipeline._one_turn()
-        composed = self.pipeline._turn.composed
+        self.pipeline.loop.one_turn()
+        composed = self.pipeline.loop.turn.composed
         assert composed is not None
         self.controller.drawn = composed.drawn
 
@@ -575,7 +575,7 @@ class Room:
 
     @property
     def frame(self) -> Frame:
-        frame = self.pipeline._turn.frame
+        frame = self.pipeline.loop.turn.frame
         assert frame is not None
         return frame
 
@@ -611,7 +611,7 @@ def test_a_click_on_a_moment_looks_at_its_frame_and_another_click_at_the_source_
         assert room.frame.name.startswith("moment ")
         assert room.engine.asked[-1][1].fit == "stretch"
         # It is not counted, nor are the source's frames that nobody looks at.
-        gathered = room.pipeline._moments
+        gathered = room.pipeline.loop.units.moments
         assert gathered is not None
         num = gathered.gathered[("stem", "pre", None)].tracker.num_frames
         room.once()
@@ -627,7 +627,7 @@ def test_the_key_forgets_and_counts_anew_with_what_is_on_screen_at_once() -> Non
     with room.pipeline:
         room.once()
         room.once()
-        moments = room.pipeline._moments
+        moments = room.pipeline.loop.units.moments
         assert moments.gathered[("stem", "pre", None)].tracker.num_frames == 2
         room.press("f9")
         room.settle()  # no frame comes any more, as of a still picture
@@ -656,7 +656,7 @@ def test_a_held_picture_counts_once_for_each_layer_that_looks_at_it() -> None:
         room.session.update(paused=True)
         room.once()
         room.once()
-        moments = room.pipeline._moments
+        moments = room.pipeline.loop.units.moments
         assert moments is not None
         assert moments.gathered[("stem", "pre", None)].tracker.num_frames == 1
         room.session.update(selection=Selection(layer="middle", unit=0))
@@ -671,7 +671,7 @@ def test_a_frame_that_cannot_be_computed_does_not_count() -> None:
         room.engine.error = RuntimeError("no memory")
         room.once()
         room.engine.error = None
-        moments = room.pipeline._moments
+        moments = room.pipeline.loop.units.moments
         assert moments is not None
         assert moments.gathered[("stem", "pre", None)].tracker.num_frames == 1
         assert room.shown() == (0.0,)

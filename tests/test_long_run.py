@@ -68,7 +68,7 @@ class User(threading.Thread):
                 self._pipeline.session.update(selection=self.selection())
 
     def click(self) -> None:
-        drawn = self._pipeline._controller.drawn
+        drawn = self._pipeline.controller.drawn
         rect = drawn.layout.panes.get(str(self._rng.choice(PANES))) if drawn is not None else None
         if rect is not None:
             x = rect.left + int(self._rng.integers(rect.width))

@@ -66,7 +66,7 @@ class Bench:
         self.turn.run()
 
     def rates(self):
-        return self.turn.rates(shown_fps=0.0, latency_ms=0.0)
+        return self.turn.read_rates()
 
 
 # One turn
@@ -338,7 +338,7 @@ class Run:
                 script()
             except BaseException as error:  # noqa: BLE001 - raised again below
                 failures.append(error)
-                self.pipeline._end("failed", "the script of the test failed")
+                self.pipeline.end("failed", "the script of the test failed")
 
         player = threading.Thread(target=play)
         if script is not None:
@@ -444,7 +444,7 @@ def test_a_slow_engine_drops_frames_and_counts_every_one(tmp_path: Path) -> None
     summary = run.go(script)
     assert summary.num_processed < 60
     assert summary.num_processed + summary.rates.num_dropped == 60
-    progress = run.pipeline._progress()
+    progress = run.pipeline.progress()
     assert progress.num_processed < 60
     assert (progress.num_passed, progress.num_frames) == (60, 60), "a bar reaches its end"
     shown = [picture.frame_seq for picture in run.window.pictures]
@@ -571,9 +571,9 @@ def test_progress_counts_the_frames(tmp_path: Path) -> None:
 def test_a_source_that_begins_again_has_no_end_but_the_one_asked_for(tmp_path: Path) -> None:
     source = FlowingSource(num_frames=30)
     run = Run(tmp_path, source, loops=True, num_frames=600)
-    assert run.pipeline._progress().num_frames == 600
+    assert run.pipeline.progress().num_frames == 600
     run = Run(tmp_path, source, loops=True)
-    assert run.pipeline._progress().num_frames is None
+    assert run.pipeline.progress().num_frames is None
 
 
 def test_without_a_window_latency_is_from_capture_to_finished_picture(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from rtvis.render import bar_words
 from rtvis.render.compositor import Compositor
 from rtvis.render.scene import Scene
 from rtvis.render.times import HeldTimes, times_table
+from rtvis.runtime.shown import ShownMeter
 from rtvis.runtime.turn import Turn
 from rtvis.session import Session, View
 from rtvis.slot import LatestSlot
@@ -160,13 +161,15 @@ def test_the_picture_is_drawn_once_more_when_its_rates_go_out_of_date() -> None:
     frames = LatestSlot()
     source = FakeSource()
     source.start(frames)
+    shown = ShownMeter()
+    shown.fps = shown.latency_ms = 9.0
     turn = Turn(
         engine=FakeEngine(),
         compositor=compositor,
         session=Session(View(canvas_size=CANVAS)),
         source=source,
         frames=frames,
-        rates=lambda: turn.rates(shown_fps=9.0, latency_ms=9.0),
+        shown=shown,
         now_ns=lambda: now_ns[0],
     )
     source.put()

@@ -43,26 +43,26 @@ class Room:
             session=self.session,
             shelf=self.shelf,
         )
-        self.source.start(self.pipeline._frames)
+        self.source.start(self.pipeline.loop.frames)
         self.source.put()
-        self.until(lambda: self.pipeline._turn.frame is not None)
+        self.until(lambda: self.pipeline.loop.turn.frame is not None)
 
     def until(self, is_so: Callable[[], bool]) -> None:
         """Turns until something is so."""
         until_s = time.monotonic() + 20
         while not is_so():
             assert time.monotonic() < until_s, f"it never came; {self.view}"
-            self.pipeline._one_turn()
+            self.pipeline.loop.one_turn()
 
     def settle(self) -> None:
         for _ in range(4):
-            self.pipeline._one_turn()
+            self.pipeline.loop.one_turn()
 
     def press(self, key: str) -> None:
-        self.pipeline._controller.handle(KeyEvent(key=key))
+        self.pipeline.controller.handle(KeyEvent(key=key))
 
     def click_top(self, place: int) -> None:
-        drawn = self.pipeline._controller.drawn
+        drawn = self.pipeline.controller.drawn
         assert drawn is not None
         plan = drawn.layout.learned
         assert plan is not None
@@ -71,7 +71,7 @@ class Room:
         assert tile is not None
         x, y = tile.left + tile.width // 2, tile.top + tile.height // 2
         assert drawn.hit(x, y).kind == "top"
-        self.pipeline._controller.handle(PointerEvent(kind="down", x=x, y=y, button="left"))
+        self.pipeline.controller.handle(PointerEvent(kind="down", x=x, y=y, button="left"))
 
     @property
     def view(self) -> View:
@@ -79,7 +79,7 @@ class Room:
 
     @property
     def frame(self) -> Frame:
-        frame = self.pipeline._turn.frame
+        frame = self.pipeline.loop.turn.frame
         assert frame is not None
         return frame
 
@@ -110,7 +110,7 @@ def test_a_click_on_a_best_input_looks_at_the_whole_picture_and_another_at_the_s
     assert room.view.selection.fit == "crop", "as the scan saw it"
     assert room.view.top_input == TopInput(layer="stem", unit=3, place=0)
     # Its tile is marked, in the colour of what is selected.
-    canvas = room.pipeline._turn.composed
+    canvas = room.pipeline.loop.turn.composed
     assert canvas is not None
     plan = canvas.drawn.layout.learned
     assert plan is not None

@@ -481,7 +481,7 @@ class Show:
                 script()
             except BaseException as error:  # noqa: BLE001 - raised again below
                 failures.append(error)
-                self.pipeline._end("failed")
+                self.pipeline.end("failed")
 
         player = threading.Thread(target=play)
         player.start()
@@ -613,7 +613,7 @@ def test_the_pixels_follow_clicks_and_keys(screen: Screen, tmp_path: Path) -> No
             screen.do("key", "q")
         except BaseException as error:  # noqa: BLE001 - raised again below
             failures.append(error)
-            pipeline._end("failed")
+            pipeline.end("failed")
 
     with (
         open_source(tmp_path / "picture.png") as source,

@@ -72,27 +72,27 @@ class User:
     @property
     def num_processed(self) -> int:
         """Frames that went through the network."""
-        return self._pipeline._turn.num_processed
+        return self._pipeline.loop.turn.num_processed
 
     @property
     def num_cam_methods(self) -> int:
         """How many explain this network."""
-        return len(self._pipeline._controller._cam_methods)
+        return len(self._pipeline.controller._cam_methods)
 
     @property
     def has_stand_in(self) -> bool:
         """Whether an optimised picture is looked at."""
-        return self._pipeline._turn.stand_in is not None
+        return self._pipeline.loop.turn.stand_in is not None
 
     def moments(self) -> tuple[Moment, ...]:
         """What the page of moments shows."""
-        composed = self._pipeline._turn.composed
+        composed = self._pipeline.loop.turn.composed
         return moments_of(composed.readout) if composed is not None else ()
 
     @property
     def layout(self) -> Layout:
         """Where everything lies that is on the screen."""
-        drawn = self._pipeline._controller.drawn
+        drawn = self._pipeline.controller.drawn
         assert drawn is not None
         return drawn.layout
 
@@ -107,13 +107,13 @@ class User:
         """The picture of the present state, once it is drawn, uint8 BGR."""
 
         def is_current() -> bool:
-            composed = self._pipeline._turn.composed
+            composed = self._pipeline.loop.turn.composed
             if composed is None or composed.result is None:
                 return False
             return _choices(composed.view) == _choices(self.view)
 
         self.wait(is_current, "a picture of the present state")
-        turn = self._pipeline._turn
+        turn = self._pipeline.loop.turn
         assert turn.composed is not None
         assert turn.faults.num_faults + turn.draw_faults.num_faults == 0, "a turn went wrong"
         return turn.composed.picture.canvas_HW3
@@ -173,7 +173,7 @@ class User:
         )
 
     def _num_frames(self) -> str:
-        composed = self._pipeline._turn.composed
+        composed = self._pipeline.loop.turn.composed
         return "" if composed is None or composed.frame is None else composed.frame.name
 
     def page(self, name: PageName) -> None:

@@ -332,7 +332,7 @@ def main() -> None:
                 user.done["keys"].append("q")
             except BaseException:  # noqa: BLE001 - the exit code and the log tell it
                 traceback.print_exc()
-                pipeline._end("failed", "the tour failed")
+                pipeline.end("failed", "the tour failed")
 
         player = threading.Thread(target=play, daemon=True)
         player.start()

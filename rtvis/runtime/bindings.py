@@ -14,7 +14,13 @@ Steer: TypeAlias = Literal[
 ]
 """What changes what is looked at."""
 
-Effect: TypeAlias = Literal["leave", "save", "record", "forget moments"] | Steer | Generate
+OfUnits: TypeAlias = Literal["forget moments"] | Generate
+"""What is about all that is known of units."""
+
+BetweenTurns: TypeAlias = Literal["save"] | Steer | OfUnits
+"""What the engine thread does between two turns."""
+
+Effect: TypeAlias = Literal["leave", "record"] | BetweenTurns
 """What reaches beyond the View; the runtime carries it out."""
 
 

@@ -1,58 +1,48 @@
-"""The loop: frames in, pictures out, the user's events back in."""
+"""A run: frames in, pictures out, the user's events back in."""
 
-import queue
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, Self, assert_never
+from typing import Final, Literal, Self
 
-from torch import Tensor
-
-from rtvis.data import ClosedEvent, Event, Frame, Rates, ShownEvent
-from rtvis.engine.device import make_current
+from rtvis.data import ClosedEvent, Event, Frame, ShownEvent
 from rtvis.plain import Plain
-from rtvis.render.layout import Layout, layout
+from rtvis.render.layout import layout
+from rtvis.runtime.about_units import AboutUnits
 from rtvis.runtime.bindings import BINDINGS, Effect, KeyBinding, help_lines, key_of
 from rtvis.runtime.compare import Rival
-from rtvis.runtime.composed import Composed
 from rtvis.runtime.controller import Controller
-from rtvis.runtime.generate import Generate
+from rtvis.runtime.delivery import Delivery
+from rtvis.runtime.engine_loop import EngineLoop
 from rtvis.runtime.growth import Grower
-from rtvis.runtime.jobs import Jobs, step_timer
-from rtvis.runtime.learning import NO_GRADIENTS, Learning
+from rtvis.runtime.learning import NO_GRADIENTS
 from rtvis.runtime.moments import LiveMoments, live_moments
 from rtvis.runtime.notices import Notices
 from rtvis.runtime.outcome import Progress, Reason, Summary
 from rtvis.runtime.recording import Kept, Recordings
-from rtvis.runtime.replay import Replay
+from rtvis.runtime.replay import Replay, ReplayTurns
+from rtvis.runtime.run_end import RunEnd
 from rtvis.runtime.saving import Saving
 from rtvis.runtime.shelf import Shelf
-from rtvis.runtime.shown import ShownMeter
-from rtvis.runtime.stand_in import StandIns
 from rtvis.runtime.steering import Steering
 from rtvis.runtime.turn import Turn
 from rtvis.runtime.turn_parts import CompositorLike, EngineLike
-from rtvis.session import Session, View
+from rtvis.session import Session
 from rtvis.sinks.base import Sink
 from rtvis.slot import LatestSlot
 from rtvis.sources.base import Source
 
-_IDLE_S = 0.01
-"""How long a turn waits for a frame: also how late it sees a change of the session."""
-_BUSY_S = 0.0005
-"""The same while the device is busy with a step of long work."""
-_EVENTS_S = 0.05
+_EVENTS_S: Final = 0.05
 """How long the main thread waits for events; the engine thread wakes it for pictures."""
-_STOP_LIMIT_S = 5.0
 
 
 class Pipeline:
     """Runs source, engine, compositor and sinks against each other until one of them is over.
 
     `run` must be called on the main thread, which serves the window; the engine runs on a thread
-    of its own. Source, engine and window belong to the caller, who closes them after the run.
+    of its own, `loop`. Source, engine and window belong to the caller, who closes them after the
+    run.
     """
 
     def __init__(
@@ -100,89 +90,76 @@ class Pipeline:
             moments: Keeps the best moments of every unit; default: with nothing in it yet.
         """
         self.session = session if session is not None else Session()
-        self._engine = engine
-        self._rival = rival
         self._source = source
         self._window = window
         self._num_frames = num_frames
         self._loops = loops
-        folder = folder if folder is not None else Path()
+        self._replay = replay
+        self._run_end = RunEnd()
         self._notices = Notices(self.session)
+        say, folder = self._notices.say, folder if folder is not None else Path()
         self.recordings = Recordings(
             folder,
-            self._notices.say,
+            say,
             key=key_of("record", bindings),
             setup=setup if journals else None,
             keeping=keeping,
         )
-        self._replay = replay
-        self._replay_is_over = False
-        self._num_replayed = 0
-        self._frames: LatestSlot[Frame] = LatestSlot()
-        self._pictures: LatestSlot[Composed] = LatestSlot()
-        self._stop = threading.Event()
-        self._save_wanted = threading.Event()
-        self._forget_wanted = threading.Event()
-        self._generating: queue.SimpleQueue[Generate] = queue.SimpleQueue()
-        self._reason: Reason | None = None
-        self._message = ""
-        self._fault: BaseException | None = None
-        self._shown = ShownMeter()
-        self._last_rates = Rates()
-        layers = engine.layers
-        default = engine.resolve(replace(self.session.read()[0].selection, layer=None, unit=None))
-        self._controller = Controller(
-            self.session,
-            layers=layers,
-            default_layer=next(layer.index for layer in layers if layer.name == default.layer),
-            cam_methods=engine.cam_methods,
-            lay_out=self._lay_out,
-            do=self._do,
-            bindings=bindings,
+        self.controller = _controller_of(self.session, engine, bindings=bindings, do=self._do)
+        self.delivery = Delivery(
+            window=window, recordings=self.recordings, controller=self.controller
         )
-        self._turn = Turn(
+        frames: LatestSlot[Frame] = LatestSlot()
+        turn = Turn(
             engine=engine,
             compositor=compositor,
             session=self.session,
             source=source,
-            frames=self._frames,
+            frames=frames,
             bindings=help_lines(bindings),
-            rates=self._rates,
+            shown=self.delivery.shown,
             recording_note=self.recordings.note,
             rival=rival,
         )
-        self._jobs = Jobs(step_timer(engine.device))
-        self._learning = Learning(
-            layers=layers,
-            device=engine.device,
-            jobs=self._jobs,
+        moments = moments if moments is not None else live_moments(engine)
+        units = AboutUnits(
+            engine=engine,
+            session=self.session,
+            turn=turn,
             grower=grower if replay is None else None,
             shelf=shelf,
-            say=self._notices.say,
-            start=self._network_input,
-            now_s=time.monotonic,
+            moments=moments,
+            say=say,
             why_not="a replay shows what the store has" if replay is not None else NO_GRADIENTS,
         )
-        self._turn.learning = self._learning
-        self._moments = moments if moments is not None else live_moments(engine)
-        self._turn.moments = self._moments
-        self._saving = Saving(
-            folder, setup=setup or {}, moments=self._moments, say=self._notices.say
-        )
-        self._stand_ins = StandIns(
-            session=self.session,
-            turn=self._turn,
-            learning=self._learning,
-            moments=self._moments,
-            say=self._notices.say,
-        )
-        self._steering = Steering(
+        self.loop = EngineLoop(
+            engine=engine,
             source=source,
-            session=self.session,
-            turn=self._turn,
-            stand_ins=self._stand_ins,
+            frames=frames,
             rival=rival,
-            say=self._notices.say,
+            turn=turn,
+            steering=Steering(
+                source=source,
+                session=self.session,
+                turn=turn,
+                stand_ins=units.stand_ins,
+                rival=rival,
+                say=say,
+            ),
+            units=units,
+            saving=Saving(folder, setup=setup or {}, moments=moments, say=say),
+            delivery=self.delivery,
+            run_end=self._run_end,
+            num_frames=num_frames,
+            replay=None
+            if replay is None
+            else ReplayTurns(
+                replay,
+                turn=turn,
+                delivery=self.delivery,
+                run_end=self._run_end,
+                num_frames=num_frames,
+            ),
         )
         compared = self.session.read()[0].compared
         if (compared == "off") == (rival is not None):
@@ -212,33 +189,49 @@ class Pipeline:
         Raises:
             BaseException: A fault of ours on the engine thread, after everything was closed.
         """
-        thread = threading.Thread(target=self._loop, name="rtvis-engine", daemon=True)
         try:
-            if self._rival is not None:
-                self._rival.start()
-            self._source.start(self._frames)
-            self._steering.begin()
-            thread.start()
-            while not self._stop.is_set():
+            self.loop.start()
+            while not self._run_end.is_over:
                 self._serve()
                 if on_progress is not None:
-                    on_progress(self._progress())
+                    on_progress(self.progress())
         except KeyboardInterrupt:
-            self._end("interrupted")
+            self._run_end.because("interrupted")
         finally:
-            self._stop.set()
-            if thread.ident is not None:
-                thread.join(_STOP_LIMIT_S)
+            self._run_end.stop()
+            self.loop.join()
             self.recordings.stop()
             while on_progress is not None and self.recordings.is_finishing:
-                on_progress(replace(self._progress(), is_finishing=True))
+                on_progress(replace(self.progress(), is_finishing=True))
                 time.sleep(_EVENTS_S)
             self.close()
         if on_progress is not None:
-            on_progress(self._progress())
-        if self._fault is not None:
-            raise self._fault
+            on_progress(self.progress())
+        if self._run_end.fault is not None:
+            raise self._run_end.fault
         return self._summary()
+
+    def end(self, reason: Reason, message: str = "") -> None:
+        """End the run. From any thread; the first reason counts."""
+        self._run_end.because(reason, message)
+
+    def progress(self) -> Progress:
+        """How far the run has come."""
+        done, rates, total = self.loop.num_done, self.loop.turn.rates, self._num_frames
+        passed = done
+        if self._replay is not None:
+            total = _least(total, self._replay.num_frames)
+        elif not self._loops and self._source.num_frames is not None:
+            total = _least(total, self._source.num_frames)
+            if self._num_frames is None:
+                passed = min(done + rates.num_dropped, self._source.num_frames)
+        return Progress(
+            num_processed=done,
+            num_passed=passed,
+            num_frames=total,
+            rates=rates,
+            source=self._source.status(),
+        )
 
     def save_now(self, parent: Path) -> Path:
         """Save what is shown in a new folder in `parent`; after `run`, or from its thread.
@@ -249,215 +242,86 @@ class Pipeline:
         Raises:
             SinkError: There is nothing to save yet, or it cannot be written.
         """
-        return self._saving.save_now(self._turn.composed, self._about(), parent)
+        return self.loop.save_now(parent)
 
     def close(self) -> None:
         """Finish films and saves. Safe to call twice."""
-        self._stop.set()
-        self._frames.close()
-        self._pictures.close()
+        self._run_end.stop()
+        self.delivery.close()
         self.recordings.close()
-        self._saving.close()
-        self._learning.close()
-
-    # Main thread
+        self.loop.close()
 
     def _serve(self) -> None:
         """Show the newest picture, and do what the user asks for."""
         if self._window is None:
-            self._stop.wait(_EVENTS_S)
+            self._run_end.wait(_EVENTS_S)
         else:
-            composed = self._pictures.take()
-            if composed is not None:
-                self._window.show(composed.picture)
+            self.delivery.show_newest()
             for event in self._window.poll(_EVENTS_S):
                 self._take(event)
-            self._shown.read()
+            self.delivery.shown.read()
         if self.recordings.check():
             self.session.update(recording=False)
             if self._window is None:
-                self._end("failed")
+                self._run_end.because("failed")
         self._notices.expire()
 
     def _take(self, event: Event) -> None:
         match event:
             case ShownEvent():
-                self._shown.note(event.captured_ns, event.shown_ns)
+                self.delivery.shown.note(event.captured_ns, event.shown_ns)
             case ClosedEvent():
-                self._end("closed", event.reason)
+                self._run_end.because("closed", event.reason)
             case _ if self._replay is None:
-                self._controller.handle(event)
-            case _ if self._controller.asks_to_leave(event):
-                self._end("left")
+                self.controller.handle(event)
+            case _ if self.controller.asks_to_leave(event):
+                self._run_end.because("left")
             case _:
                 pass
 
     def _do(self, effect: Effect) -> None:
         match effect:
             case "leave":
-                self._end("left")
-            case "forget moments":
-                self._forget_wanted.set()
-            case "save":
-                self._save_wanted.set()
+                self._run_end.because("left")
             case "record":
                 self.session.update(recording=self.recordings.toggle())
-            case (
-                "next picture" | "previous picture" | "switch source" | "optimised picture as input"
-            ):
-                self._steering.ask(effect)
-            case "generate layer" | "generate all" | "next job" | "pause jobs" | "cancel jobs":
-                self._generating.put(effect)
             case _:
-                assert_never(effect)
-
-    # Engine thread
-
-    def _loop(self) -> None:
-        try:
-            make_current(self._engine.device)
-            while not self._stop.is_set():
-                self._one_turn()
-        except BaseException as error:  # noqa: BLE001 - raised again on the main thread
-            self._fault = error
-        finally:
-            self._stop.set()
-            self._learning.stop()
-            if self._window is not None:
-                self._window.wake()
-
-    def _network_input(self) -> Tensor | None:
-        image_HW3 = self._turn.picture
-        if image_HW3 is None:
-            return None
-        return self._engine.preprocess(image_HW3, fit=self.session.read()[0].selection.fit)
-
-    def _one_turn(self) -> None:
-        if self._replay is not None:
-            self._replay_turn(self._replay)
-            return
-        self._steering.follow()
-        # Before the slot is looked at: a frame put in between is found there.
-        status = self._source.status()
-        is_over = status.state in {"ended", "failed"}
-        self._steering.tell(status)
-        if self._forget_wanted.is_set():
-            self._forget_wanted.clear()
-            self._forget()
-        self._stand_ins.follow()
-        composed = self._turn.run(wait_s=self._work())
-        self._deliver(composed)
-        self._follow()
-        if self._save_wanted.is_set():
-            self._save_wanted.clear()
-            self._saving.begin(self._turn.composed, self._about())
-        self._saving.step()
-        if self._num_frames is not None and self._turn.num_processed >= self._num_frames:
-            self._deliver(self._turn.flush())
-            self._end("frames")
-        elif is_over and composed is None and self._window is None:
-            status = self._source.status()
-            failed = status.state == "failed"
-            self._end("failed" if failed else "ended", status.message if failed else "")
-
-    def _work(self) -> float:
-        """Make a step of long work if nobody waits; returns how long to wait for a frame then."""
-        if self._jobs.run(self._turn.traffic()):
-            return 0.0
-        return _BUSY_S if self._jobs.is_busy else _IDLE_S
-
-    def _follow(self) -> None:
-        view, _ = self.session.read()
-        self._learning.follow(view, self._turn.selection)
-        while not self._generating.empty():
-            self._learning.do(self._generating.get(), self._turn.selection)
-
-    def _forget(self) -> None:
-        self._moments.clear()
-        self._turn.count_again()
-        self._notices.say("all moments are forgotten; counting begins anew", False)
-
-    def _replay_turn(self, replay: Replay) -> None:
-        if self._replay_is_over:
-            self._stop.wait(_EVENTS_S)  # the last picture stays until the user leaves
-            return
-        goes_on = replay.step(self._turn)
-        if goes_on:
-            self._deliver(self._turn.composed)
-            self._num_replayed += 1
-        enough = self._num_frames is not None and self._num_replayed >= self._num_frames
-        self._replay_is_over = enough or not goes_on
-        if self._replay_is_over and (enough or self._window is None):
-            self._end("frames" if enough else "ended")
-
-    def _about(self) -> dict[str, Plain]:
-        return {
-            "network": self._engine.network,
-            "weights": self._engine.weights_note or "pretrained",
-            "source": self._source.name,
-        }
-
-    def _deliver(self, composed: Composed | None) -> None:
-        if composed is None:
-            return
-        self._controller.drawn = composed.drawn
-        self.recordings.show(composed)
-        if self._window is not None:
-            self._pictures.put(composed)
-            self._window.wake()
-        else:
-            self._shown.note(composed.picture.captured_ns, time.monotonic_ns())
-            self._shown.read()
-
-    # Any thread
-
-    def _lay_out(self, view: View) -> Layout:
-        return layout(view, self._engine.layers, labels=self._engine.labels)
-
-    def _end(self, reason: Reason, message: str = "") -> None:
-        if self._reason is None:
-            self._reason, self._message = reason, message
-        self._stop.set()
-
-    def _rates(self) -> Rates:
-        """Called by the engine thread, which owns the meters; others read `_last_rates`."""
-        self._last_rates = self._turn.rates(
-            shown_fps=self._shown.fps, latency_ms=self._shown.latency_ms
-        )
-        return self._last_rates
-
-    def _progress(self) -> Progress:
-        total = None if self._loops else self._source.num_frames
-        if self._replay is not None:
-            total = self._replay.num_frames
-        if self._num_frames is not None:
-            total = self._num_frames if total is None else min(total, self._num_frames)
-        passed = self._num_done
-        if self._num_frames is None and self._replay is None and total is not None:
-            passed = min(passed + self._last_rates.num_dropped, total)
-        return Progress(
-            num_processed=self._num_done,
-            num_passed=passed,
-            num_frames=total,
-            rates=self._last_rates,
-            source=self._source.status(),
-        )
-
-    @property
-    def _num_done(self) -> int:
-        """Frames of the source, or of the film that is shown again."""
-        return self._turn.num_processed if self._replay is None else self._num_replayed
+                self.loop.ask(effect)
 
     def _summary(self) -> Summary:
-        assert self._reason is not None
-        message = self._message
-        if self.recordings.faults:
-            message = self.recordings.faults[0]
+        reason, faults = self._run_end.reason, self.recordings.faults
+        assert reason is not None
+        turn = self.loop.turn
         return Summary(
-            reason="failed" if self.recordings.faults and self._window is None else self._reason,
-            message=message,
-            num_processed=self._num_done,
-            num_faults=self._turn.faults.num_faults + self._turn.draw_faults.num_faults,
-            rates=self._last_rates,
+            reason="failed" if faults and self._window is None else reason,
+            message=faults[0] if faults else self._run_end.message,
+            num_processed=self.loop.num_done,
+            num_faults=turn.faults.num_faults + turn.draw_faults.num_faults,
+            rates=turn.rates,
             films=tuple(self.recordings.paths),
         )
+
+
+def _controller_of(
+    session: Session,
+    engine: EngineLike,
+    *,
+    bindings: tuple[KeyBinding, ...],
+    do: Callable[[Effect], None],
+) -> Controller:
+    """Turns events into commands, for the engine's network."""
+    layers = engine.layers
+    default = engine.resolve(replace(session.read()[0].selection, layer=None, unit=None))
+    return Controller(
+        session,
+        layers=layers,
+        default_layer=next(layer.index for layer in layers if layer.name == default.layer),
+        cam_methods=engine.cam_methods,
+        lay_out=lambda view: layout(view, layers, labels=engine.labels),
+        do=do,
+        bindings=bindings,
+    )
+
+
+def _least(first: int | None, second: int) -> int:
+    return second if first is None else min(first, second)

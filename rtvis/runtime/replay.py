@@ -2,12 +2,18 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
 from rtvis.data import Frame, FramePlace, Side
 from rtvis.runtime.compare import StreamRival
+from rtvis.runtime.delivery import Delivery
 from rtvis.runtime.journal import Moment, SecondPlace, read_moments
+from rtvis.runtime.run_end import RunEnd
 from rtvis.runtime.turn import Turn
 from rtvis.sources.again import FoundFrames
+
+_HELD_S: Final = 0.05
+"""How often it is looked whether the user has left the last picture."""
 
 
 class Replay:
@@ -69,6 +75,52 @@ class Replay:
             self.num_missing += 1
         turn.show(frame, moment.view, self._revision, stale_s=moment.stale_s)
         return True
+
+
+class ReplayTurns:
+    """The turns of a run that is replayed: the journal decides what is shown, the user can only
+    leave. Owned by the engine thread."""
+
+    def __init__(
+        self,
+        replay: Replay,
+        *,
+        turn: Turn,
+        delivery: Delivery,
+        run_end: RunEnd,
+        num_frames: int | None,
+    ) -> None:
+        """Replay into `delivery`.
+
+        Args:
+            replay: Not begun yet.
+            turn: Computes and draws one picture.
+            delivery: Takes finished pictures.
+            run_end: Told when the film is over, unless a user looks at its last picture.
+            num_frames: End after so many frames.
+        """
+        self._replay = replay
+        self._turn = turn
+        self._delivery = delivery
+        self._run_end = run_end
+        self._num_frames = num_frames
+        self._is_over = False
+        self.num_done = 0
+        """Frames of the film that were shown again."""
+
+    def one_turn(self) -> None:
+        """Show the next frame of the film; after the last one that stays."""
+        if self._is_over:
+            self._run_end.wait(_HELD_S)
+            return
+        goes_on = self._replay.step(self._turn)
+        if goes_on:
+            self._delivery.give(self._turn.composed)
+            self.num_done += 1
+        enough = self._num_frames is not None and self.num_done >= self._num_frames
+        self._is_over = enough or not goes_on
+        if self._is_over and (enough or not self._delivery.has_window):
+            self._run_end.because("frames" if enough else "ended")
 
 
 class ReplayedRival(StreamRival):

@@ -25,6 +25,7 @@ from rtvis.runtime.difference import Arranger
 from rtvis.runtime.faults import Faults
 from rtvis.runtime.jobs import Traffic
 from rtvis.runtime.looked_at import LookedAt
+from rtvis.runtime.shown import ShownMeter
 from rtvis.runtime.turn_parts import (
     CompositorLike,
     EngineLike,
@@ -79,7 +80,7 @@ class Turn:
         source: Source,
         frames: LatestSlot[Frame],
         bindings: tuple[Binding, ...] = (),
-        rates: Callable[[], Rates] = Rates,
+        shown: ShownMeter | None = None,
         recording_note: Callable[[], str] = str,
         now_ns: Callable[[], int] = time.monotonic_ns,
         rival: Rival | None = None,
@@ -98,7 +99,7 @@ class Turn:
         self._source = source
         self._looked = LookedAt(source, frames, now_ns=now_ns)
         self._bindings = bindings
-        self._rates = rates
+        self._shown = shown if shown is not None else ShownMeter()
         self._recording_note = recording_note
         self._now_ns = now_ns
         self._image_HW3: Tensor | None = None
@@ -120,6 +121,8 @@ class Turn:
         self.draw_faults = Faults()
         self.num_processed = 0
         """Frames that went through the network."""
+        self.rates = Rates()
+        """The figures that were drawn last. Read by other threads."""
         self.composed: Composed | None = None
         """The last picture, and what it shows."""
 
@@ -229,19 +232,20 @@ class Turn:
             return self._draw(view, revision)
         return None
 
-    def rates(self, *, shown_fps: float, latency_ms: float) -> Rates:
-        """The figures for the status line."""
-        return Rates(
+    def read_rates(self) -> Rates:
+        """The figures for the status line, as of now."""
+        self.rates = Rates(
             captured_fps=self._source.status().captured_fps,
             processed_fps=self._processed.rate(),
-            shown_fps=shown_fps,
-            latency_ms=latency_ms,
+            shown_fps=self._shown.fps,
+            latency_ms=self._shown.latency_ms,
             num_dropped=self._looked.num_dropped,
             frame_age_s=self._looked.age_s,
             stages_ms=self.clock.means_ms(),
             stages_cpu_ms=self.clock.cpu_means_ms(),
             process=self._meter.read(),
         )
+        return self.rates
 
     def _compute(self, frame: Frame, selection: Selection, revision: int, *, fresh: bool) -> None:
         self._asked = selection
@@ -351,7 +355,7 @@ class Turn:
             source_name=self._source.name,
             picture_name=self.frame.name if self.frame is not None else "",
             source=self._source.status(),
-            rates=self._rates(),
+            rates=self.read_rates(),
             device=str(self._engine.device),
             form=self._engine.form,
             compile_note=self._engine.compile_note,
