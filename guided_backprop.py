@@ -2,12 +2,12 @@
 
 import sys
 
-from rtvis.leaving import not_installed
-
 if __name__ == "__main__":
     try:
         from rtvis.cli.stills import guided_backprop_main
 
         sys.exit(guided_backprop_main())
     except ModuleNotFoundError as fault:
+        from rtvis.leaving import not_installed
+
         sys.exit(not_installed(fault))

@@ -2,8 +2,6 @@
 
 import sys
 
-from rtvis.leaving import not_installed
-
 if __name__ == "__main__":
     try:
         from rtvis.cli import program
@@ -12,4 +10,6 @@ if __name__ == "__main__":
     except KeyboardInterrupt:  # before the program could take care of it
         sys.exit(130)
     except ModuleNotFoundError as fault:
+        from rtvis.leaving import not_installed
+
         sys.exit(not_installed(fault))
