@@ -21,8 +21,9 @@ Tap: TypeAlias = Literal["pre", "post"]
 """Where a layer's value is taken: its module's own output, or behind the activation function that
 directly follows it (and a batch norm between them)."""
 
-BackpropDisplay: TypeAlias = Literal["raw", "gray", "norm", "normblur", "positive"]
-"""How a signed gradient becomes a picture: DVT-54 to DVT-57, and RT-25's relu(g) / max."""
+BackpropDisplay: TypeAlias = Literal["clipped", "raw", "gray", "norm", "normblur", "positive"]
+"""How a signed gradient becomes a picture: within four times its root mean square, DVT-54 to
+DVT-57, and RT-25's relu(g) / max."""
 
 DtypeName: TypeAlias = Literal["float32", "float16", "bfloat16", "float64"]
 """Of the network's numbers."""

@@ -61,7 +61,7 @@ class View:
     paused: bool = False
     """The picture is held while network and views keep running (RT-18)."""
     backward_shown: bool = True
-    backprop_display: BackpropDisplay = "raw"
+    backprop_display: BackpropDisplay = "clipped"
     zoom: Literal["grid", "unit", "backprop"] = "grid"
     """What fills the large pane (DVT-33)."""
     page: PageName = "unit"

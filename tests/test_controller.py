@@ -236,11 +236,11 @@ def test_the_easy_loop_goes_through_the_ways_to_look_back() -> None:
         view = desk.press("b")
         seen.append((view.selection.rule, view.backprop_display) if view.backward_shown else "off")
     assert seen == [
-        ("gradient", "raw"),
+        ("gradient", "clipped"),
         ("gradient", "norm"),
-        ("deconvnet", "raw"),
+        ("deconvnet", "clipped"),
         "off",
-        ("guided", "raw"),
+        ("guided", "clipped"),
     ]
 
 
@@ -260,10 +260,10 @@ def test_turning_the_backward_picture_off_while_it_is_zoomed_shows_the_grid() ->
     assert (view.backward_shown, view.zoom) == (False, "grid")
 
 
-def test_the_display_cycles_through_all_five() -> None:
+def test_the_display_cycles_through_all_six() -> None:
     desk = Desk()
-    seen = [desk.press("m").backprop_display for _ in range(5)]
-    assert seen == ["gray", "norm", "normblur", "positive", "raw"]
+    seen = [desk.press("m").backprop_display for _ in range(6)]
+    assert seen == ["raw", "gray", "norm", "normblur", "positive", "clipped"]
 
 
 def test_the_seed_cycles_and_lets_go_of_the_position() -> None:

@@ -26,6 +26,24 @@ def follow(*ranges: tuple[float, float], smoothed: bool = True) -> tuple[float, 
     return drawn[0].item(), drawn[1].item()
 
 
+def test_clipped_is_in_full_colour_from_four_times_the_root_mean_square() -> None:
+    # Of 100 values the squares 8² + 16² + 32² + 16² are 1600: the root of their mean is 4.
+    values = torch.zeros(100)
+    values[:4] = torch.tensor([-8.0, 16.0, 32.0, -16.0])
+    shown = display.clipped(values.view(1, 10, 10)).flatten()[:5].tolist()
+    assert shown == pytest.approx([0.25, 1.0, 1.0, 0.0, 0.5])
+
+
+def test_clipped_takes_colours_together_and_other_channels_in_the_mean() -> None:
+    # Mean square (9 + 9 + 36) / 6 = 9; white at 12.
+    gradient_3HW = torch.tensor([[[3.0, 0.0]], [[-3.0, 0.0]], [[0.0, 6.0]]])
+    assert display.clipped(gradient_3HW)[:, 0, 0].tolist() == pytest.approx([0.625, 0.375, 0.5])
+    assert display.clipped(gradient_3HW)[2, 0, 1].item() == pytest.approx(0.75)
+    # Means 2 and -2: their root mean square is 2, so each is a quarter of the way.
+    two_2HW = torch.tensor([[[1.0, -3.0]], [[3.0, -1.0]]])
+    assert display.clipped(two_2HW).flatten().tolist() == pytest.approx([0.625, 0.375])
+
+
 def test_raw_puts_zero_at_middle_grey_and_the_largest_magnitude_at_an_end() -> None:
     # max 2, min -4: divided by max(4, 8) = 8, plus 1/2.
     gradient_3HW = torch.tensor([[[2.0]], [[-4.0]], [[0.0]]])
@@ -81,7 +99,7 @@ def test_positive_drops_what_is_negative_and_divides_by_the_maximum() -> None:
 @pytest.mark.parametrize("how", display.BACKPROP_DISPLAYS)
 def test_an_all_zero_gradient_is_flat_and_finite(how: str) -> None:
     shown = display.BACKPROP_DISPLAYS[how](torch.zeros(3, 5, 4))  # type: ignore[index]
-    expected = 0.5 if how in {"raw", "gray"} else 0.0
+    expected = 0.5 if how in {"clipped", "raw", "gray"} else 0.0
     assert torch.equal(shown, torch.full_like(shown, expected))
 
 

@@ -193,7 +193,7 @@ def test_convindex_counts_convolutions_from_the_end(
 def test_guided_backprop_writes_the_pictures_of_its_displays(
     tmp_path: Path, picture: Path, net: list[str]
 ) -> None:
-    for shown in ["raw", "gray", "norm", "normblur", "positive"]:
+    for shown in ["clipped", "raw", "gray", "norm", "normblur", "positive"]:
         out, raw = tmp_path / f"{shown}.png", tmp_path / f"{shown}.npz"
         args = ["--layer", "wide", "--unit", "3", "--display", shown, "--raw", str(raw)]
         assert guided_backprop_main(["-i", str(picture), "-o", str(out), *args, *net]) == 0

@@ -42,8 +42,9 @@ def backprop_parser() -> argparse.ArgumentParser:
     parser.add_argument_group("how it is drawn").add_argument(
         "--display",
         choices=choices_of(BackpropDisplay),
-        default="raw",
-        help="signed around grey, its mean, its norm, blurred, or what is positive; default: raw",
+        default="clipped",
+        help="signed around grey and clipped at four times its root mean square, all of it, its mean "
+        "over colours, its norm, blurred, or what is positive; default: clipped",
     )
     return parser
 

@@ -25,6 +25,10 @@ TINY = 1e-10
 
 BLUR_SIGMA = 4.0
 
+CLIPPED_AT = 4.0
+"""Times the root mean square. Gradients have long tails: of guided backprop's in the default network
+the largest is 22 to 43 times the mean square's root, and 1 % lies beyond 4 times."""
+
 
 class ColourRange:
     """The range of values that a layer's colours span, optionally a running mean.
@@ -186,6 +190,15 @@ def side_by_side(gradient_CHW: Tensor) -> Tensor:
     return torch.cat([gradient_CHW[:3], gradient_CHW[3:]], dim=2)
 
 
+def clipped(gradient_CHW: Tensor) -> Tensor:
+    """The signed gradient in colour around mid-grey, in full colour where it is four times its root
+    mean square or more: what `raw` leaves nearly grey for the sake of a few pixels. [3, H, W] or
+    [1, H, W], 0..1."""
+    x = in_colours(gradient_CHW)
+    rms = torch.linalg.vector_norm(x) / math.sqrt(x.numel())
+    return (x / (2 * CLIPPED_AT * rms + TINY)).add_(0.5).clamp_(0, 1)
+
+
 def raw(gradient_CHW: Tensor) -> Tensor:
     """DVT-54: the signed gradient in colour around mid-grey. [3, H, W] or [1, H, W], 0..1."""
     return norm01_centred(in_colours(gradient_CHW))
@@ -214,6 +227,7 @@ def positive(gradient_CHW: Tensor) -> Tensor:
 
 
 BACKPROP_DISPLAYS: dict[BackpropDisplay, Callable[[Tensor], Tensor]] = {
+    "clipped": clipped,
     "raw": raw,
     "gray": gray,
     "norm": norm,

@@ -75,7 +75,7 @@ BINDINGS: Final = (
         "Backward picture",
         ("b", looking.cycle_backward_easily, "next way to look back, or off", "backward"),
         ("n", looking.cycle_rule, "next rule, or off", "rule"),
-        ("m", looking.cycle_display, "display: raw, gray, norm, …", "display"),
+        ("m", looking.cycle_display, "display: clipped, raw, gray, …", "display"),
         ("p", looking.cycle_seed, "start: max, map, activation, class", ""),
         ("a", tracing.toggle_gradients, "grid: maps or gradients", "gradients"),
         ("d", tracing.toggle_freeze, "keep this unit as the start", "freeze"),

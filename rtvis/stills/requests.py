@@ -44,7 +44,7 @@ class BackpropRequest:
     rule: Rule = "guided"
     seed: Seed | None = None
     position: tuple[int, int] | None = None
-    display: BackpropDisplay = "raw"
+    display: BackpropDisplay = "clipped"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,15 +22,16 @@ def cycle_zoom(view: View, context: Context) -> View:
 
 
 _EASY_LOOP: Final[tuple[tuple[Rule, BackpropDisplay], ...]] = (
-    ("guided", "raw"),
-    ("gradient", "raw"),
+    ("guided", "clipped"),
+    ("gradient", "clipped"),
     ("gradient", "norm"),
-    ("deconvnet", "raw"),
+    ("deconvnet", "clipped"),
 )
 
 
 def cycle_backward_easily(view: View, context: Context) -> View:
-    """DVT-36's loop with guided in front: off, guided, gradient, its norm, deconvnet, off."""
+    """DVT-36's loop with guided in front: off, guided, gradient, its norm, deconvnet, off. In colour
+    it is clipped, where DVT's raw pictures are nearly grey."""
     del context
     if not view.backward_shown:
         return _backward(view, *_EASY_LOOP[0])
@@ -54,7 +55,7 @@ def cycle_rule(view: View, context: Context) -> View:
 
 
 def cycle_display(view: View, context: Context) -> View:
-    """DVT-38's filters, and RT's positive one."""
+    """DVT-38's filters behind the clipped one, and RT's positive one."""
     del context
     displays: tuple[BackpropDisplay, ...] = get_args(BackpropDisplay)
     return replace(view, backprop_display=after(view.backprop_display, displays))
@@ -188,7 +189,7 @@ def toggle_classes(view: View, context: Context) -> View:
 
 
 def reset(view: View, context: Context) -> View:
-    """DVT-32: first layer and unit, guided, raw, grid; window and picture stay as they are."""
+    """DVT-32: first layer and unit, guided, clipped, grid; window and picture stay as they are."""
     home = context.home
     fresh = View(
         # What the program was started with, as far as it is no choice of one unit.
