@@ -263,7 +263,9 @@ def test_the_backward_picture_has_the_networks_channels_and_autograds_numbers(
         torch.testing.assert_close(result.backprop_B3HW, expected, rtol=1e-4, atol=1e-6)
     for name, show in display.BACKPROP_DISPLAYS.items():
         shown = show(result.backprop_B3HW[0])
-        assert shown.shape[0] == (3 if channels == 3 and name in {"clipped", "raw", "positive"} else 1), name
+        assert shown.shape[0] == (
+            3 if channels == 3 and name in {"clipped", "raw", "positive"} else 1
+        ), name
         assert shown.shape[1:] == (10, 14)
         assert 0 <= shown.min() < shown.max() <= 1
 
