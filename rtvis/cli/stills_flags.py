@@ -43,8 +43,8 @@ def backprop_parser() -> argparse.ArgumentParser:
         "--display",
         choices=choices_of(BackpropDisplay),
         default="clipped",
-        help="signed around grey and clipped at four times its root mean square, all of it, its mean "
-        "over colours, its norm, blurred, or what is positive; default: clipped",
+        help="signed around grey and clipped at four times its root mean square, all of it, its "
+        "mean over colours, its norm, blurred, or what is positive; default: clipped",
     )
     return parser
 

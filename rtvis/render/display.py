@@ -26,8 +26,8 @@ TINY = 1e-10
 BLUR_SIGMA = 4.0
 
 CLIPPED_AT = 4.0
-"""Times the root mean square. Gradients have long tails: of guided backprop's in the default network
-the largest is 22 to 43 times the mean square's root, and 1 % lies beyond 4 times."""
+"""Times the root mean square. Gradients have long tails: of guided backprop's in the default
+network the largest is 22 to 43 times that, and 1 % lies beyond 4 times."""
 
 
 class ColourRange:

@@ -30,8 +30,8 @@ _EASY_LOOP: Final[tuple[tuple[Rule, BackpropDisplay], ...]] = (
 
 
 def cycle_backward_easily(view: View, context: Context) -> View:
-    """DVT-36's loop with guided in front: off, guided, gradient, its norm, deconvnet, off. In colour
-    it is clipped, where DVT's raw pictures are nearly grey."""
+    """DVT-36's loop with guided in front: off, guided, gradient, its norm, deconvnet, off. What is
+    in colour is clipped, where DVT's raw pictures are nearly grey."""
     del context
     if not view.backward_shown:
         return _backward(view, *_EASY_LOOP[0])
