@@ -195,8 +195,8 @@ def clipped(gradient_CHW: Tensor) -> Tensor:
     mean square or more: what `raw` leaves nearly grey for the sake of a few pixels. [3, H, W] or
     [1, H, W], 0..1."""
     x = in_colours(gradient_CHW)
-    rms = torch.linalg.vector_norm(x) / math.sqrt(x.numel())
-    return (x / (2 * CLIPPED_AT * rms + TINY)).add_(0.5).clamp_(0, 1)
+    white = torch.linalg.vector_norm(x) * (CLIPPED_AT / math.sqrt(x.numel()))
+    return x.div(2 * white + TINY).add_(0.5).clamp_(0, 1)
 
 
 def raw(gradient_CHW: Tensor) -> Tensor:
