@@ -414,9 +414,10 @@ class Bench:
         )
         self.session = Session(view)
         frames: LatestSlot[Frame] = LatestSlot()
+        self.compositor = Compositor(CPU)
         self.turn = Turn(
             engine=engine,
-            compositor=Compositor(CPU),
+            compositor=self.compositor,
             session=self.session,
             source=self.source,
             frames=frames,
@@ -427,7 +428,7 @@ class Bench:
 
     def second_level(self) -> int | None:
         """Which frame of the second source was computed last."""
-        half = self.turn._second
+        half = self.turn.computing.second
         return None if half is None or half.image_HW3 is None else int(half.image_HW3[0, 0, 0])
 
 
@@ -441,7 +442,7 @@ def test_a_frame_of_either_side_is_computed(paired: Engine) -> None:
     assert bench.turn.run() is not None, "the first source stands still"
     assert bench.second_level() == 0
     assert bench.turn.composed.second is not None
-    assert bench.turn.num_processed == 1
+    assert bench.turn.figures.num_processed == 1
     assert bench.turn.run() is None, "nothing has changed"
     bench.session.update(paused=True)
     bench.other.put()
@@ -473,12 +474,10 @@ def test_a_second_source_that_fails_is_told_while_the_first_goes_on(paired: Engi
     bench.source.put()
     bench.other.put()
     bench.turn.run()
-    compositor = bench.turn._compositor
-    assert isinstance(compositor, Compositor)
-    assert "reconnecting" not in " ".join(words(compositor))
+    assert "reconnecting" not in " ".join(words(bench.compositor))
     bench.other.set_state("reconnecting", "gone")
     assert bench.turn.run() is not None, "it is drawn, though nothing is computed"
-    assert "reconnecting" in " ".join(words(compositor))
+    assert "reconnecting" in " ".join(words(bench.compositor))
 
 
 def test_stepping_steps_both(paired: Engine) -> None:

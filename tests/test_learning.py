@@ -561,7 +561,7 @@ class Loop:
             source=self.source,
             frames=frames,
         )
-        self.turn.learning = self.desk.learning
+        self.turn.attend(self.desk.learning)
 
     def once(self, *, frame: bool = True) -> Scene | None:
         """One round of the loop; gives what was drawn."""

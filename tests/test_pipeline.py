@@ -46,7 +46,7 @@ SELECTION = Selection(layer="middle", unit=5)
 class Bench:
     """A Turn with fakes around it, run by hand on the test's own thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, now_ns: Callable[[], int] = time.monotonic_ns) -> None:
         self.engine = FakeEngine()
         self.source = FakeSource()
         self.compositor = FakeCompositor()
@@ -59,6 +59,7 @@ class Bench:
             session=self.session,
             source=self.source,
             frames=self.frames,
+            now_ns=now_ns,
         )
 
     def frame(self) -> None:
@@ -66,7 +67,7 @@ class Bench:
         self.turn.run()
 
     def rates(self):
-        return self.turn.read_rates()
+        return self.turn.figures.read()
 
 
 # One turn
@@ -115,7 +116,7 @@ def test_another_selection_is_computed_on_the_frame_that_is_held() -> None:
         (0, other),
     ]
     assert bench.engine.asked[1][2] == 1, "the result carries the session's revision"
-    assert bench.turn.num_processed == 1, "a click is no frame"
+    assert bench.turn.figures.num_processed == 1, "a click is no frame"
 
 
 def test_a_change_of_the_view_is_drawn_without_computing() -> None:
@@ -224,9 +225,8 @@ def test_a_change_of_the_form_or_the_source_is_drawn() -> None:
 
 
 def test_ages_move_on_four_times_a_second_while_reconnecting() -> None:
-    bench = Bench()
     clock_ns = [0]
-    bench.turn._now_ns = bench.turn._looked._now_ns = lambda: clock_ns[0]
+    bench = Bench(now_ns=lambda: clock_ns[0])
     bench.frame()
     bench.source.set_state("reconnecting", "the camera is gone")
     drawn = 0
@@ -293,7 +293,7 @@ def test_a_fault_of_the_compositor_does_not_end_the_loop() -> None:
     bench.compositor.error = None
     bench.frame()
     assert bench.turn.composed is not None
-    assert bench.turn.draw_faults.num_faults == 1
+    assert bench.turn.num_faults == 1
 
 
 # The whole loop

@@ -72,7 +72,7 @@ class User:
     @property
     def num_processed(self) -> int:
         """Frames that went through the network."""
-        return self._pipeline.loop.turn.num_processed
+        return self._pipeline.loop.turn.figures.num_processed
 
     @property
     def num_cam_methods(self) -> int:
@@ -115,7 +115,7 @@ class User:
         self.wait(is_current, "a picture of the present state")
         turn = self._pipeline.loop.turn
         assert turn.composed is not None
-        assert turn.faults.num_faults + turn.draw_faults.num_faults == 0, "a turn went wrong"
+        assert turn.num_faults == 0, "a turn went wrong"
         return turn.composed.picture.canvas_HW3
 
     def set_out(self, start: View) -> npt.NDArray[np.uint8]:

@@ -51,7 +51,7 @@ class AboutUnits:
             turn: Shows it.
             grower: Makes pictures that excite units; None: nobody does.
             shelf: Where what units have learned is kept; None: in memory alone.
-            moments: The best moments of every unit.
+            moments: The best moments of every unit, which the turn shows, too.
             say: Tells the user something; the second argument: whether it is a warning.
             why_not: Why nobody makes pictures, where nobody does.
         """
@@ -72,7 +72,7 @@ class AboutUnits:
             why_not=why_not,
         )
         self.moments = moments
-        turn.learning, turn.moments = self.learning, moments
+        turn.attend(self.learning)
         self.stand_ins = StandIns(
             session=session, turn=turn, learning=self.learning, moments=moments, say=say
         )

@@ -79,7 +79,7 @@ class EngineLoop:
     @property
     def num_done(self) -> int:
         """Frames of the source, or of the film that is shown again."""
-        return self.turn.num_processed if self._replay is None else self._replay.num_done
+        return self.turn.figures.num_processed if self._replay is None else self._replay.num_done
 
     def ask(self, what: BetweenTurns) -> None:
         """Have this done before or after the next turn."""
@@ -139,7 +139,7 @@ class EngineLoop:
         self._delivery.give(composed)
         self.units.after_turn()
         self._save()
-        if self._num_frames is not None and self.turn.num_processed >= self._num_frames:
+        if self._num_frames is not None and self.turn.figures.num_processed >= self._num_frames:
             self._delivery.give(self.turn.flush())
             self._run_end.because("frames")
         elif is_over and composed is None and not self._delivery.has_window:

@@ -1,10 +1,14 @@
 """Faults that come back with every frame: logged in full once, then counted."""
 
 import logging
+from typing import Final
 
 from rtvis.errors import RtvisError
 
 _LOG = logging.getLogger(__name__)
+
+IN_LOOP: Final = (RtvisError, RuntimeError, ValueError, MemoryError)
+"""What a frame, a selection or a full device can cause; anything else is a fault of ours."""
 
 
 class Faults:

@@ -110,6 +110,7 @@ class Pipeline:
             window=window, recordings=self.recordings, controller=self.controller
         )
         frames: LatestSlot[Frame] = LatestSlot()
+        moments = moments if moments is not None else live_moments(engine)
         turn = Turn(
             engine=engine,
             compositor=compositor,
@@ -120,8 +121,8 @@ class Pipeline:
             shown=self.delivery.shown,
             recording_note=self.recordings.note,
             rival=rival,
+            moments=moments,
         )
-        moments = moments if moments is not None else live_moments(engine)
         units = AboutUnits(
             engine=engine,
             session=self.session,
@@ -217,7 +218,7 @@ class Pipeline:
 
     def progress(self) -> Progress:
         """How far the run has come."""
-        done, rates, total = self.loop.num_done, self.loop.turn.rates, self._num_frames
+        done, rates, total = self.loop.num_done, self.loop.turn.figures.rates, self._num_frames
         passed = done
         if self._replay is not None:
             total = _least(total, self._replay.num_frames)
@@ -296,8 +297,8 @@ class Pipeline:
             reason="failed" if faults and self._window is None else reason,
             message=faults[0] if faults else self._run_end.message,
             num_processed=self.loop.num_done,
-            num_faults=turn.faults.num_faults + turn.draw_faults.num_faults,
-            rates=turn.rates,
+            num_faults=turn.num_faults,
+            rates=turn.figures.rates,
             films=tuple(self.recordings.paths),
         )
 
