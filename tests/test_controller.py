@@ -503,6 +503,16 @@ def test_a_new_layer_comes_into_sight_in_the_list() -> None:
     assert view.layer_scroll > 0
 
 
+def test_what_is_selected_at_the_start_is_brought_into_sight() -> None:
+    desk = Desk(LONG, selection=Selection(layer="wide", unit=3999))
+    assert desk.draw().grid.tile(3999) is None  # type: ignore[union-attr]
+    desk.controller.show_selected()
+    assert desk.draw().grid.tile(3999) is not None  # type: ignore[union-attr]
+    desk = Desk(LONG, selection=Selection(layer="l199", unit=0))
+    desk.controller.show_selected()
+    assert chip(desk, "l199")
+
+
 def test_clicking_a_tile_does_not_move_the_grid() -> None:
     desk = Desk(LONG, selection=Selection(layer="wide", unit=0), grid_scroll=3)
     grid = desk.draw().grid

@@ -305,6 +305,7 @@ def test_the_canvas_shows_the_label_of_each_pixel_and_a_click_selects_it(desk: D
     assert desk.result.scores_BK.tolist() == [[0.5, 0.0, 0.0, 1.0]]
     assert desk.compositor.readout.class_index == 3
     assert not view.hint_shown
+    assert (view.labels_shown, view.cam_shown) == (False, True), "the explanation is seen"
     again = desk.pointer(*desk.over(7, 5))
     assert again.selection.region is None
     # 600 output pixels: 175 red, 25 blue, 200 green, 200 black.

@@ -34,6 +34,13 @@ def test_clipped_is_in_full_colour_from_four_times_the_root_mean_square() -> Non
     assert shown == pytest.approx([0.25, 1.0, 1.0, 0.0, 0.5])
 
 
+def test_clipped_shows_the_tiniest_gradient_as_it_shows_any() -> None:
+    gradient_3HW = torch.randn(3, 8, 8, generator=torch.Generator().manual_seed(0))
+    shown = display.clipped(gradient_3HW)
+    assert shown.std() > 0.1
+    torch.testing.assert_close(display.clipped(gradient_3HW * 2.0**-100), shown)
+
+
 def test_clipped_takes_colours_together_and_other_channels_in_the_mean() -> None:
     # Mean square (9 + 9 + 36) / 6 = 9; white at 12.
     gradient_3HW = torch.tensor([[[3.0, 0.0]], [[-3.0, 0.0]], [[0.0, 6.0]]])

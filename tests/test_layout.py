@@ -1,14 +1,16 @@
 """Where everything lies, from 1000x700 to 4K, and that the pointer finds what is drawn."""
 
 import itertools
+from dataclasses import replace
 from typing import get_args
 
 import pytest
 
 from rtvis.data import Layer, Selection
+from rtvis.render.grid import Rect
 from rtvis.render.layout import BUTTONS, Layout, canvas_scale, layout, shown_layer
 from rtvis.render.pictures_plan import Sizes
-from rtvis.render.strip import group_title, short_names
+from rtvis.render.strip import group_title, lay_strip, short_names
 from rtvis.session import PageName, View
 
 SIZES = [(700, 1000), (800, 1280), (1080, 1920), (1440, 2560), (2160, 3840)]
@@ -292,6 +294,40 @@ def test_short_names_drop_what_most_names_share_but_stay_different() -> None:
     # Both would be "c.x".
     names = ("a.c.conv_x", "a.c.x", "b.y")
     assert short_names(names) == names
+
+
+def words(*layers: Layer, width: int = 1000) -> list[str]:
+    """The rows of the strip, headings in brackets, every letter a pixel wide."""
+    strip = lay_strip(
+        layers, Rect(0, 0, width, 99), measure=len, row_height=10, pad=0, gap=1, scroll=0
+    )
+    rows = [""] * strip.num_rows
+    for chip in strip.chips:
+        rows[chip.row] += f" {chip.text}" if chip.layer else f"[{chip.text}]"
+    return rows
+
+
+def test_what_has_no_map_does_not_break_a_stage_into_pieces() -> None:
+    squeeze = replace(conv(2, "a.squeeze", 4, 1), receptive_field=(224, 224))
+    layers = [conv(0, "a.one", 8, 56, 3), conv(1, "b.two", 8, 56, 7), squeeze]
+    layers += [conv(3, "c.three", 8, 56, 11), conv(4, "d", 8, 28), dense(5, "e", 9)]
+    stage = "[56×56  rf 3–11] a.one b.two a.squeeze c.three"
+    assert words(*layers) == [f"{stage}[28×28  rf 19] d[dense] e"]
+    # What a user groups stays together, and apart from what lies around it.
+    grouped = [replace(each, group="mine" if each is squeeze else "") for each in layers]
+    assert "b.two[mine  1×1] a.squeeze[56×56  rf 11] c.three" in words(*grouped)[0]
+
+
+def test_tokens_stand_behind_their_own_layer_and_need_not_say_whose_they_are() -> None:
+    layers = [replace(conv(0, "x.q", 8, 14), kind="attention"), dense(1, "x.q:tokens", 8)]
+    layers += [conv(2, "x.mlp", 8, 14), dense(3, "x.mlp:tokens", 8), dense(4, "y:tokens", 8)]
+    assert words(*layers) == ["[14×14  rf 19] q :tokens mlp :tokens[tokens] y:tokens"]
+    # They never begin a row.
+    heading = "[14×14  rf 19]"
+    for width in range(30, 45):
+        rows = words(*layers, width=width)
+        assert not any(row.startswith((" :tokens", ":tokens")) for row in rows), (width, rows)
+        assert rows[0].startswith(heading)
 
 
 def test_a_group_s_heading_tells_map_size_and_receptive_fields() -> None:

@@ -445,6 +445,27 @@ def test_the_saved_file_shows_the_same_picture_to_the_pixel(
     assert {"input", "unit", "grid"} <= changed
 
 
+def test_a_run_begins_with_the_selected_unit_in_sight_and_a_state_where_it_was(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "wide.py").write_text(
+        "from torch import nn\n"
+        "def wide():\n"
+        "    return nn.Sequential(nn.Conv2d(3, 1500, 5, 2), nn.AdaptiveAvgPool2d(1),"
+        " nn.Flatten(), nn.Linear(1500, 3))\n"
+    )
+    flags = ("--network", "wide.py:wide", "--size", "32", "--stream", "pictures", "--frames", "1")
+    first = saved(capsys, *flags, "--canvas", "700x1200", "--layer", "0", "--unit", "1499")
+    state = first / "state.yaml"
+    display = yaml.safe_load(state.read_text())["display"]
+    assert display["grid_scroll"] > 5
+    text = state.read_text()
+    assert f"grid_scroll: {display['grid_scroll']}" in text
+    state.write_text(text.replace(f"grid_scroll: {display['grid_scroll']}", "grid_scroll: 1"))
+    second = saved(capsys, "--state", str(first), "--frames", "1")
+    assert yaml.safe_load((second / "state.yaml").read_text())["display"]["grid_scroll"] == 1
+
+
 @pytest.mark.parametrize("mirror", ["auto", "on"])
 def test_two_inputs_that_are_compared_meet_again(
     here: Path, capsys: pytest.CaptureFixture[str], mirror: str

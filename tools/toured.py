@@ -288,15 +288,16 @@ def dense(user: User) -> None:
     user.click(user.layout.images["input"], share=0.45)
     user.wait(lambda: user.view.selection.region is not None, "a clicked pixel")
     user.done["panes"].append("input")
-    user.photograph("dense")
+    user.wait(lambda: not user.view.labels_shown, "its CAM")
+    user.photograph("dense-cam")
     button = user.layout.button("labels")
     assert button is not None
     user.click(button.rect)
-    user.wait(lambda: not user.view.labels_shown, "labels off")
-    user.done["buttons"].append("labels")
-    user.photograph("dense-cam")
-    user.key(",")
     user.wait(lambda: user.view.labels_shown, "labels on")
+    user.done["buttons"].append("labels")
+    user.photograph("dense")
+    user.key(",")
+    user.wait(lambda: not user.view.labels_shown, "labels off")
     user.done["keys"].append(",")
 
 

@@ -173,7 +173,7 @@ def _pipeline(
     from rtvis.session import Session
 
     config, engine = parts.config, parts.engine
-    return Pipeline(
+    pipeline = Pipeline(
         engine=engine,
         source=parts.source,
         compositor=compositor,
@@ -191,6 +191,9 @@ def _pipeline(
         shelf=shelf_of(config, engine),
         moments=moments_of(config, engine, parts.resume.moments),
     )
+    if not {"grid_scroll", "layer_scroll"} & config.sections.display.keys():
+        pipeline.controller.show_selected()
+    return pipeline
 
 
 def _opened_source(

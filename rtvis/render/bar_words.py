@@ -194,7 +194,8 @@ def _value_word(scene: Scene, chosen: Selection) -> str:
 
 
 def rates(scene: Scene, size: int, *, short: bool = False) -> tuple[Run, ...]:
-    """Captured, processed and shown pictures a second, latency, and what was dropped."""
+    """Captured, processed and shown pictures a second, and what was dropped; or, where it is
+    short, the shown ones and their latency."""
     now = scene.rates
     is_current = now.frame_age_s <= CURRENT_S
 
@@ -205,10 +206,11 @@ def rates(scene: Scene, size: int, *, short: bool = False) -> tuple[Run, ...]:
     if not short:
         runs += [dim("captured"), rate(now.captured_fps), dim("  processed")]
         runs += [rate(now.processed_fps), dim("  shown")]
-    runs += [rate(now.shown_fps), dim(" fps   ·")]
-    latency = f"{now.latency_ms:.0f}" if now.latency_ms and is_current else "–"
-    runs += [figure(latency, "0000", size), dim(" ms")]
-    if not short:
+    runs += [rate(now.shown_fps), dim(" fps")]
+    if short:
+        latency = f"{now.latency_ms:.0f}" if now.latency_ms and is_current else "–"
+        runs += [dim("   ·"), figure(latency, "0000", size), dim(" ms")]
+    else:
         colour = lut.TEXT if now.num_dropped else lut.DIM
         dropped = f"{now.num_dropped}"
         runs += [dim("   ·   dropped "), figure(dropped, "0" * max(4, len(dropped)), size, colour)]

@@ -156,7 +156,7 @@ class Bars(Region):
     def _titles(self) -> dict[str, tuple[Run, ...]]:
         """Pane -> its title."""
         layout, scene = self.layout, self.scene
-        name = wording.bright(layout.layer.name if layout.layer is not None else "")
+        name = wording.bright(self._layer_name())
         titles: dict[str, tuple[Run, ...]] = {
             "input": (self._input_title(),),
             "unit": (
@@ -174,6 +174,18 @@ class Bars(Region):
         if "details" in layout.panes:
             titles["details"] = PAGES[scene.view.page].title(self)
         return titles
+
+    def _layer_name(self) -> str:
+        """The shown layer's name, short as in the list of layers where there is no room for it."""
+        layer, size = self.layout.layer, self._metric.text
+        if layer is None:
+            return ""
+        view = self.scene.view
+        prefix = f"{COMPARED_NAMES[view.compared]}   " if view.compared != "off" else ""
+        left = self.layout.panes["grid"].left + self._metric.pad
+        if measure(prefix + layer.name, size, SEMIBOLD) <= self._title_end("grid") - left:
+            return layer.name
+        return short_names(tuple(each.name for each in self.scene.layers))[layer.index]
 
     def _input_title(self) -> Run:
         """The best class, where no list of classes tells it."""

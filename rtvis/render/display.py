@@ -195,8 +195,11 @@ def clipped(gradient_CHW: Tensor) -> Tensor:
     mean square or more: what `raw` leaves nearly grey for the sake of a few pixels. [3, H, W] or
     [1, H, W], 0..1."""
     x = in_colours(gradient_CHW)
+    low, high = extremes(x)
+    # To 1 first: through many random layers gradients come down to 1e-19, and squares of that to 0.
+    x = x / torch.maximum(high, -low).clamp(min=torch.finfo(x.dtype).tiny)
     white = torch.linalg.vector_norm(x) * (CLIPPED_AT / math.sqrt(x.numel()))
-    return x.div(2 * white + TINY).add_(0.5).clamp_(0, 1)
+    return x.div_(2 * white + TINY).add_(0.5).clamp_(0, 1)
 
 
 def raw(gradient_CHW: Tensor) -> Tensor:

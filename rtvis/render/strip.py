@@ -5,9 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
+from typing import Final
 
 from rtvis.data import Layer
 from rtvis.render.grid import Rect
+
+
+_TOKENS: Final = ":tokens"
+"""How the name ends of a layer's class and register tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,11 +102,38 @@ def group_title(layers: Sequence[Layer]) -> str:
         same_size = all(layer.map_size == (height, width) for layer in layers)
         return layers[0].group + (f"  {height}×{width}" if same_size else "")
     if layers[0].kind != "conv" and (height, width) == (1, 1):
-        return "tokens" if all(each.name.endswith(":tokens") for each in layers) else "dense"
+        return "tokens" if all(each.name.endswith(_TOKENS) for each in layers) else "dense"
     # The larger side of each, and a range where it grows within the group.
-    fields = [max(layer.receptive_field) for layer in layers]
+    fields = [max(each.receptive_field) for each in layers if each.map_size == (height, width)]
     span = f"{fields[0]}" if fields[0] == fields[-1] else f"{fields[0]}–{fields[-1]}"
     return f"{height}×{width}  rf {span}"
+
+
+def in_groups(layers: Sequence[Layer]) -> list[list[int]]:
+    """Indices of neighbouring layers that have a heading together: those of one map size.
+
+    What has no map and stands between layers that have one, such as tokens or the two layers of a
+    squeeze-and-excite block, would break each stage into pieces: it belongs to those before it.
+    """
+    own = _own_tokens(layers)
+    last_map = max((i for i, each in enumerate(layers) if each.map_size != (1, 1)), default=-1)
+    keys: list[object] = []
+    for index, layer in enumerate(layers):
+        has_map = layer.map_size != (1, 1)
+        joins = index and not has_map and (index < last_map or index in own)
+        if layer.group:
+            keys.append(layer.group)
+        elif joins and not layers[index - 1].group:
+            keys.append(keys[-1])
+        else:
+            keys.append(layer.map_size if has_map else (layer.map_size, layer.kind))
+    return [list(group) for _, group in groupby(range(len(layers)), key=keys.__getitem__)]
+
+
+def _own_tokens(layers: Sequence[Layer]) -> frozenset[int]:
+    """Indices of those that are the tokens of the layer directly before them."""
+    pairs = enumerate(zip(layers, layers[1:], strict=False), 1)
+    return frozenset(i for i, (before, layer) in pairs if layer.name == before.name + _TOKENS)
 
 
 def lay_strip(
@@ -115,7 +147,7 @@ def lay_strip(
     scroll: int,
     group_rows: bool = False,
 ) -> Strip:
-    """Set the layers left to right in rows, each group of one map size after its heading.
+    """Set the layers left to right in rows, each group (`in_groups`) after its heading.
 
     Args:
         layers: In order of execution.
@@ -128,14 +160,10 @@ def lay_strip(
         group_rows: Give each group rows of its own, with the headings in a column at the left.
             Takes more rows, and shows the stages of the network at a glance.
     """
+    own = _own_tokens(layers)  # which need not say whose they are
     names = short_names(tuple(layer.name for layer in layers))
-    groups = [
-        list(group)
-        for _, group in groupby(
-            range(len(layers)),
-            key=lambda i: layers[i].group or (layers[i].map_size, layers[i].kind),
-        )
-    ]
+    words = tuple(_TOKENS if index in own else name for index, name in enumerate(names))
+    groups = in_groups(layers)
     titles = [group_title([layers[index] for index in group]) for group in groups]
     indent = max((measure(title) for title in titles), default=0) + 2 * pad if group_rows else 0
     chips: list[Chip] = []
@@ -155,11 +183,14 @@ def lay_strip(
         elif left:
             left += 2 * gap
         # A heading never stands at the end of a row without its first layer.
-        first_width = gap + measure(names[group[0]]) + 2 * pad
+        first_width = gap + measure(words[group[0]]) + 2 * pad
         put(title, None, width=measure(title) + pad, keep_with=first_width)
         left = max(left, indent)
         for index in group:
-            put(names[index], layers[index].name, width=measure(names[index]) + 2 * pad)
+            # Tokens never stand at the beginning of a row without their layer.
+            behind = gap + measure(_TOKENS) + 2 * pad if index + 1 in own else 0
+            width = measure(words[index]) + 2 * pad
+            put(words[index], layers[index].name, width=width, keep_with=behind)
     num_rows = row + 1 if chips else 0
     chip_height = row_height - max(gap // 2, 1)
     fitting = max((area.height + row_height - chip_height) // row_height, 1)

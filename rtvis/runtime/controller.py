@@ -346,6 +346,10 @@ class Controller:
 
         self._session.apply(change)
 
+    def show_selected(self) -> None:
+        """Scroll to the selected layer and unit, as at the start, where nobody chose a place."""
+        self._session.apply(self._in_sight)
+
     def _in_sight(self, view: View) -> View:
         layout = self._lay_out(view)
         context = self._context()

@@ -52,9 +52,14 @@ def toggle_class(view: View, class_index: int) -> View:
 
 
 def toggle_pixel(view: View, pixel: tuple[int, int]) -> View:
-    """Explain one pixel of a dense output, and its class; the same one again goes back to all."""
+    """Explain one pixel of a dense output, and its class; the same one again goes back to all.
+
+    Its CAM comes out from under the label picture, or nothing would be seen of the explanation.
+    """
     region = (*pixel, 1, 1)
     again = view.selection.region == region
+    if not again:
+        view = replace(view, labels_shown=False, cam_shown=True)
     return select(view, region=None if again else region, class_index=None)
 
 
