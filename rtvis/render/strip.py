@@ -4,12 +4,11 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Final
 
 from rtvis.data import Layer
 from rtvis.render.grid import Rect
-
 
 _TOKENS: Final = ":tokens"
 """How the name ends of a layer's class and register tokens."""
@@ -132,7 +131,7 @@ def in_groups(layers: Sequence[Layer]) -> list[list[int]]:
 
 def _own_tokens(layers: Sequence[Layer]) -> frozenset[int]:
     """Indices of those that are the tokens of the layer directly before them."""
-    pairs = enumerate(zip(layers, layers[1:], strict=False), 1)
+    pairs = enumerate(pairwise(layers), 1)
     return frozenset(i for i, (before, layer) in pairs if layer.name == before.name + _TOKENS)
 
 
