@@ -235,17 +235,17 @@ class Loop:
             session=self.session,
             moments=live_moments(self.engine, apart_s=3600),
         )
-        self.source.start(self.pipeline._frames)
+        self.source.start(self.pipeline.loop.frames)
 
     def turn(self, *, frame: bool) -> None:
         if frame:
             self.source.put()
-        self.pipeline._one_turn()
-        turn = self.pipeline._turn
+        self.pipeline.loop.one_turn()
+        turn = self.pipeline.loop.turn
         assert turn.faults.note == ""
         assert turn.draw_faults.note == ""
         if turn.composed is not None:
-            self.pipeline._controller.drawn = turn.composed.drawn
+            self.pipeline.controller.drawn = turn.composed.drawn
 
     def settle(self) -> None:
         """New things are made and kept, the numbers on screen are those of the last frame."""
@@ -254,13 +254,13 @@ class Loop:
 
     def picture(self) -> npt.NDArray[np.uint8]:
         """What is on screen, without the rates."""
-        turn = self.pipeline._turn
+        turn = self.pipeline.loop.turn
         composed = turn.flush() or turn.composed
         assert composed is not None
         return composed.picture.canvas_HW3[32:-32]
 
     def press(self, key: str) -> None:
-        self.pipeline._controller.handle(KeyEvent(key=key))
+        self.pipeline.controller.handle(KeyEvent(key=key))
 
 
 def test_every_page_is_drawn_as_on_the_cpu_and_no_turn_waits(cuda: Device) -> None:
