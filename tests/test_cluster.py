@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,9 +28,11 @@ from rtvis.leaving import DONE, INTERRUPTED, MISUSED
 from rtvis.units import parcels
 from rtvis.units.cluster import Cluster, Wanted, connected
 from rtvis.units.cluster_actor import ActorPlan, NetworkActor, decode
+from rtvis.units.cluster_folder import remove_leftovers
 from rtvis.units.cluster_scan import scan_on_cluster
 from rtvis.units.data_set import find_files
 from rtvis.units.items import Files
+from rtvis.units.lock import locked
 from rtvis.units.reading import Reader
 from rtvis.units.scan import Progress, ScanSettings, ScanState, batches, scan
 from rtvis.units.spans import Span, span_size, spans
@@ -382,3 +385,44 @@ def test_ctrl_c_ends_the_cluster_and_the_same_command_goes_on(tmp_path: Path, mo
     if moment == "in the middle":
         assert "goes on in" in said
     assert_same_results(tmp_path / "whole", tmp_path / "store")
+
+
+def test_what_a_killed_scan_left_behind_goes_and_nothing_else(tmp_path: Path) -> None:
+    old = time.time() - 3600
+
+    def folder(name: str, *, age: float = old) -> Path:
+        made = tmp_path / name
+        (made / "ray").mkdir(parents=True)
+        (made / "owner.lock").write_text("{}")
+        os.utime(made / "owner.lock", (age, age))
+        return made
+
+    dead, alive, young = folder("rtvis-ray-dead"), folder("rtvis-ray-alive"), folder("rtvis-ray-y")
+    os.utime(young / "owner.lock")
+    without_lock, another = folder("rtvis-ray-none"), folder("other-ray-dead")
+    (without_lock / "owner.lock").unlink()
+    linked = tmp_path / "rtvis-ray-link"
+    linked.symlink_to(another)
+    with locked(alive / "owner.lock", "a scan"):
+        os.utime(alive / "owner.lock", (old, old))
+        remove_leftovers(tmp_path)
+        assert alive.exists()
+    assert not dead.exists()
+    for stays in (young, without_lock, another, linked):
+        assert stays.exists(), stays
+
+
+_TWO_CLUSTERS = """
+from rtvis.units.cluster import Wanted, connected
+for _ in range(2):
+    with connected(None, device="cpu", wanted=Wanted(cpus=1, num_decoders=1)) as cluster:
+        print(cluster.ray.get(cluster.ray.remote(lambda: "answered").remote()))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_one_process_has_one_cluster_after_the_other() -> None:
+    """Each with a token of its own, of which Ray would keep the first."""
+    done = subprocess.run([sys.executable, "-c", _TWO_CLUSTERS], capture_output=True, check=False)
+    assert done.stdout.split() == [b"answered", b"answered"], done.stderr.decode()

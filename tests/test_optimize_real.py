@@ -16,7 +16,7 @@ from rtvis.units.ascent import Ascent
 from rtvis.units.optimize import optimize
 from rtvis.units.presets import PRESETS, preset
 from rtvis.units.study import changed
-from rtvis.units.targets import Targets, class_targets
+from rtvis.units.targets import Targets
 from tests.references import one_thread  # noqa: F401 - eager pieces wait less on one thread
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
@@ -38,7 +38,8 @@ def test_fifty_random_units_rise_from_noise() -> None:
             Targets(layer=name, units=tuple(chance.sample(_living_units(engine, name), 10)))
             for name in LAYERS
         ]
-        chosen.append(class_targets(engine, chance.sample(range(1000), 10)))
+        classes = tuple(chance.sample(range(1000), 10))
+        chosen.append(Targets(layer="classifier", units=classes))
         rises = {}
         for targets in chosen:
             starts_BCHW = Ascent(engine, targets, recipe).inputs()
@@ -103,7 +104,7 @@ def test_a_few_steps_raise_a_class_and_take_the_way_of_a_turn() -> None:
     """One picture at the engine's batch size: the pieces of a turn, and no tracing."""
     with load("tf_efficientnet_lite0", compile="off") as engine:
         recipe = changed(preset("default"), {"iterations": 6, "plain_last": 1}, where="")
-        *_, last = optimize(engine, class_targets(engine, [130]), recipe)
+        *_, last = optimize(engine, Targets(layer="classifier", units=(130,)), recipe)
         assert engine._gradients._reaches is None
         values = last.finished[0].record["runs"]["value"]
         assert values[-1] > values[0] + 1

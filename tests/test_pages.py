@@ -148,8 +148,8 @@ def test_a_units_page_is_found_by_its_name_and_says_what_is_known(store: Store) 
 
 def test_a_layers_units_lie_on_sheets_of_256(store: Store) -> None:
     written(store)
-    first = store.read_sheet(CONV.name, names.sheet("crop", 0))
-    second = store.read_sheet(CONV.name, names.sheet("crop", 1))
+    first = store.cache.read(store.path(CONV.name, names.sheet("crop", 0)))
+    second = store.cache.read(store.path(CONV.name, names.sheet("crop", 1)))
     assert first is not None
     assert second is not None
     assert first.shape == (2 * TILE, 16 * TILE, 3)  # units 0 and 17: the second row
@@ -171,7 +171,7 @@ def test_only_what_has_changed_is_written_again(store: Store) -> None:
     with store.writing("a test") as writer:
         writer.write_pictures(CONV.name, 17, {"crop_00.jpg": picture(250)})
     assert written(store) == 2, "its sheet and the strip"
-    sheet = store.read_sheet(CONV.name, names.sheet("crop", 0))
+    sheet = store.cache.read(store.path(CONV.name, names.sheet("crop", 0)))
     assert sheet is not None
     assert sheet[TILE + 32, TILE + 32, 0] > 240
     with store.writing("a test") as writer:

@@ -8,7 +8,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from rtvis.units.tracker import Top, TopTracker, empty_top, merge
+from rtvis.units.tracker import Top, TopTracker, merge
+
+
+def empty_top(num_units: int, num_top: int) -> Top:
+    """Nothing yet."""
+    return Top(
+        values_CN=torch.full((num_units, num_top), -torch.inf),
+        item_CN=torch.full((num_units, num_top), -1, dtype=torch.int64),
+        position_CN2=torch.zeros(num_units, num_top, 2, dtype=torch.int32),
+    )
 
 
 def brute_force(values_MC: Tensor, position_MC2: Tensor, num_top: int) -> Top:

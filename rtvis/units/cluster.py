@@ -4,18 +4,16 @@ import contextlib
 import logging
 import os
 import secrets
-import shutil
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import torch
 
 from rtvis.errors import ConfigError, DeviceError
 from rtvis.leaving import interrupts_held, leaving_at_once
+from rtvis.units.cluster_folder import own_folder
 
 LOOPBACK: Final = "127.0.0.1"
 
@@ -93,6 +91,7 @@ def connected(
         if is_quiet:
             leaving.enter_context(_environment({"RAY_BACKEND_LOG_LEVEL": "fatal"}))
         ray = imported_ray()
+        _read_credentials()
         if is_quiet:
             _silence()
         leaving.callback(ray.shutdown)
@@ -117,6 +116,15 @@ def imported_ray() -> Any:
             f'--engine ray: needs Ray Data ({fault.name} is missing); pip install "rtvis[cluster]"'
         ) from None
     return ray
+
+
+def _read_credentials() -> None:
+    """Ray reads its mode and token once in a process; a second cluster has others."""
+    with contextlib.suppress(ImportError, AttributeError):  # a later Ray: its first one works
+        from ray._raylet import AuthenticationTokenLoader, Config
+
+        Config.initialize("")  # as Ray itself does where it changes the mode
+        AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _silence() -> None:
@@ -167,8 +175,7 @@ def _started(
     num_decoders = wanted.num_decoders or os.cpu_count() or 1
     if num_actors * gpus > num_gpus:
         raise _too_little(f"{num_actors} actors with {gpus:g} GPUs each", f"{num_gpus} GPUs")
-    folder = _own_folder()
-    leaving.callback(shutil.rmtree, folder, ignore_errors=True)
+    folder = leaving.enter_context(own_folder("rtvis units scan --engine ray"))
     leaving.callback(ray.shutdown)
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     # A KeyboardInterrupt in there is lost, and the scan would just begin.
@@ -200,14 +207,6 @@ def _started(
         cpus=cpus,
         num_decoders=num_decoders,
     )
-
-
-def _own_folder() -> Path:
-    """For sockets and logs, which nobody else may open; Ray lets everybody into its own folder,
-    which stays, and into the one within this."""
-    # Sockets' names have at most 107 bytes, and TMPDIR may take most of them.
-    usual = Path("/tmp")  # noqa: S108 - mkdtemp makes a new one, for us alone
-    return Path(tempfile.mkdtemp(prefix="rtvis-ray-", dir=usual if usual.is_dir() else None))
 
 
 def _joined(ray: Any, address: str, device: str, wanted: Wanted, *, is_quiet: bool) -> Cluster:

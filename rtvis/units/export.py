@@ -9,7 +9,7 @@ import shutil
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, Literal, TypeAlias, get_args
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 import torch
@@ -29,7 +29,6 @@ from rtvis.units.unit_inputs import UnitInput, read_inputs
 from rtvis.units.writer import GONE, encoded
 
 Form: TypeAlias = Literal["folder", "units", "montages", "channels", "runs"]
-FORMS: Final[tuple[Form, ...]] = get_args(Form)
 
 Files: TypeAlias = Iterator[tuple[str, bytes]]
 """Path in the export, and content."""

@@ -249,10 +249,6 @@ class Store:
         """
         return self.cache.read(self.unit_path(layer, unit, name))
 
-    def read_sheet(self, layer: str, name: str) -> ImageU8 | None:
-        """A layer's picture, as above."""
-        return self.cache.read(self.path(layer, name))
-
     def num_bytes(self, layer: str | None = None) -> int:
         """The size of all files, or of those of a layer."""
         return sum(_size_of(path) for path in _walk(self.path(layer)))

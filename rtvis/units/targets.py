@@ -1,6 +1,5 @@
 """What inputs are optimised for: units of a layer at a position, classes, or a whole layer."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rtvis.data import Layer
@@ -21,23 +20,6 @@ class Targets:
     position: tuple[int, int] | None = None
     """(row, column) in the units' maps of the neuron that objective "neuron" means; None: the
     middle one, which sees most of the picture."""
-
-
-def class_targets(engine: Engine, classes: Sequence[int]) -> Targets:
-    """The classes of a network with one score each.
-
-    Raises:
-        SelectionError: It has none, or not that many.
-    """
-    last = engine.layers[-1]
-    is_flat = last.map_size == (1, 1) and last.num_units == engine.num_classes
-    if not is_flat:
-        raise SelectionError(
-            f"{engine.network}: no dense layer ends it whose units are its classes; name a layer"
-        )
-    targets = Targets(layer=last.name, units=tuple(classes))
-    resolve_targets(engine, targets, "neuron")
-    return targets
 
 
 def resolve_targets(

@@ -50,15 +50,6 @@ class Top:
         )
 
 
-def empty_top(num_units: int, num_top: int) -> Top:
-    """Nothing yet, in host memory."""
-    return Top(
-        values_CN=torch.full((num_units, num_top), -torch.inf),
-        item_CN=torch.full((num_units, num_top), -1, dtype=torch.int64),
-        position_CN2=torch.zeros(num_units, num_top, 2, dtype=torch.int32),
-    )
-
-
 class TopTracker:
     """Keeps the N largest values of each of C units, on a device.
 
