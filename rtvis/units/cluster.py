@@ -1,6 +1,7 @@
 """A Ray cluster: one on this machine for as long as it is wanted, or one that runs already."""
 
 import contextlib
+import importlib
 import logging
 import os
 import secrets
@@ -121,10 +122,9 @@ def imported_ray() -> Any:
 def _read_credentials() -> None:
     """Ray reads its mode and token once in a process; a second cluster has others."""
     with contextlib.suppress(ImportError, AttributeError):  # a later Ray: its first one works
-        from ray._raylet import AuthenticationTokenLoader, Config
-
-        Config.initialize("")  # as Ray itself does where it changes the mode
-        AuthenticationTokenLoader.instance().reset_cache()
+        raylet: Any = importlib.import_module("ray._raylet")
+        raylet.Config.initialize("")  # as Ray itself does where it changes the mode
+        raylet.AuthenticationTokenLoader.instance().reset_cache()
 
 
 def _silence() -> None:
