@@ -254,7 +254,7 @@ def wavering() -> Iterator[tuple[nn.Module, Engine]]:
 def test_it_says_why_it_is_not_traced_and_compiles_nothing(wavering) -> None:
     engine = wavering[1]
     assert engine.compile_note == (
-        "explained eagerly by autograd, not traceable: its control flow depends on the values in a "
+        "by autograd, not traceable: its control flow depends on the values in a "
         "tensor (.item(), if tensor: ...)"
     )
     assert engine.form == engine.run(picture(engine)).form == "eager"
@@ -380,6 +380,16 @@ def test_attention_is_said_to_be_missing_and_why(wavering) -> None:
         engine.resolve(Selection(layer="attn"))
 
 
+def test_the_header_says_that_attention_is_missing_where_there_is_some() -> None:
+    class Looking(Wavering):
+        def __init__(self) -> None:
+            super().__init__()
+            self.look = nn.MultiheadAttention(4, 2)
+
+    note = engine_of(seeded(Looking), 12).compile_note
+    assert note.startswith("by autograd, no attention, not traceable: its control flow")
+
+
 @pytest.fixture
 def mine(tmp_path: Path) -> str:
     (tmp_path / "mine.py").write_text(
@@ -422,3 +432,5 @@ def test_the_program_records_such_a_model_and_says_so(mine: str, tmp_path: Path,
     )
     assert code == 0
     assert film.stat().st_size > 1000
+    said = "rtvis: explained by autograd, not traceable: its control flow depends on the values"
+    assert said in capsys.readouterr().err

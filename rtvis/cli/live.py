@@ -91,7 +91,8 @@ def run_live(config: Config, console: "Console") -> int:
     ):
         engine.check_takes_pictures()
         view = with_selection(view, config, engine)
-        for warning in warnings:
+        notes = [each.untraced_note for each in (engine, second_engine) if each is not None]
+        for warning in [*warnings, *(f"explained {note}" for note in notes if note)]:
             say(console, warning)
         if warnings:
             view = replace(view, notice=" ".join(warnings), notice_is_warning=True)

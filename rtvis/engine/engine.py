@@ -174,7 +174,12 @@ class Engine:
     @property
     def compile_note(self) -> str:
         """Where compiling stands, in words for the screen; empty when there is nothing to say."""
-        return self._steps.untraced_note if self._compiler is None else self._compiler.note
+        return self.untraced_note if self._compiler is None else self._compiler.note
+
+    @property
+    def untraced_note(self) -> str:
+        """That and why the network runs as it is, and what is missing; empty where it is traced."""
+        return self._steps.untraced_note
 
     def resolve(self, selection: Selection) -> Selection:
         """The selection with its defaults filled in.

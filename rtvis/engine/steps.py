@@ -4,7 +4,7 @@ import logging
 from typing import TypeAlias
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from rtvis.engine.build import build_pieces
 from rtvis.engine.layer_rules import apply_rules
@@ -84,7 +84,8 @@ class Steps:
                 step = UntracedStep(model, example, self._device, rules=rules, name=name)
             except NetworkError as second:
                 raise second from fault
-            self.untraced_note = f"explained eagerly by autograd, not traceable: {fault.reason}"
+            missing = ", no attention" if _attends(model) else ""
+            self.untraced_note = f"by autograd{missing}, not traceable: {fault.reason}"
             self.skipped_note = (
                 f"layers are the modules that are called: attention is not shown, as this network "
                 f"is not traceable: {fault.reason}"
@@ -108,3 +109,9 @@ class Steps:
                 "nothing to look at" + (f" ({self.skipped_note})" if self.skipped_note else "")
             )
         return pieces
+
+
+def _attends(model: nn.Module) -> bool:
+    """Whether one of its modules is attention, by its name or what it is."""
+    words = (f"{name} {type(each).__name__}".lower() for name, each in model.named_modules())
+    return any("attn" in word or "attention" in word for word in words)
