@@ -6,7 +6,7 @@ layer and of the default CAM layer, a CAM, and the scores.
 """
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeAlias
@@ -77,7 +77,8 @@ def examine(network: str, family: str, *, size: int | None = None) -> Verdict:
         loaded = load_network(network, weights="random", size=size)
     except RtvisError as fault:
         return replace(verdict, outcome="refused", reason=str(fault))
-    millions = sum(p.numel() for p in loaded.model.parameters()) / 1e6
+    # Where weights want a gradient too, autograd keeps the inputs of all layers for it.
+    millions = sum(p.numel() for p in loaded.model.requires_grad_(False).parameters()) / 1e6
     x = torch.randn(1, loaded.preprocessing.num_channels, *loaded.preprocessing.size)
     with torch.no_grad():
         called = randomise(loaded.model, x)
@@ -100,7 +101,10 @@ def examine(network: str, family: str, *, size: int | None = None) -> Verdict:
         start_s=time.process_time() - started,
     )
     started = time.process_time()
-    verdict = _proved(verdict, loaded, engine, called, x)
+    with engine:
+        errors = _compare(loaded.model, engine, called, x, slopes=False)
+    del engine  # its copy of the weights
+    verdict = _proved(verdict, loaded, errors, called, x)
     return replace(verdict, proof_s=time.process_time() - started)
 
 
@@ -164,9 +168,9 @@ class _Errors:
 
 
 def _proved(
-    verdict: Verdict, network: Network, engine: Engine, called: Collection[str], x: Tensor
+    verdict: Verdict, network: Network, errors: _Errors, called: Collection[str], x: Tensor
 ) -> Verdict:
-    errors = _compare(network.model, engine, called, x, slopes=False)
+    """The verdict from what was found in float32, or, if that does not do, in float64."""
     verdict = replace(verdict, turn_ms=errors.turn_ms)
     proof: Proof = "float32"
     if not errors.right(torch.float32):
@@ -250,10 +254,10 @@ def _compare(
     if last[0] not in layers:  # computed by no module of its own
         maps = [each for each in layers if each.kind == "conv" or each.map_size[0] > 1]
         last = maps[: -2 * _TRIES : -1]
-    x = x.clone().requires_grad_()
-    with _tapped(model, [each.name for each in (*shallow, *deep, *last)]) as outputs:
+    names = [each.name for each in (*shallow, *deep, *last)]
+    with torch.no_grad(), _tapped(model, names) as outputs:
         scores_BK = model(x)
-    cam_layer, class_index, wanted_cam_M = _wanted_cam(last, scores_BK, outputs)
+    cam_layer, class_index, wanted_cam_M = _wanted_cam(model, last, x)
     places = shallow, deep, [cam_layer]
     scores_error = maps_error = gradient_error = slope_error = 0.0
     for some in places:
@@ -261,7 +265,7 @@ def _compare(
             output = outputs[layer.name]
             if output.shape[1 if layer.kind == "conv" else -1] != layer.num_units:
                 continue  # the module goes on with its product (BoTNet's positions)
-            unit = int(_by_unit(output, layer).detach().abs().amax(1).argmax())
+            unit = int(_by_unit(output, layer).abs().amax(1).argmax())
             selection = Selection(
                 layer=layer.name,
                 unit=unit,
@@ -271,13 +275,13 @@ def _compare(
                 class_index=class_index,
             )
             started = time.process_time()
-            result = engine.run(x.detach(), selection)
+            result = engine.run(x, selection)
             turn_ms = (time.process_time() - started) * 1e3
-            scores_error = max(scores_error, _relative(result.scores_BK, scores_BK.detach()))
-            maps_error = max(maps_error, _maps_error(engine, layer, result, output.detach()))
+            scores_error = max(scores_error, _relative(result.scores_BK, scores_BK))
+            maps_error = max(maps_error, _maps_error(engine, layer, result, output))
             values_N = _by_unit(output, layer)[unit]
             place = int((values_N - result.value_B.to(values_N.dtype)).abs().argmin())
-            (wanted,) = torch.autograd.grad(values_N[place], x, retain_graph=True)
+            wanted = _wanted_gradient(model, layer, unit, place, x)
             if wanted.any():
                 break
             assert not result.backprop_B3HW.any(), f"{layer.name}: a gradient where there is none"
@@ -285,10 +289,10 @@ def _compare(
             raise AssertionError(f"{layer.name} and those before it have no gradient")
         gradient_error = max(gradient_error, _distance(result.backprop_B3HW, wanted))
         if slopes:
-            found = _slope_error(model, layer, unit, place, x.detach(), result.backprop_B3HW)
+            found = _slope_error(model, layer, unit, place, x, result.backprop_B3HW)
             slope_error = max(slope_error, found)
     if cam_layer.kind == "dense":  # tokens: those of the map, in its order
-        theirs_MC = _by_unit(outputs[cam_layer.name].detach(), cam_layer).T
+        theirs_MC = _by_unit(outputs[cam_layer.name], cam_layer).T
         wanted_cam_M = wanted_cam_M[_matched(_places(result), theirs_MC)]
     return _Errors(
         scores=scores_error,
@@ -305,11 +309,23 @@ def _has_units(layer: Layer) -> bool:
     return layer.kind != "attention" and not layer.name.endswith(":tokens")
 
 
-def _wanted_cam(
-    layers: Sequence[Layer], scores_BK: Tensor, outputs: Mapping[str, Tensor]
-) -> tuple[Layer, int, Tensor]:
+# Each of the next two runs the model anew, so that no graph of autograd is kept beside the engine.
+
+
+def _wanted_gradient(model: nn.Module, layer: Layer, unit: int, place: int, x: Tensor) -> Tensor:
+    """Of a neuron, at the picture."""
+    x = x.clone().requires_grad_()
+    with _tapped(model, [layer.name]) as outputs:
+        model(x)
+    (wanted,) = torch.autograd.grad(_by_unit(outputs[layer.name], layer)[unit, place], x)
+    return wanted
+
+
+def _wanted_cam(model: nn.Module, layers: Sequence[Layer], x: Tensor) -> tuple[Layer, int, Tensor]:
     """Of HiResCAM, sum over units of map times gradient, positive part [M], at the first layer and
     for the first class of the best ones for which it is not zero; and these two."""
+    with _tapped(model, [each.name for each in layers]) as outputs:
+        scores_BK = model(x.clone().requires_grad_())
     for layer in layers:
         output = outputs[layer.name]
         for class_index in scores_BK[0].topk(min(8, scores_BK.shape[1])).indices.tolist():
