@@ -503,6 +503,15 @@ def test_a_new_layer_comes_into_sight_in_the_list() -> None:
     assert view.layer_scroll > 0
 
 
+def test_a_column_that_opens_leaves_the_selected_layer_in_sight() -> None:
+    desk = Desk(LONG, selection=Selection(layer="l199", unit=0), canvas_size=(700, 1000))
+    desk.controller.show_selected()
+    assert not desk.view.column_shown
+    desk.press("9")
+    assert desk.view.column_shown
+    assert chip(desk, "l199")
+
+
 def test_what_is_selected_at_the_start_is_brought_into_sight() -> None:
     desk = Desk(LONG, selection=Selection(layer="wide", unit=3999))
     assert desk.draw().grid.tile(3999) is None  # type: ignore[union-attr]

@@ -11,6 +11,7 @@ from rtvis.render.grid import Rect
 from rtvis.render.layout import BUTTONS, Layout, canvas_scale, layout, shown_layer
 from rtvis.render.pictures_plan import Sizes
 from rtvis.render.strip import group_title, lay_strip, short_names
+from rtvis.render.text import measure
 from rtvis.session import PageName, View
 
 SIZES = [(700, 1000), (800, 1280), (1080, 1920), (1440, 2560), (2160, 3840)]
@@ -286,6 +287,19 @@ def test_without_a_name_the_last_convolution_is_shown() -> None:
     assert chosen.name == "blocks.11.conv_pw"
     assert shown_layer(View(), ()) is None
     assert layout(View(), ()).grid is None
+
+
+@pytest.mark.parametrize("width", range(800, 1000, 20))
+def test_the_backward_pane_s_words_are_whole_in_narrower_windows_too(width: int) -> None:
+    plan = laid((600, width))
+    row = sorted((b for b in plan.buttons if b.pane == "backprop"), key=lambda b: b.rect.left)
+    assert [button.name for button in row] == ["backward", "rule", "display"]
+    for left, right in itertools.pairwise(row):
+        assert left.rect.right < right.rect.left
+    widest = {"backward": "backward", "rule": "deconvnet", "display": "normblur"}
+    for button in row:
+        assert measure(widest[button.name], plan.metrics.text) <= button.rect.width
+    assert row[-1].rect.right <= plan.panes["backprop"].right
 
 
 def test_short_names_drop_what_most_names_share_but_stay_different() -> None:

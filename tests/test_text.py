@@ -3,7 +3,16 @@
 import numpy as np
 import pytest
 
-from rtvis.render.text import SEMIBOLD, Run, baseline, draw_line, line_width, measure, shorten
+from rtvis.render.text import (
+    SEMIBOLD,
+    Run,
+    baseline,
+    draw_line,
+    line_width,
+    measure,
+    place_line,
+    shorten,
+)
 
 
 def drawn(*runs: Run, right: int = 400, x: int = 10) -> np.ndarray:
@@ -69,3 +78,15 @@ def test_capitals_stand_in_the_middle_of_their_row() -> None:
 def test_the_font_has_the_signs_that_the_screen_uses(sign: str) -> None:
     # What a font lacks is drawn as a question mark.
     assert (drawn(Run(sign, 0xFFFFFF)) != drawn(Run("?", 0xFFFFFF))).any()
+
+
+def test_where_a_line_is_cut_no_dot_is_left_that_divides_it_from_what_is_gone() -> None:
+    runs = (Run("one", 1), Run("   ·   ", 1), Run("another", 1))
+    room = measure("one", 14) + measure("   ·   ", 14)
+
+    def words(right: int) -> list[str]:
+        return [word.text.strip() for word in place_line(runs, x=0, size=14, right=right)[0]]
+
+    assert words(right=room + 3) == ["one"]
+    assert words(right=room + measure("ano…", 14)) == ["one", "·", "ano…"]
+    assert words(right=400) == ["one", "·", "another"]

@@ -303,6 +303,7 @@ def dense(user: User) -> None:
 
 def tokens(user: User) -> None:
     """Every layer of a transformer, and every CAM method."""
+    user.wait(lambda: user.view.selection.unit is not None, "a unit to begin with")
     for _ in range(6):
         user.key("u")
         user.canvas()

@@ -191,6 +191,8 @@ def _pipeline(
         grower=grower_of(config, engine),
         shelf=shelf_of(config, engine),
         moments=moments_of(config, engine, parts.resume.moments),
+        # What is saved, recorded or shown again has the unit that it had.
+        seeks_unit=window is not None and replay is None and not config.sections.selection,
     )
     if not {"grid_scroll", "layer_scroll"} & config.sections.display.keys():
         pipeline.controller.show_selected()

@@ -118,14 +118,9 @@ def lay_buttons(
         rows["grid"] = (("compared", COMPARED_NAMES[view.compared]), *rows["grid"])
     buttons = []
     for pane, words in rows.items():
-        if pane in panes:
+        if pane in panes and pane != "backprop":
             buttons += _title_row(pane, panes[pane], words, metrics, active=active)
-    # The name of the backward pane is its switch, at the left end.
-    backprop, height = panes["backprop"], _height(metrics)
-    top = backprop.top + (metrics.title - height) // 2
-    width = _width(("backward",), metrics)
-    left = Rect(top, backprop.left + metrics.gap, height, width)
-    buttons.append(Button("backward", "backprop", left, "backward"))
+    buttons += _backward_row(panes["backprop"], rows["backprop"], metrics)
     return tuple(reversed(buttons))
 
 
@@ -186,6 +181,26 @@ def _title_row(pane: str, bar: Rect, said: _Said, metrics: Metrics, *, active: s
         rect = Rect(top, right, height, width)
         buttons.append(Button(name, pane, rect, text, changed=name == active))
         right -= gap
+    return buttons
+
+
+def _backward_row(bar: Rect, said: _Said, metrics: Metrics) -> list[Button]:
+    """Those at the right end as elsewhere, and at the left end the pane's name, its switch.
+
+    In a narrow pane all three are closer about their words.
+    """
+    gap, height = metrics.gap // 2, _height(metrics)
+    top = bar.top + (metrics.title - height) // 2
+    all_said = (("backward", "backward"), *said)
+    widths = [max(measure(w, metrics.text) for w in _WORDS.get(n, (t,))) for n, t in all_said]
+    room = bar.width - 2 * metrics.gap - gap * len(said) - sum(widths)
+    pad = min(max(room // len(all_said), 0), _padding(metrics))
+    right = bar.right - metrics.gap
+    buttons = []
+    for (name, text), width in reversed([*zip(all_said, widths, strict=True)]):
+        left = bar.left + metrics.gap if name == "backward" else right - width - pad
+        buttons.append(Button(name, "backprop", Rect(top, left, height, width + pad), text))
+        right = left - gap
     return buttons
 
 

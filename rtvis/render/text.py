@@ -133,6 +133,8 @@ def place_line(
             words.append(Word(text, x, width, run.colour, run.weight))
         x += width
         if text != run.text:
+            if not text and words and words[-1].text.strip() == "·":
+                words.pop()  # nothing follows it
             break
     return tuple(words), x
 

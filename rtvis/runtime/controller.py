@@ -341,6 +341,7 @@ class Controller:
                 or changed.selection.unit != view.selection.unit
                 or changed.canvas_size != view.canvas_size
                 or changed.zoom != view.zoom
+                or changed.column_shown != view.column_shown
             )
             return self._in_sight(changed) if follow and moved else changed
 

@@ -4,6 +4,7 @@ import time
 
 from rtvis.runtime.composed import Composed
 from rtvis.runtime.controller import Controller
+from rtvis.runtime.first_unit import FirstUnit
 from rtvis.runtime.recording import Recordings
 from rtvis.runtime.shown import ShownMeter
 from rtvis.sinks.base import Sink
@@ -17,14 +18,21 @@ class Delivery:
         window: Shows them; without one they count as shown when they are finished.
         recordings: The film, while there is one.
         controller: Tells what lies under the pointer.
+        first_unit: Looks at them before, for a unit to begin with.
     """
 
     def __init__(
-        self, *, window: Sink | None, recordings: Recordings, controller: Controller
+        self,
+        *,
+        window: Sink | None,
+        recordings: Recordings,
+        controller: Controller,
+        first_unit: FirstUnit | None = None,
     ) -> None:
         self._window = window
         self._recordings = recordings
         self._controller = controller
+        self._first_unit = first_unit
         self._pictures: LatestSlot[Composed] = LatestSlot()
         self.shown = ShownMeter()
 
@@ -38,6 +46,8 @@ class Delivery:
         if composed is None:
             return
         self._controller.drawn = composed.drawn
+        if self._first_unit is not None:
+            self._first_unit.look_at(composed)
         self._recordings.show(composed)
         if self._window is not None:
             self._pictures.put(composed)

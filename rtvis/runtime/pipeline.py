@@ -15,6 +15,7 @@ from rtvis.runtime.compare import Rival
 from rtvis.runtime.controller import Controller
 from rtvis.runtime.delivery import Delivery
 from rtvis.runtime.engine_loop import EngineLoop
+from rtvis.runtime.first_unit import FirstUnit
 from rtvis.runtime.growth import Grower
 from rtvis.runtime.learning import NO_GRADIENTS
 from rtvis.runtime.moments import LiveMoments, live_moments
@@ -65,6 +66,7 @@ class Pipeline:
         grower: Grower | None = None,
         shelf: Shelf | None = None,
         moments: LiveMoments | None = None,
+        seeks_unit: bool = False,
     ) -> None:
         """Put the parts together; nothing starts before `run`.
 
@@ -88,6 +90,7 @@ class Pipeline:
             grower: Makes pictures that excite units; without one there are none but the shelf's.
             shelf: Where what units have learned is kept.
             moments: Keeps the best moments of every unit; default: with nothing in it yet.
+            seeks_unit: Begin with the unit that answers most, if the session names none.
         """
         self.session = session if session is not None else Session()
         self._source = source
@@ -107,7 +110,10 @@ class Pipeline:
         )
         self.controller = _controller_of(self.session, engine, bindings=bindings, do=self._do)
         self.delivery = Delivery(
-            window=window, recordings=self.recordings, controller=self.controller
+            window=window,
+            recordings=self.recordings,
+            controller=self.controller,
+            first_unit=FirstUnit(self.session, self.controller) if seeks_unit else None,
         )
         frames: LatestSlot[Frame] = LatestSlot()
         moments = moments if moments is not None else live_moments(engine)
