@@ -124,7 +124,12 @@ class SelectionConfig:
         metavar="NAME",
         expects="a layer's name",
     )
-    unit: int | None = number_option("its selected unit; default: 0", 0, of="layer")
+    unit: int | None = number_option(
+        "its selected unit; default: in a window the one that answers most to the first picture, "
+        "else 0",
+        0,
+        of="layer",
+    )
     position: tuple[int, int] | None = option(
         "a neuron of that unit: row and column in its map; default: see --seed",
         metavar="ROW,COLUMN",
