@@ -434,6 +434,7 @@ def pretend_cuda() -> Iterator[Device]:
     patch.setattr(threading.Thread, "run", run_with_cuda)
     patch.setattr(Tensor, "pin_memory", pin_memory)
     patch.setattr(Tensor, "record_stream", lambda *_: None)
+    patch.setattr("rtvis.render.tiles.cuda_kernel", lambda _: None)  # it would want real memory
     for name, stand_in in {
         "_lazy_init": lambda: None,
         "is_available": lambda: True,

@@ -1,6 +1,11 @@
 """Tiles: torch operations against a plain reference, the CUDA kernel against both."""
 
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,7 +14,7 @@ import torch
 from rtvis.render import lut
 from rtvis.render.display import ColourRange
 from rtvis.render.grid import Grid, Rect, fit_grid
-from rtvis.render.kernels import CUDA_SOURCE, KERNEL_NAME, launch
+from rtvis.render.kernels import CUDA_SOURCE, KERNEL_NAME, cuda_kernel, launch
 from rtvis.render.resample import grow, shrink
 from rtvis.render.tiles import draw_tiles, draw_tiles_torch
 
@@ -205,3 +210,29 @@ def test_the_cuda_kernel_draws_what_the_torch_operations_draw(
     draw_tiles_torch(expected, maps_CHW.float(), grid, palette="colour", **ranges)
     assert expected.unique().numel() > 10
     assert (drawn != expected).float().mean().item() < 0.002
+
+
+@pytest.fixture
+def no_kernel_yet() -> Iterator[None]:
+    cuda_kernel.cache_clear()
+    yield
+    cuda_kernel.cache_clear()
+
+
+@pytest.mark.usefixtures("no_kernel_yet")
+def test_where_cupy_cannot_make_the_kernel_it_is_said_once_and_torch_draws(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(**_: object) -> None:
+        raise OSError("libnvrtc.so.13: cannot open\nfurther lines")
+
+    device = SimpleNamespace(is_available=lambda: True, Device=contextlib.nullcontext)
+    monkeypatch.setitem(sys.modules, "cupy", SimpleNamespace(cuda=device, RawModule=fail))
+    with caplog.at_level(logging.WARNING):
+        assert cuda_kernel(0) is None
+        assert cuda_kernel(0) is None
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert said == (
+        "CuPy cannot make its kernel (libnvrtc.so.13: cannot open); "
+        "drawing tiles with torch operations"
+    )

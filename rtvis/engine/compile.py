@@ -153,8 +153,9 @@ class Compiler:
         return missing
 
     def _compile_missing(self, missing: list[tuple[Piece, Path]]) -> None:
-        if self._device.type == "cpu" and not cpp_compiler():
+        if not cpp_compiler():
             raise CompileError("no C++ compiler found; install g++ for twice the speed")
+        # Triton's launchers are in C, the wrapper around its kernels is in C++.
         if self._device.type == "cuda" and not c_compiler():
             raise CompileError("no C compiler found; install gcc for the compiled form")
         with tempfile.TemporaryDirectory(prefix="rtvis-compile-") as scratch:

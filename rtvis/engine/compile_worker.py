@@ -45,7 +45,7 @@ def main() -> None:
     for line in sys.stdin:
         job = json.loads(line)
         try:
-            _compile(job)
+            _compile(job, Path(scratch))
             answer: dict[str, Any] = {"done": job["out"]}
         except Exception as fault:  # noqa: BLE001 - any failure leaves the eager form in place
             text = str(fault).strip().splitlines()
@@ -71,18 +71,23 @@ def _end_with(program: int, scratch: str) -> None:
     )
 
 
-def _compile(job: dict[str, Any]) -> None:
+def _compile(job: dict[str, Any], scratch: Path) -> None:
     import torch
-    from torch._inductor import aoti_compile_and_package
 
     from rtvis.engine import kernels
+    from rtvis.engine.cuda_headers import lend_headers
     from rtvis.engine.device import make_current
+
+    device = torch.device(job["device"])
+    make_current(device)  # kernels are chosen for the GPU that they are tried on
+    lent = scratch / "cuda"
+    if device.type == "cuda" and not lent.exists() and (missing := lend_headers(lent)):
+        raise FileNotFoundError(missing)
+    from torch._inductor import aoti_compile_and_package
 
     torch.set_num_threads(job["num_threads"])
     # The parent wrote this file into its private folder a moment ago: it is no foreign pickle.
     module, specs = torch.load(job["job"], weights_only=False)
-    device = torch.device(job["device"])
-    make_current(device)  # kernels are chosen for the GPU that they are tried on
     module = module.to(device)
     examples = tuple(
         torch.empty_strided(shape, stride, dtype=dtype, device=device).zero_()

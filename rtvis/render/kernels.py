@@ -117,7 +117,11 @@ _BLOCK: Final = (32, 8)
 
 @lru_cache(maxsize=16)
 def cuda_kernel(device_index: int) -> Any | None:
-    """The compiled kernel, or None (said once in the log) where there is no CuPy to run it."""
+    """The compiled kernel, or None (said once in the log) where CuPy is missing or cannot make it.
+
+    It may not find CUDA's compiler or its headers, and wants a driver as new as itself: whatever it
+    is, torch's operations draw the same.
+    """
     try:
         import cupy
 
@@ -130,6 +134,10 @@ def cuda_kernel(device_index: int) -> Any | None:
             return module.get_function(KERNEL_NAME)
     except ImportError:
         log.info("CuPy is not installed; drawing tiles with torch operations")
+        return None
+    except Exception as fault:  # noqa: BLE001 - its kinds are CuPy's own
+        reason = str(fault).strip().partition("\n")[0] or type(fault).__name__
+        log.warning("CuPy cannot make its kernel (%s); drawing tiles with torch operations", reason)
         return None
 
 
