@@ -248,7 +248,8 @@ def _parse_flags(
         if not word.startswith("-"):
             # A URI may hold a password, which must not reach the screen.
             shown = word if "@" not in word else "…" + word.rpartition("@")[2]
-            raise ConfigError(f"'{shown}' belongs to no flag; is --stream {shown} meant?")
+            meant = f"is --stream {shown} meant?" if "stream" in options else "names come first"
+            raise ConfigError(f"'{shown}' belongs to no flag; {meant}")
         known = [*map(_flag, options), *own]
         raise ConfigError(f"{word}: unknown flag{did_you_mean(word.split('=')[0], known)}")
     found = re.match(r'Parser key "(\w+)"|argument (?:--no-)?-*([\w-]+)', text)

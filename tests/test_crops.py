@@ -139,7 +139,7 @@ def scanned(engine: Engine, data: Path, root: Path) -> tuple[Store, dict[str, To
     )
     tops: dict[str, Top] = {}
     with SourcePictures() as source:
-        images = [torch.from_numpy(source.read(items[i])) for i in range(num)]
+        images = [torch.from_numpy(source.read(items[i]).image_HW3) for i in range(num)]
     x_BCHW = engine.preprocessing.apply_batch(images)
     for layer in engine.layers:
         maps = torch.cat([engine.reach(x[None], layer=layer.name).maps_BCHW for x in x_BCHW])
@@ -219,7 +219,7 @@ def test_a_units_pictures_are_those_of_its_neuron(
         place = Item(
             index=0, path=pictures / best.name, name="", label=None, frame=None, pts_seconds=None
         )
-        x_1CHW = engine.preprocessing.apply(torch.from_numpy(source.read(place)))
+        x_1CHW = engine.preprocessing.apply(torch.from_numpy(source.read(place).image_HW3))
     field = Window(top=-2 + 4 * row, left=-2 + 4 * column, height=7, width=7)
     saw = engine.preprocessing.to_unit_range(x_1CHW)[0].permute(1, 2, 0).numpy()
     crop = cut((saw * 255 + 0.5).astype(np.uint8), field)
@@ -314,6 +314,19 @@ def test_layers_that_were_not_scanned_are_refused(
             list(make_pictures(engine, store, writer, ["secund"]))
 
 
+def test_crops_show_the_network_all_the_bits_that_a_scan_saw(tmp_path: Path) -> None:
+    """In eight bits 1.366 came out again as 1.491, and the picture was called another one."""
+    path = tmp_path / "deep.png"
+    cv2.imwrite(str(path), np.full((8, 8, 3), 1000, dtype=np.uint16))
+    item = Item(index=0, path=path, name="", label=None, frame=None, pts_seconds=None)
+    with SourcePictures() as source:
+        picture = source.read(item)
+    assert picture.best.dtype == np.float32
+    assert float(picture.best[0, 0, 0]) == pytest.approx(1000 / 65535)
+    assert picture.image_HW3[0, 0].tolist() == [4, 4, 4]
+    assert picture.num_bytes == 8 * 8 * 3 * (1 + 4)
+
+
 def test_a_frame_of_a_film_is_found_by_its_time(tmp_path: Path) -> None:
     path = tmp_path / "film.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25.0, (64, 48))
@@ -326,7 +339,7 @@ def test_a_frame_of_a_film_is_found_by_its_time(tmp_path: Path) -> None:
 
     with SourcePictures() as source:
         for number in (40, 3, 59, 41, 0):
-            image_HW3 = source.read(item(number, number / 25))
+            image_HW3 = source.read(item(number, number / 25)).image_HW3
             assert abs(float(image_HW3.mean()) - 4 * number) < 2
         with pytest.raises(SourceError, match=r"has no frame at 9.000 s any more"):
             source.read(item(99, 9.0))

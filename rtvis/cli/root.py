@@ -49,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     spin_briefly()
     words = list(sys.argv[1:] if argv is None else argv)
     is_debugging = "--debug" in words
+    if not is_debugging:
+        _quiet_decoders()
     try:
         with _terminable():
             command = _understood(words)
@@ -70,6 +72,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"a fault in rtvis itself: {type(fault).__name__}: {text}{hint}", debug=is_debugging
         )
         return FAILED
+
+
+def _quiet_decoders() -> None:
+    """OpenCV and FFmpeg write past every log what they think of a damaged film, a line a frame.
+
+    Has an effect before they are loaded only; what the user's environment says goes before.
+    """
+    os.environ.setdefault("OPENCV_LOG_LEVEL", "SILENT")
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
 
 
 def _understood(words: list[str]) -> Command:

@@ -118,7 +118,7 @@ class StoreShelf:
             raise StoreError(f"{store.folder}: unit {unit} of {layer} has no input {place + 1}")
         item = Items.from_arrays(arrays)[inputs[place].item]
         with SourcePictures(max_bytes=0) as pictures:
-            return KeptInput(image_HW3=pictures.read(item), name=_name_of(inputs[place]))
+            return KeptInput(image_HW3=pictures.read(item).image_HW3, name=_name_of(inputs[place]))
 
     def sheet(self, layer: str, kind: SheetKind) -> Iterator[tuple[int, ImageU8 | None]]:
         """A small picture of each unit: all that an earlier session has put into one file at once,

@@ -28,6 +28,11 @@ class Decoded:
         """[H, W, 3], what a network should see."""
         return self.image_HW3 if self.precise_HW3 is None else self.precise_HW3
 
+    @property
+    def num_bytes(self) -> int:
+        """In memory."""
+        return self.image_HW3.nbytes + (0 if self.precise_HW3 is None else self.precise_HW3.nbytes)
+
 
 def rgb_from_bgr(image: npt.NDArray[np.generic]) -> ImageU8:
     """Any decoded picture as uint8 RGB.

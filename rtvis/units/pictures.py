@@ -199,11 +199,11 @@ class _Maker:
 
     def _seen(self, read: Sequence[ReadInput]) -> list[tuple[list[ReadInput], "Seen"]]:
         """What the network says of the inputs that could be read, batch by batch."""
-        self._warnings += [each.fault for each in read if each.image_HW3 is None]
+        self._warnings += [each.fault for each in read if each.picture is None]
         found = []
         for start in range(0, len(read), self._batch):
             some = read[start : start + self._batch]
-            readable = [each for each in some if each.image_HW3 is not None]
+            readable = [each for each in some if each.picture is not None]
             if readable:
                 seen = Seen.of(self._engine, self._layer, readable, self._batch)
                 found.append((readable, seen))
@@ -216,10 +216,10 @@ class _Maker:
         files: dict[int, dict[str, bytes]] = {each.unit: {} for each in wanted}
         with cpu_threads(1):
             for readable, batch in seen:
-                for index, (each, item, image_HW3, _) in enumerate(readable):
-                    assert image_HW3 is not None
+                for index, (each, item, picture, _) in enumerate(readable):
+                    assert picture is not None
                     rank = len(inputs[each.unit])
-                    found, shown = self._shown(each, item, image_HW3, batch, index)
+                    found, shown = self._shown(each, item, picture.image_HW3, batch, index)
                     inputs[each.unit].append(found)
                     for kind, picture_HW3 in shown.items():
                         name = names.ranked(kind, rank)

@@ -58,7 +58,8 @@ class Progress:
     num_errors: int
     items_per_s: float
     """Since this run began."""
-    last_error: str = ""
+    errors: tuple[str, ...] = ()
+    """What could not be read since the last one."""
 
 
 class Rate:
@@ -78,7 +79,7 @@ class Rate:
             num_items=ledger.num_items,
             num_errors=len(ledger.errors),
             items_per_s=(ledger.num_items - self._items_before) / seconds,
-            last_error=errors[-1] if errors else "",
+            errors=tuple(errors),
         )
 
 

@@ -12,6 +12,7 @@ from rtvis.engine.engine import Engine
 from rtvis.engine.pictures import as_picture
 from rtvis.engine.preprocess import Preprocessing
 from rtvis.render import display
+from rtvis.sources.pixels import Decoded
 from rtvis.units.items import Item
 from rtvis.units.tracker import Top
 
@@ -36,7 +37,7 @@ class ReadInput(NamedTuple):
 
     wanted: Wanted
     item: Item
-    image_HW3: ImageU8 | None
+    picture: Decoded | None
     fault: str = ""
     """Why there is none."""
 
@@ -60,9 +61,9 @@ class Seen:
     ) -> "Seen":
         prep, device = engine.preprocessing, engine.device
         pictures = (
-            as_picture(each.image_HW3, prep, device, name=engine.network)
+            as_picture(each.picture.best, prep, device, name=engine.network)
             for each in readable
-            if each.image_HW3 is not None
+            if each.picture is not None
         )
         x_BCHW = prep.apply_batch(pictures)
         images_BHW3 = _in_colours(x_BCHW, prep)

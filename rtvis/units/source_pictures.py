@@ -8,9 +8,8 @@ from typing import Any, Final
 import cv2
 
 from rtvis.closing import Closing
-from rtvis.data import ImageU8
 from rtvis.errors import SourceError
-from rtvis.sources.pixels import read_image, rgb_from_bgr
+from rtvis.sources.pixels import Decoded, read_picture, rgb_from_bgr
 from rtvis.units.items import Item
 
 _MAX_BYTES: Final = 256 * 2**20
@@ -27,7 +26,7 @@ class SourcePictures(Closing):
     """
 
     def __init__(self, max_bytes: int = _MAX_BYTES) -> None:
-        self._kept: OrderedDict[int, ImageU8] = OrderedDict()
+        self._kept: OrderedDict[int, Decoded] = OrderedDict()
         self._num_bytes = 0
         self._max_bytes = max_bytes
         self._film: tuple[Path, Any] | None = None
@@ -39,8 +38,8 @@ class SourcePictures(Closing):
             self._film[1].release()
             self._film = None
 
-    def read(self, item: Item) -> ImageU8:
-        """The picture of an item, uint8 RGB.
+    def read(self, item: Item) -> Decoded:
+        """The picture of an item, with all the bits that a scan saw.
 
         Raises:
             SourceError: It cannot be read any more.
@@ -51,24 +50,24 @@ class SourcePictures(Closing):
                 self._kept.move_to_end(item.index)
                 return kept
         if item.pts_seconds is None:
-            image_HW3 = read_image(item.path)
+            picture = read_picture(item.path)
         else:
             with self._film_lock:
-                image_HW3 = self._frame(item.path, item.pts_seconds)
+                picture = self._frame(item.path, item.pts_seconds)
         with self._lock:
-            self._keep(item.index, image_HW3)
-        return image_HW3
+            self._keep(item.index, picture)
+        return picture
 
-    def _keep(self, index: int, image_HW3: ImageU8) -> None:
+    def _keep(self, index: int, picture: Decoded) -> None:
         if index in self._kept:  # somebody else was faster
             return
-        self._kept[index] = image_HW3
-        self._num_bytes += image_HW3.nbytes
+        self._kept[index] = picture
+        self._num_bytes += picture.num_bytes
         while self._num_bytes > self._max_bytes and len(self._kept) > 1:
             _, gone = self._kept.popitem(last=False)
-            self._num_bytes -= gone.nbytes
+            self._num_bytes -= gone.num_bytes
 
-    def _frame(self, path: Path, pts_s: float) -> ImageU8:
+    def _frame(self, path: Path, pts_s: float) -> Decoded:
         capture = self._opened(path)
         for start_s in (pts_s - _EARLIER_S, 0.0):
             if start_s < 0.0 or not capture.set(cv2.CAP_PROP_POS_MSEC, start_s * 1e3):
@@ -79,7 +78,7 @@ class SourcePictures(Closing):
                 if abs(now_s - pts_s) < _NEAR_S:
                     is_there, image = capture.retrieve()
                     if is_there and image is not None:
-                        return rgb_from_bgr(image)
+                        return Decoded(image_HW3=rgb_from_bgr(image))
                 if now_s > pts_s:  # it began too late, or the times are others: from the start
                     break
         raise SourceError(f"{path}: has no frame at {pts_s:.3f} s any more; scan it again")

@@ -122,6 +122,7 @@ def _make(
     config: CropsConfig,
     messages: "Console",
 ) -> int:
+    from rtvis.units import names
     from rtvis.units.pages import write_pages
     from rtvis.units.pictures import make_pictures
 
@@ -143,7 +144,8 @@ def _make(
                 pass
     if num_warnings > _MOST_WARNINGS:
         messages.print(f"rtvis: {num_warnings} warnings in all", markup=False)
-    messages.print(f"in {store.folder}", markup=False, soft_wrap=True)
+    where = store.path(None, names.PAGE) if options.pages else f"in {store.folder}"
+    messages.print(str(where), markup=False, soft_wrap=True)
     return DONE
 
 

@@ -29,6 +29,9 @@ if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
 WORTH_COMPILING: Final = 500
 """Files; with fewer, compiling takes longer than it saves."""
 
+_MOST_TOLD: Final = 20
+"""Files that cannot be read and are named on the screen; items.json names all."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class _Prepared:
@@ -87,6 +90,8 @@ class ScanPass:
         write_results(self.writer, step.layers, state)
         for line in _summary(state, step.layers, how, self.store.folder):
             self._say(line)
+        if not self.config.scan.crops:
+            self._say("`rtvis units crops` makes pictures of the strongest inputs, and pages")
         return DONE
 
     def _say(self, text: str) -> None:
@@ -245,9 +250,10 @@ def _shown(passing: Iterator["Progress"], messages: "Console") -> Iterator["Prog
     with Bar(*columns, console=messages, transient=True, disable=not messages.is_terminal) as bar:
         task = bar.add_task("", total=None, rate="", errors="")
         for progress in passing:
-            if progress.last_error:
-                messages.print(f"rtvis: {progress.last_error}", markup=False, soft_wrap=True)
             failed = progress.num_errors
+            for nth, error in enumerate(progress.errors, start=failed - len(progress.errors)):
+                if nth < _MOST_TOLD:
+                    messages.print(f"rtvis: {error}", markup=False, soft_wrap=True)
             bar.update(
                 task,
                 total=progress.total_files,
@@ -264,10 +270,17 @@ def _summary(
     ledger, num_units = state.ledger, sum(layer.num_units for layer in layers)
     failed = len(ledger.errors)
     unreadable = f", {failed} of them unreadable (see items.json)" if failed else ""
-    yield f"{ledger.num_files} files, {ledger.num_items} items{unreadable}"
+    yield f"{_counted(ledger.num_files, 'file')}, {_counted(ledger.num_items, 'item')}{unreadable}"
     dead = ""
     if state.findings.statistics is not None:
         found = state.findings.statistics.of_layers(layers).values()
         dead = f", {sum(int(each.is_dead_C.sum()) for each in found)} of them dead"
-    yield f"{len(layers)} layers, {num_units} units{dead}; {how.form}, batch {how.batch}"
+    yield (
+        f"{_counted(len(layers), 'layer')}, {_counted(num_units, 'unit')}{dead}; {how.form}, "
+        f"batch {how.batch}"
+    )
     yield f"in {folder}"
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count:,} {what}" + ("s" if count != 1 else "")

@@ -36,8 +36,8 @@ select,input{background:var(--panel);color:var(--text);border:1px solid var(--li
 font:inherit;padding:2px 6px}input{width:6em}
 .unit{display:grid;grid-template-columns:minmax(240px,300px) 1fr;gap:24px}
 .unit aside img{width:100%;height:auto}.unit aside section{margin-bottom:20px}
-.unit aside td{padding-right:8px}
-.rows{display:grid;grid-template-columns:130px minmax(60px,114px) minmax(80px,170px)
+.unit aside td{padding-right:8px}.unit aside th{white-space:nowrap}
+.rows{display:grid;grid-template-columns:minmax(130px,240px) minmax(60px,114px) minmax(80px,170px)
 repeat(3,minmax(60px,114px));gap:8px 10px;align-items:center}
 .rows img{max-width:100%;max-height:114px}
 .rows .head{color:var(--dim);font-size:12px}
