@@ -108,8 +108,8 @@ def eager_turn(engine: Engine, x_BCHW: Tensor, selection: Selection) -> Call:
     """The same turn operation by operation: the same graph, not compiled."""
     served = step_of(engine)
     step = Step(served.pieces, engine.device)
-    route, click = engine._clicks.split(engine.resolve(selection))
-    tensors = engine._clicks.upload(click, selection.interventions, served.pieces)
+    route, click = engine._forms.clicks.split(engine.resolve(selection))
+    tensors = engine._forms.clicks.upload(click, selection.interventions, served.pieces)
 
     def call() -> object:
         with torch.inference_mode():

@@ -246,7 +246,7 @@ def test_a_cache_folder_that_cannot_be_made_is_named(tmp_path: Path, x: torch.Te
 
 
 def _child_of(engine: Engine) -> int:
-    compiler = engine._compiler
+    compiler = engine._forms.compiler
     assert compiler is not None
     for _ in range(400):
         if compiler._child is not None:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from rtvis.data import Rule, Selection
 from rtvis.engine.engine import Engine
+from rtvis.engine.forms import Forms
 from rtvis.engine.graphs import CALLS_BEFORE_CAPTURE, Replays
 from rtvis.engine.memory import within_memory
 from rtvis.errors import DeviceError
@@ -242,7 +243,7 @@ def test_too_little_memory_is_a_line_for_the_user_and_frees_what_the_call_took()
 def fake_engine() -> tuple[Engine, FakeCapture]:
     """An engine that replays on the CPU."""
     engine, capture = engine_of(seeded(EverySpelling), size=SIZE), FakeCapture()
-    engine._turns = Replays(capture, most=2)
+    engine._forms.replays = Replays(capture, most=2)
     engine._gradients.replays = Replays(capture, most=2)
     return engine, capture
 
@@ -319,7 +320,7 @@ def test_a_turn_is_captured_once_all_is_compiled_and_a_click_is_data(
     for _ in range(CALLS_BEFORE_CAPTURE + 2):
         engine.run(picture(0), Selection(layer="wide"))
     assert capture.num_tried == 0, "the eager kernels would be kept"
-    monkeypatch.setattr(Engine, "_is_complete", True)
+    monkeypatch.setattr(Forms, "is_complete", True)
     results = []
     for seed in range(CALLS_BEFORE_CAPTURE + 4):
         selection = Selection(

@@ -1,12 +1,11 @@
 """A selection as the code path that it takes and as data on the device."""
 
-from collections.abc import Mapping, Sequence
-
 import torch
 from torch import Tensor
 
-from rtvis.data import Intervention, Layer, Origin, Selection
+from rtvis.data import Intervention, Origin, Selection
 from rtvis.engine.asked import Click, ClickTensors, Route, pack_click
+from rtvis.engine.catalogue import Catalogue
 from rtvis.engine.interventions import Changes, pack_interventions
 from rtvis.engine.pieces import Facts
 from rtvis.registry import ATTENTION_METHODS
@@ -16,27 +15,13 @@ class Clicks:
     """Splits selections whose defaults are filled in, and uploads them.
 
     Args:
-        layers: Of the network.
-        index_of: Index of each layer by any of its names.
-        default_cam_layer: The layer that a CAM is taken at unless another is chosen.
-        output_size: (height, width) of a dense output; None without one.
+        catalogue: Layers of the network, by name.
         device: Where the data are wanted.
         dtype: Of the network.
     """
 
-    def __init__(
-        self,
-        layers: Sequence[Layer],
-        index_of: Mapping[str, int],
-        default_cam_layer: Layer,
-        output_size: tuple[int, int] | None,
-        *,
-        device: torch.device,
-        dtype: torch.dtype,
-    ) -> None:
-        self._layers, self._index_of = layers, index_of
-        self._default_cam_layer = default_cam_layer
-        self._output_size = output_size
+    def __init__(self, catalogue: Catalogue, *, device: torch.device, dtype: torch.dtype) -> None:
+        self._catalogue = catalogue
         self._device, self._dtype = device, dtype
         self._last_changes: tuple[object, Changes] | None = None
 
@@ -49,21 +34,22 @@ class Clicks:
         origin = selection.origin or Origin(
             layer=selection.layer, unit=selection.unit, position=selection.position
         )
-        start = self._index_of[origin.layer]
+        layers, index_of = self._catalogue.layers, self._catalogue.index_of
+        start = index_of[origin.layer]
         # A position is the neuron that the pass starts at; at attention it is who asks.
-        is_neuron = origin.position is not None and self._layers[start].kind != "attention"
+        is_neuron = origin.position is not None and layers[start].kind != "attention"
         by_attention = selection.cam in ATTENTION_METHODS
-        cam_layer = self._default_cam_layer.name if by_attention else selection.cam_layer
+        cam_layer = self._catalogue.default_cam_layer.name if by_attention else selection.cam_layer
         route = Route(
-            site=self._index_of[selection.layer],
+            site=index_of[selection.layer],
             origin_site=start,
             frozen=selection.origin is not None,
-            from_score=selection.starts_at_score(self._layers[start].kind),
+            from_score=selection.starts_at_score(layers[start].kind),
             tap=selection.tap,
             backward=selection.backward,
             gradients=selection.gradients,
-            beside_site=None if selection.beside is None else self._index_of[selection.beside],
-            cam_site=self._index_of[cam_layer],
+            beside_site=None if selection.beside is None else index_of[selection.beside],
+            cam_site=index_of[cam_layer],
             cam=selection.cam,
             intervened=bool(selection.interventions),
         )
@@ -84,7 +70,7 @@ class Clicks:
     ) -> ClickTensors:
         """The data on the device, for the batch of some pieces, without waiting for it."""
         changes = self._changes(interventions, pieces)
-        packed = pack_click(click, pieces.batch, self._output_size)
+        packed = pack_click(click, pieces.batch, self._catalogue.output_size)
         index_B7, amount_B5, corners_B4 = self._pinned_upload(*packed)
         return ClickTensors(index_B7, amount_B5, corners_B4, *changes)
 
@@ -92,7 +78,7 @@ class Clicks:
         """The interventions on the device; they seldom change, so the last ones are kept."""
         key = pieces.batch, interventions
         if self._last_changes is None or self._last_changes[0] != key:
-            packed = pack_interventions(interventions, pieces, self._index_of)
+            packed = pack_interventions(interventions, pieces, self._catalogue.index_of)
             on_device = Changes(*self._pinned_upload(*(each.to(self._dtype) for each in packed)))
             self._last_changes = key, on_device
         return self._last_changes[1]

@@ -8,14 +8,13 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from rtvis.data import Crop, Fit, Form, Intervention, Layer, Result, Rule, Selection
+from rtvis.data import Crop, Fit, Form, Layer, Result, Rule, Selection
 from rtvis.engine.artifacts import default_cache_dir
-from rtvis.engine.asked import Click, ClickTensors, Outcome, Route
-from rtvis.engine.attention_methods import fault_of
+from rtvis.engine.catalogue import Catalogue
 from rtvis.engine.clicks import Clicks
-from rtvis.engine.compile import Compiler
 from rtvis.engine.cuda_capture import CudaCapture
 from rtvis.engine.device import resolve_device, resolve_dtype
+from rtvis.engine.forms import Forms
 from rtvis.engine.graphs import MOST_GRADIENTS, MOST_TURNS, Replays
 from rtvis.engine.identity import Identity, identity_of
 from rtvis.engine.inputs import Inputs
@@ -24,13 +23,9 @@ from rtvis.engine.models import Network
 from rtvis.engine.objectives import Objective
 from rtvis.engine.pictures import Image
 from rtvis.engine.preprocess import Preprocessing
-from rtvis.engine.queries import described
 from rtvis.engine.reached import Gradients, Reached
-from rtvis.engine.resolve import find_layer, resolve_selection
-from rtvis.engine.step import Step
-from rtvis.engine.steps import AnyStep, Steps
+from rtvis.engine.steps import Steps
 from rtvis.engine.unit_gradients import UnitGradients
-from rtvis.registry import ATTENTION_METHODS, CAM_METHODS, AttentionMethod, method_named
 
 CompileMode: TypeAlias = Literal["auto", "off"]
 
@@ -73,39 +68,14 @@ class Engine:
         self._steps = Steps(network, self.device, self.dtype)
         self.batch_size = batch_size
         step = within_memory(lambda: self._steps.of(batch_size), self._memory_advice(batch_size))
-        self.skipped_note = self._steps.skipped_note
-        """Which layers are not shown, and why; empty where all are."""
-        self.layers: tuple[Layer, ...] = (
-            described(step.pieces.sites, step.pieces.queries)
-            if isinstance(step, Step)
-            else tuple(site.layer for site in step.pieces.sites)
-        )
-        self._index_of = {
-            name: layer.index
-            for layer in self.layers
-            for name in (layer.name, layer.name_in_model)
-            if name
-        }
-        self.num_classes = step.pieces.num_classes
-        self.output_size = step.pieces.output_size
-        """(height, width) of a dense output, which has scores for each pixel; None without one."""
-        self.default_cam_layer = step.pieces.cam_site.layer
-        self._clicks = Clicks(
-            self.layers,
-            self._index_of,
-            self.default_cam_layer,
-            self.output_size,
-            device=self.device,
-            dtype=self.dtype,
-        )
-        self._parameters: dict[str, Tensor] | None = None
-        self._method_faults = {
-            name: fault
-            for name, method in ATTENTION_METHODS.items()
-            if (fault := _fault_of(method, step))
-        }
+        self._catalogue = Catalogue(network, step, skipped_note=self._steps.skipped_note)
         capture = CudaCapture(self.device) if self.device.type == "cuda" else None
-        self._turns = None if capture is None else Replays(capture, most=MOST_TURNS)
+        self._forms = Forms(
+            self._steps,
+            Clicks(self._catalogue, device=self.device, dtype=self.dtype),
+            batch_size=batch_size,
+            replays=None if capture is None else Replays(capture, most=MOST_TURNS),
+        )
         self._gradients = UnitGradients(
             network,
             self._steps,
@@ -115,13 +85,8 @@ class Engine:
             replays=None if capture is None else Replays(capture, most=MOST_GRADIENTS),
         )
         self._artifacts = (cache_dir or default_cache_dir()) / "compiled"
-        self._compiler: Compiler | None = None
-        if compile == "auto" and isinstance(step, Step):
-            pieces, num_plain = step.pieces.all_pieces(), len(step.pieces.plain_pieces())
-            self._compiler = Compiler(
-                pieces, self.device, self._artifacts, step.runners.replace, num_plain=num_plain
-            )
-            self._compiler.start()
+        if compile == "auto":
+            self._forms.compile(self.device, self._artifacts)
 
     @property
     def network(self) -> str:
@@ -159,22 +124,44 @@ class Engine:
         return self._network.preprocessing
 
     @property
+    def layers(self) -> tuple[Layer, ...]:
+        """All that can be looked at."""
+        return self._catalogue.layers
+
+    @property
+    def skipped_note(self) -> str:
+        """Which layers are not shown, and why; empty where all are."""
+        return self._catalogue.skipped_note
+
+    @property
+    def default_cam_layer(self) -> Layer:
+        """The layer that a CAM is taken at unless another is chosen: the last one with a map."""
+        return self._catalogue.default_cam_layer
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return self._catalogue.num_classes
+
+    @property
+    def output_size(self) -> tuple[int, int] | None:
+        """(height, width) of a dense output, which has scores for each pixel; None without one."""
+        return self._catalogue.output_size
+
+    @property
     def cam_methods(self) -> tuple[str, ...]:
         """Names of the methods that can explain this network."""
-        names = (*CAM_METHODS, *ATTENTION_METHODS)
-        return tuple(name for name in names if name not in self._method_faults)
+        return self._catalogue.cam_methods
 
     @property
     def form(self) -> Form:
         """Which form of the step serves now."""
-        if self._turns is not None and self._turns.replayed:
-            return "graph"
-        return "compiled" if self._compiler is not None and self._compiler.is_serving else "eager"
+        return self._forms.serving
 
     @property
     def compile_note(self) -> str:
         """Where compiling stands, in words for the screen; empty when there is nothing to say."""
-        return self.untraced_note if self._compiler is None else self._compiler.note
+        return self._forms.note
 
     @property
     def untraced_note(self) -> str:
@@ -187,16 +174,7 @@ class Engine:
         Raises:
             SelectionError: A name or number that this network does not have.
         """
-        return resolve_selection(
-            selection,
-            self.layers,
-            self.default_cam_layer,
-            self.num_classes,
-            self.labels,
-            output_size=self.output_size,
-            method_faults=self._method_faults,
-            skipped_note=self.skipped_note,
-        )
+        return self._catalogue.resolve(selection)
 
     def check_takes_pictures(self) -> None:
         """Make sure that the network can be shown RGB pictures.
@@ -213,14 +191,7 @@ class Engine:
             Of any shape and dtype, in the model's own memory: not to be written to. None for a
             layer that computes its weights or is not known.
         """
-        index = self._index_of.get(layer)
-        if index is None:
-            return None
-        if self._parameters is None:
-            model = self._network.model
-            named = (*model.named_parameters(), *model.named_buffers())
-            self._parameters = {name: value.detach() for name, value in named}
-        return self._parameters.get(self._steps.of(self.batch_size).pieces.sites[index].parameter)
+        return self._catalogue.weights(layer)
 
     def preprocess(self, image: Image, *, fit: Fit = "crop") -> Tensor:
         """The network's input, float32 [1, C, H, W] on the device, for one picture (see `run`)."""
@@ -272,13 +243,10 @@ class Engine:
         selection = self.resolve(selection)
         input_BCHW, crop = self._inputs.of(image, selection.fit)
         x_BCHW = input_BCHW.to(self.dtype).contiguous(memory_format=torch.channels_last)
-        route, click = self._clicks.split(selection)
         outcome = within_memory(
-            lambda: self._turn(x_BCHW, route, click, selection.interventions),
+            lambda: self._forms.run(x_BCHW, selection),
             self._memory_advice(len(x_BCHW)),
         )
-        if self._compiler is not None:
-            self._compiler.begin()
         return Result(
             scores_BK=outcome.scores_BK,
             maps_BCHW=outcome.maps_BCHW,
@@ -292,7 +260,7 @@ class Engine:
             health_B=outcome.health_B,
             selection=selection,
             form=self.form,
-            untouched_scores_BK=outcome.untouched_scores_BK if route.intervened else None,
+            untouched_scores_BK=outcome.untouched_scores_BK if selection.interventions else None,
             dense_BKHW=outcome.dense_BKHW,
             labels_BHW=outcome.labels_BHW,
             crop=crop,
@@ -320,7 +288,7 @@ class Engine:
             RtvisError: The pictures are not of the network's size.
             DeviceError: Not enough memory.
         """
-        index, x_BCHW = self._index(layer), self._fitting(x_BCHW)
+        index, x_BCHW = self._catalogue.index(layer), self._fitting(x_BCHW)
         return within_memory(
             lambda: self._gradients.reach(x_BCHW, index, whole=whole),
             self._memory_advice(len(x_BCHW)),
@@ -346,11 +314,11 @@ class Engine:
             RtvisError: The pictures are not of the network's size.
             DeviceError: Not enough memory.
         """
-        index, x_BCHW = self._index(layer), self._fitting(x_BCHW)
+        index, x_BCHW = self._catalogue.index(layer), self._fitting(x_BCHW)
         unit_B = unit_B.to(self.device)
         if position_B2 is None:
             position_B2 = torch.full((len(x_BCHW), 2), -1, device=self.device)
-        place_B2, form = position_B2.to(self.device), self._is_complete
+        place_B2, form = position_B2.to(self.device), self._forms.is_complete
         return within_memory(
             lambda: self._gradients.of(
                 x_BCHW, index, unit_B, place_B2, objective=objective, rule=rule, form=form
@@ -368,35 +336,12 @@ class Engine:
             SelectionError: There is no such layer.
         """
         return self._gradients.compile(
-            self._index(layer), batch, self._artifacts, timeout_s=timeout_s
+            self._catalogue.index(layer), batch, self._artifacts, timeout_s=timeout_s
         )
-
-    def _index(self, layer: str) -> int:
-        return find_layer(layer, self.layers, self.default_cam_layer).index
 
     def _fitting(self, x_BCHW: Tensor) -> Tensor:
         self._inputs.check(x_BCHW)
         return x_BCHW.to(self.device, self.dtype).contiguous(memory_format=torch.channels_last)
-
-    def _turn(
-        self,
-        x_BCHW: Tensor,
-        route: Route,
-        click: Click,
-        interventions: tuple[Intervention, ...],
-    ) -> Outcome:
-        step, method = self._steps.of(len(x_BCHW)), method_named(route.cam)
-        data = self._clicks.upload(click, interventions, step.pieces)
-
-        def turn(x_BCHW: Tensor, *data: Tensor) -> Outcome:
-            with torch.inference_mode():
-                return step.run(x_BCHW, route, ClickTensors(*data), method)
-
-        # A graph keeps the kernels it was captured with: wait for the last compiled piece.
-        may_replay = len(x_BCHW) == self.batch_size and self._is_complete
-        if self._turns is None or not may_replay:
-            return turn(x_BCHW, *data)
-        return self._turns.run(route, turn, x_BCHW, *data)
 
     def _memory_advice(self, batch: int) -> str:
         return (
@@ -404,18 +349,13 @@ class Engine:
             "--dtype float16, a smaller --size, or --device cpu"
         )
 
-    @property
-    def _is_complete(self) -> bool:
-        return self._compiler is not None and self._compiler.is_complete
-
     def wait_compiled(self, timeout_s: float | None = None) -> bool:
         """Wait until the compiled form serves; False if that was not to be had in time."""
-        return self._compiler is not None and self._compiler.wait(timeout_s)
+        return self._forms.wait_compiled(timeout_s)
 
     def close(self) -> None:
         """Stop compiling. Safe to call twice."""
-        if self._compiler is not None:
-            self._compiler.close()
+        self._forms.close()
         self._gradients.close()
 
     def __enter__(self) -> "Engine":
@@ -423,9 +363,3 @@ class Engine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def _fault_of(method: AttentionMethod, step: AnyStep) -> str:
-    if isinstance(step, Step):
-        return fault_of(method, step.pieces.sites)
-    return "is not traceable, and attention is read from the trace alone"
