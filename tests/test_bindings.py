@@ -12,7 +12,7 @@ from rtvis.errors import ConfigError
 from rtvis.flags import parse_config
 from rtvis.render.layout import layout
 from rtvis.runtime.bindings import BINDINGS, KeyBinding, by_key, help_lines, key_of, markdown_table
-from rtvis.runtime.controller import Drawn
+from rtvis.runtime.drawn import Drawn
 from rtvis.runtime.keymap import with_keys
 from rtvis.session import Session, View
 from rtvis.sinks.keys import KEY_NAMES, key_name

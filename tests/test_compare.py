@@ -23,8 +23,10 @@ from rtvis.render.layout import layout
 from rtvis.render.pictures_plan import Sizes
 from rtvis.render.readout import rank
 from rtvis.render.scene import Half, Pair, Scene
-from rtvis.runtime.compare import Asked, NetworkRival, StreamRival
+from rtvis.runtime.compare import Asked
 from rtvis.runtime.difference import Arranger, difference, part_of, shape_note
+from rtvis.runtime.network_rival import NetworkRival
+from rtvis.runtime.stream_rival import StreamRival
 from rtvis.runtime.turn import Turn
 from rtvis.session import Session, View
 from rtvis.slot import LatestSlot

@@ -25,7 +25,8 @@ from rtvis.runtime.bindings import (
 )
 from rtvis.runtime.commands.colours import cycle_cam
 from rtvis.runtime.commands.looking import cycle_zoom
-from rtvis.runtime.controller import Controller, Drawn
+from rtvis.runtime.controller import Controller
+from rtvis.runtime.drawn import Drawn
 from rtvis.session import PageName, Session, View
 from tests.nets_fake import LAYERS, make_layer
 

@@ -46,7 +46,8 @@ from rtvis.render.label_picture import (
 from rtvis.render.layout import Layout
 from rtvis.render.pixels import lay_pixels
 from rtvis.render.scene import Scene
-from rtvis.runtime.controller import Controller, Drawn
+from rtvis.runtime.controller import Controller
+from rtvis.runtime.drawn import Drawn
 from rtvis.session import Session, View
 from tests.nets import engine_of
 

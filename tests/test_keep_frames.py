@@ -17,10 +17,10 @@ from rtvis.data import Frame, FramePlace, ImageU8, KeyEvent, Selection
 from rtvis.engine.engine import Engine
 from rtvis.errors import SinkError, SourceError
 from rtvis.render.compositor import Compositor
-from rtvis.runtime.compare import StreamRival
 from rtvis.runtime.journal import read_moments
 from rtvis.runtime.pipeline import Pipeline
 from rtvis.runtime.recording import Kept
+from rtvis.runtime.stream_rival import StreamRival
 from rtvis.session import Session, View
 from rtvis.sinks import frame_keeper
 from rtvis.sinks.frame_keeper import FrameKeeper

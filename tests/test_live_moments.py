@@ -38,7 +38,8 @@ from rtvis.render.moment_numbers import moments_of, time_in
 from rtvis.render.moment_pictures import mark_neuron, sees_all
 from rtvis.render.moments_plan import NUM_MOMENTS, lay_moments
 from rtvis.render.scene import Clip, Scene
-from rtvis.runtime.controller import Controller, Drawn
+from rtvis.runtime.controller import Controller
+from rtvis.runtime.drawn import Drawn
 from rtvis.runtime.moment_files import SavedMoments, read_moments_folder, write_moments
 from rtvis.runtime.moment_keeping import copied_pictures, put_back, saved_moments, saved_others
 from rtvis.runtime.moment_tiles import cut, narrowed
@@ -703,7 +704,7 @@ def test_a_click_on_a_place_that_has_become_free_does_nothing() -> None:
         lay_out=lambda view: layout(view, LAYERS),
         do=lambda effect: None,
     )
-    controller._click(Target(kind="moment", pane="details", place=0), twice=False)
+    controller.click(Target(kind="moment", pane="details", place=0))
     assert session.read()[0].moment is None
 
 

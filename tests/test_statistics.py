@@ -446,7 +446,7 @@ class CorrelationDesk(Desk):
         super().__init__(layers, selection=Selection(layer="layer", unit=0), page="correlation")
 
     def draw(self) -> object:  # type: ignore[override]
-        from rtvis.runtime.controller import Drawn
+        from rtvis.runtime.drawn import Drawn
 
         scene = shown(self.maps_CHW, unit=self.selection.unit or 0)
         self.compositor.compose(replace(scene, view=self.view))

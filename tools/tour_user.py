@@ -77,7 +77,7 @@ class User:
     @property
     def num_cam_methods(self) -> int:
         """How many explain this network."""
-        return len(self._pipeline.controller._cam_methods)
+        return len(self._pipeline.controller.cam_methods)
 
     @property
     def has_stand_in(self) -> bool:

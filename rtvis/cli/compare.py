@@ -11,7 +11,8 @@ from rtvis.errors import ConfigError
 
 if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rtvis.engine.engine import Engine
-    from rtvis.runtime.compare import Rival, StreamRival
+    from rtvis.runtime.compare import Rival
+    from rtvis.runtime.stream_rival import StreamRival
 
 SECOND_NAMES: Final = "second"
 """The value of --compare-stream that means the second name of each line of a list."""
@@ -67,7 +68,7 @@ def opened_second(config: Config, *, loop: bool) -> "Iterator[StreamRival | None
         with found_frames(config, second, None) as found, ReplayedRival(found) as replayed:
             yield replayed
         return
-    from rtvis.runtime.compare import StreamRival
+    from rtvis.runtime.stream_rival import StreamRival
     from rtvis.sources import open_source
     from rtvis.state import resume_of
 
@@ -89,7 +90,7 @@ def rival_of(second: "Engine | None", stream: "StreamRival | None") -> "Rival | 
     """What is compared with the first network and source; None for nothing."""
     if second is None:
         return stream
-    from rtvis.runtime.compare import NetworkRival
+    from rtvis.runtime.network_rival import NetworkRival
 
     second.check_takes_pictures()
     return NetworkRival(second)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from rtvis.data import Frame, Picture, Result
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Half, Memory
-from rtvis.runtime.controller import Drawn
+from rtvis.runtime.drawn import Drawn
 from rtvis.session import View
 
 

@@ -1,8 +1,7 @@
 """Keys and clicks become commands on the Session."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import replace
 from typing import assert_never
 
 from rtvis.data import (
@@ -17,8 +16,6 @@ from rtvis.data import (
 )
 from rtvis.render.help_table import help_line, help_target, lay_help
 from rtvis.render.layout import Layout
-from rtvis.render.moment_numbers import moments_of
-from rtvis.render.pages import PAGES
 from rtvis.render.readout import Readout
 from rtvis.runtime.bindings import (
     BINDINGS,
@@ -29,29 +26,12 @@ from rtvis.runtime.bindings import (
     help_lines,
     key_of,
 )
-from rtvis.runtime.commands import changing, selecting, tracing
 from rtvis.runtime.commands.context import Context
-from rtvis.session import Session, TopInput, View
+from rtvis.runtime.drawn import Drawn
+from rtvis.runtime.pointing import Change, clicked, wheeled
+from rtvis.session import Session, View
 
 _NOWHERE = Target(kind="none")
-
-
-@dataclass(frozen=True, slots=True)
-class Drawn:
-    """What the user sees: needed to tell what lies under the pointer."""
-
-    layout: Layout
-    top: tuple[int, ...] = ()
-    """Class indices in the rows of the list of classes."""
-    readout: Readout = field(default_factory=Readout)
-    """The numbers in the text."""
-
-    def hit(self, x: int, y: int) -> Target:
-        """What lies under a pixel."""
-        target = self.layout.hit(x, y, classes=self.top)
-        if target.kind == "pane" and target.pane == "details":
-            return PAGES[self.layout.page].hit(self.layout, self.readout, x, y) or target
-        return target
 
 
 class Controller:
@@ -82,7 +62,7 @@ class Controller:
         self._layers = layers
         self._home = session.read()[0].selection
         self._default_layer = default_layer
-        self._cam_methods = cam_methods
+        self.cam_methods = cam_methods
         self._lay_out = lay_out
         self._do = do
         self._keys = by_key(bindings)
@@ -151,14 +131,14 @@ class Controller:
             case "leave":
                 self._session.update(hover=_NOWHERE)
             case "wheel":
-                self._wheel(drawn.layout, target, event.wheel_steps)
+                self._make(wheeled(target, drawn.layout, self._context(), event.wheel_steps))
             case "down" | "double":
                 if event.button != "left":
                     return
                 if view.help_shown:
                     self._click_help(target)
                 else:
-                    self._click(target, twice=event.kind == "double")
+                    self.click(target, twice=event.kind == "double")
             case _:
                 assert_never(event.kind)
 
@@ -177,159 +157,20 @@ class Controller:
             if listed[index].name != "toggle help":  # it is gone already
                 self._run(listed[index])
 
-    def _click(self, target: Target, *, twice: bool) -> None:
-        context = self._context()
-        match target.kind:
-            case "unit":
-                self._click_unit(target, context)
-            case "pair":
-                self._click_pair(target, context)
-            case "position":
-                self._click_position(target, context)
-            case "pixel":
-                self._click_pixel(target)
-            case "layer":
-                self._click_layer(target, context)
-            case "class":
-                self._click_class(target, context, twice=twice)
-            case "change":
-                self._click_change(target)
-            case "start":
-                self._click_start(target, context)
-            case "rule" | "pane":
-                binding = self._buttons.get(target.pane.removeprefix("button:"))
-                if target.pane.startswith("button:") and binding is not None:
-                    self._run(binding)
-            case "moment" | "top" | "none":
-                self._click_picture(target)
-            case _:
-                assert_never(target.kind)
-
-    def _click_unit(self, target: Target, context: Context) -> None:
-        assert target.layer is not None
-        assert target.unit is not None
-        select = partial(selecting.select_seen, layer=target.layer, unit=target.unit)
-        self._change(
-            lambda view: replace(select(view, context), cursor="grid", hint_shown=False),
-            follow=target.pane != "grid",  # in the grid it is in sight
-        )
-
-    def _click_pair(self, target: Target, context: Context) -> None:
-        """Select the unit of the row, or of the column where that of the row is selected."""
-        view, _ = self._session.read()
-        again = (view.selection.unit or 0) == target.unit
-        unit = target.other_unit if again else target.unit
-        self._click_unit(replace(target, kind="unit", unit=unit, other_unit=None), context)
-
-    def _click_position(self, target: Target, context: Context) -> None:
-        assert target.layer is not None
-        assert target.unit is not None
-        assert target.position is not None
-        choose = partial(
-            selecting.toggle_position,
-            layer=target.layer,
-            unit=target.unit,
-            position=target.position,
-        )
-        self._change(lambda view: replace(choose(view, context), hint_shown=False))
-
-    def _click_start(self, target: Target, context: Context) -> None:
-        assert target.layer is not None
-        assert target.unit is not None
-        start = partial(tracing.toggle_start, layer=target.layer, unit=target.unit)
-        self._change(lambda view: replace(start(view, context), hint_shown=False))
-
-    def _click_picture(self, target: Target) -> None:
-        """Look at it in the place of the source, or no more; elsewhere nothing."""
-        if target.kind == "top":
-            self._click_top(target)
-        elif target.kind == "moment":
-            self._click_moment(target)
-
-    def _click_moment(self, target: Target) -> None:
-        moments = moments_of(self.drawn.readout) if self.drawn is not None else ()
-        if target.place is None or target.place >= len(moments):
+    def click(self, target: Target, *, twice: bool = False) -> None:
+        """Do what a click on something means, or the second of two quick ones."""
+        if self.drawn is None:
             return
-        frame = moments[target.place].frame
-        self._change(
-            lambda view: replace(
-                view, moment=None if view.moment == frame else frame, top_input=None
-            )
-        )
-
-    def _click_top(self, target: Target) -> None:
-        """One of the best inputs of a data set."""
-        layout = self.drawn.layout if self.drawn is not None else None
-        if layout is None or layout.layer is None or target.place is None:
+        if target.kind in {"rule", "pane"}:
+            binding = self._buttons.get(target.pane.removeprefix("button:"))
+            if target.pane.startswith("button:") and binding is not None:
+                self._run(binding)
             return
-        top = TopInput(layer=layout.layer.name, unit=layout.unit, place=target.place)
-        self._change(
-            lambda view: replace(
-                view, top_input=None if view.top_input == top else top, moment=None
-            )
-        )
+        self._make(clicked(target, self.drawn, self._context(), twice=twice))
 
-    def _click_pixel(self, target: Target) -> None:
-        pixel = target.position
-        assert pixel is not None
-        self._change(lambda view: replace(selecting.toggle_pixel(view, pixel), hint_shown=False))
-
-    def _click_layer(self, target: Target, context: Context) -> None:
-        index = next(layer.index for layer in self._layers if layer.name == target.layer)
-        self._change(
-            lambda view: replace(selecting.select_layer(view, context, index), cursor="layers"),
-            follow=True,
-        )
-
-    def _click_class(self, target: Target, context: Context, *, twice: bool) -> None:
-        chosen = target.class_index
-        assert chosen is not None
-        if twice:
-            self._change(
-                lambda view: selecting.explain_class_unit(view, context, chosen), follow=True
-            )
-        else:
-            self._change(lambda view: selecting.toggle_class(view, chosen))
-
-    def _click_change(self, target: Target) -> None:
-        assert target.layer is not None
-        assert target.unit is not None
-        remove = partial(changing.remove, layer=target.layer, unit=target.unit)
-        self._change(remove)
-
-    def _wheel(self, layout: Layout, target: Target, steps_up: int) -> None:
-        if target.pane == "details":
-            self._wheel_over_details(target, steps_up)
-        else:
-            self._scroll(layout, target.pane, -steps_up)
-
-    def _wheel_over_details(self, target: Target, steps: int) -> None:
-        """Over a change of the list: that one; elsewhere on its page: the selected unit."""
-        context = self._context()
-
-        def turn(view: View) -> View:
-            if view.page != "changes":
-                return view
-            layer, unit = target.layer, target.unit
-            if target.kind != "change" or layer is None or unit is None:
-                layer, unit = context.layer(view).name, view.selection.unit or 0
-            return changing.nudge(view, context, layer, unit, steps=steps)
-
-        self._change(turn)
-
-    def _scroll(self, layout: Layout, pane: str, rows: int) -> None:
-        if pane == "layers":
-            limit = layout.max_layer_scroll
-            self._session.apply(
-                lambda view: replace(
-                    view, layer_scroll=min(max(view.layer_scroll + rows, 0), limit)
-                )
-            )
-        elif pane == "grid":
-            limit = layout.max_grid_scroll
-            self._session.apply(
-                lambda view: replace(view, grid_scroll=min(max(view.grid_scroll + rows, 0), limit))
-            )
+    def _make(self, change: Change | None) -> None:
+        if change is not None:
+            self._change(change.command, follow=change.follow)
 
     def _change(self, command: Callable[[View], View], *, follow: bool = False) -> None:
         """Apply a command; `follow` brings the selection into sight if the command moved it."""
@@ -365,7 +206,7 @@ class Controller:
         return Context(
             layers=self._layers,
             default_layer=self._default_layer,
-            cam_methods=self._cam_methods,
+            cam_methods=self.cam_methods,
             home=self._home,
             num_columns=grid.num_cols if grid is not None else 1,
             readout=self.drawn.readout if self.drawn is not None else Readout(),

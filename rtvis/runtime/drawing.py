@@ -6,7 +6,7 @@ from rtvis.data import Frame, Picture, Result
 from rtvis.render.layout import Layout
 from rtvis.render.scene import Half, Memory, Scene
 from rtvis.runtime.composed import Composed
-from rtvis.runtime.controller import Drawn
+from rtvis.runtime.drawn import Drawn
 from rtvis.runtime.faults import IN_LOOP, Faults
 from rtvis.runtime.turn_parts import CompositorLike, Travelling
 from rtvis.session import View

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Final
 
 from rtvis.data import Frame, FramePlace, Side
-from rtvis.runtime.compare import StreamRival
 from rtvis.runtime.delivery import Delivery
 from rtvis.runtime.journal import Moment, SecondPlace, read_moments
 from rtvis.runtime.run_end import RunEnd
+from rtvis.runtime.stream_rival import StreamRival
 from rtvis.runtime.turn import Turn
 from rtvis.sources.again import FoundFrames
 
