@@ -9,7 +9,6 @@ allows, or on a CPU, where both share the cores, by what the two together do.
 """
 
 import argparse
-import os
 import sys
 import tempfile
 import time
@@ -29,6 +28,7 @@ from rtvis.engine.device import resolve_device, resolve_dtype
 from rtvis.engine.models import Network
 from rtvis.engine.reduced import Reduced
 from rtvis.engine.reduced_step import CPU_BATCH, GPU_BATCH, ReducedStep, reduced_step
+from rtvis.threads import num_cores
 from rtvis.units.data_set import find_files
 from rtvis.units.items import Files
 from rtvis.units.reading import Reader
@@ -158,7 +158,7 @@ class _Clocked:
 
 def _folder(network: Network, step: ReducedStep, arguments: argparse.Namespace) -> str:
     """A scan of JPEG files beside decoding them and beside the pass."""
-    workers = arguments.workers or os.cpu_count() or 1
+    workers = arguments.workers or num_cores()
     spent: dict[str, list[_Spent]] = {"decode": [], "compute": [], "scan": []}
     with tempfile.TemporaryDirectory(prefix="rtvis-bench-") as folder:
         write_jpegs(Path(folder), arguments.files)

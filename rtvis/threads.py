@@ -1,10 +1,12 @@
-"""Small operations on one CPU thread, while the network keeps all of them."""
+"""How many CPU cores there are for us, and how many threads an operation takes of them."""
 
 import ctypes
 import functools
+import math
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 _SPIN_COUNT = "4000"
 """Turns of libgomp's waiting loop, about a tenth of a millisecond. Measured with the default
@@ -22,10 +24,35 @@ def spin_briefly() -> None:
 
 
 def num_cores() -> int:
-    """Those that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # Linux
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    """Those that this process may use: the ones it may run on, and of these no more than its
+    container's share of the processor comes to."""
+    if not hasattr(os, "sched_getaffinity"):  # not Linux
+        return os.cpu_count() or 1
+    cores = len(os.sched_getaffinity(0))
+    share = container_share()
+    return cores if share is None else max(1, min(cores, math.ceil(share)))
+
+
+def container_share(root: Path = Path("/sys/fs/cgroup")) -> float | None:
+    """How many cores' worth of time a container is given, as with `docker run --cpus`; None
+    without a limit.
+
+    Args:
+        root: Where control groups are seen; in a container its own one.
+    """
+    try:  # version 2: "150000 100000" or "max 100000", microseconds
+        quota, period = (root / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        try:  # version 1: -1 is no limit
+            quota = (root / "cpu" / "cpu.cfs_quota_us").read_text()
+            period = (root / "cpu" / "cpu.cfs_period_us").read_text()
+        except OSError:
+            return None
+    try:
+        share = int(quota) / int(period)
+    except (ValueError, ZeroDivisionError):
+        return None
+    return share if share > 0 else None
 
 
 @functools.cache

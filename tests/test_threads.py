@@ -3,11 +3,13 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
 
-from rtvis.threads import cpu_threads, num_cores, spin_briefly
+from rtvis import threads
+from rtvis.threads import container_share, cpu_threads, num_cores, spin_briefly
 
 SETTINGS = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 
@@ -55,6 +57,35 @@ def test_cores_are_those_that_the_process_may_use() -> None:
         "assert rtvis.threads.num_cores() == 1"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("files", "share"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 1.5),
+        ({"cpu.max": "max 100000\n"}, None),
+        ({"cpu/cpu.cfs_quota_us": "50000\n", "cpu/cpu.cfs_period_us": "100000\n"}, 0.5),
+        ({"cpu/cpu.cfs_quota_us": "-1\n", "cpu/cpu.cfs_period_us": "100000\n"}, None),
+        ({"cpu.max": "something new\n"}, None),
+        ({}, None),
+    ],
+)
+def test_a_container_is_given_a_share_of_the_processor(
+    tmp_path: Path, files: dict[str, str], share: float | None
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert container_share(tmp_path) == share
+
+
+def test_a_share_of_a_core_and_a_half_is_two_cores_at_most(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(64)), raising=False)
+    for share, cores in ((None, 64), (1.5, 2), (0.2, 1), (100.0, 64)):
+        monkeypatch.setattr(threads, "container_share", lambda share=share: share)
+        assert num_cores() == cores
 
 
 def test_within_the_block_operations_run_on_that_many_threads() -> None:

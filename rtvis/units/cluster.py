@@ -14,6 +14,7 @@ import torch
 
 from rtvis.errors import ConfigError, DeviceError
 from rtvis.leaving import interrupts_held, leaving_at_once
+from rtvis.threads import num_cores
 from rtvis.units.cluster_folder import own_folder
 
 LOOPBACK: Final = "127.0.0.1"
@@ -172,7 +173,7 @@ def _started(
     gpus = _gpus(wanted, device)
     num_actors = wanted.num_actors or (max(1, int(num_gpus / gpus)) if gpus else 1)
     cpus = wanted.cpus or (1 if gpus else torch.get_num_threads())
-    num_decoders = wanted.num_decoders or os.cpu_count() or 1
+    num_decoders = wanted.num_decoders or num_cores()
     if num_actors * gpus > num_gpus:
         raise _too_little(f"{num_actors} actors with {gpus:g} GPUs each", f"{num_gpus} GPUs")
     folder = leaving.enter_context(own_folder("rtvis units scan --engine ray"))

@@ -1,6 +1,5 @@
 """`rtvis units crops`: pictures of the inputs that excite each unit most, and of what in them."""
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
@@ -20,6 +19,7 @@ from rtvis.options import (
     option,
     store_option,
 )
+from rtvis.threads import num_cores
 
 if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rich.console import Console
@@ -136,7 +136,7 @@ def _make(
             batch=engine.batch_size,
             units=None if options.unit is None else (options.unit,),
             force=options.force,
-            num_workers=os.cpu_count() or 1,
+            num_workers=num_cores(),
         )
         num_warnings = _told(making, messages)
         if options.pages:

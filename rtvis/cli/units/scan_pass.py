@@ -1,6 +1,5 @@
 """One scan: prepared as its store wants it, shown with a bar, stored now and then."""
 
-import os
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from rtvis.cli.units.scan_options import ScanConfig
 from rtvis.cli.units.scan_ray import plan_of
 from rtvis.errors import RtvisError, SourceError, StoreError
 from rtvis.leaving import DONE
+from rtvis.threads import num_cores
 
 if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rich.console import Console
@@ -176,7 +176,7 @@ class ScanPass:
         if self.cluster is None:
             from rtvis.units.scan import scan
 
-            num_workers = self.config.scan.workers or os.cpu_count() or 1
+            num_workers = self.config.scan.workers or num_cores()
             return scan(step, state, self.network.preprocessing, num_workers=num_workers)
         from rtvis.units.cluster_scan import scan_on_cluster
 
