@@ -463,7 +463,7 @@ def test_the_map_for_a_cam_is_looked_for_from_the_top_with_few_values_in_memory(
     if only_map is None:
         return
     assert kept[0] | kept[1] == read
-    found = cam_site.late_gradients(flat, sites, pieces.segments, 1)
+    found = cam_site.late_gradients(flat, sites, pieces.segments, pieces.sizes)
     stem = next(site for site in sites if site.layer.name == only_map)
     noise = cam_site._noise(torch.empty(1, 3, SIDE, SIDE, dtype=torch.float64))
     with tapped(model, only_map) as outputs:

@@ -28,6 +28,7 @@ from torch import Tensor, fx
 
 from rtvis.data import Rule
 from rtvis.engine.graph import is_getitem
+from rtvis.engine.pieces import Sizes
 from rtvis.engine.site import Site
 from rtvis.engine.vjps import Env, Thresholds, env_shape
 from rtvis.engine.vjps_linear import vjp_of
@@ -54,24 +55,19 @@ class Seeds(NamedTuple):
     """At attention, how much each query counts; None in a network without."""
 
 
-def plain_pass(
-    batch: int, most_units: int, largest_map: int, most_queries: int, like: Tensor
-) -> dict[str, Tensor]:
+def plain_pass(sizes: Sizes, *, like: Tensor) -> dict[str, Tensor]:
     """The data of a pass without a seed and by the true derivative, by name of the input.
 
     Args:
-        batch: B.
-        most_units: U of `Seeds.unit_BU`.
-        largest_map: S of `Seeds.map_BS`.
-        most_queries: Q of `Seeds.query_BQ`.
+        sizes: Of the pieces.
         like: Its dtype and device are those of the data.
     """
     tx, tg = RULE_THRESHOLDS["gradient"]
     return {
-        "site_B": torch.full((batch,), -1, device=like.device),
-        "unit_BU": like.new_zeros(batch, most_units),
-        "map_BS": like.new_zeros(batch, largest_map),
-        "query_BQ": like.new_zeros(batch, most_queries),
+        "site_B": torch.full((sizes.batch,), -1, device=like.device),
+        "unit_BU": like.new_zeros(sizes.batch, sizes.most_units),
+        "map_BS": like.new_zeros(sizes.batch, sizes.largest_map),
+        "query_BQ": like.new_zeros(sizes.batch, sizes.most_queries),
         "tx": like.new_full((), tx),
         "tg": like.new_full((), tg),
     }

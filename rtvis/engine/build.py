@@ -10,8 +10,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from rtvis.engine.cam_site import choose_cam_site, late_gradients
 from rtvis.engine.cuts import arithmetic, choose_cuts
 from rtvis.engine.graph import depends_on, input_of
-from rtvis.engine.piece_builder import Builder, Sizes, propagate, total_units
-from rtvis.engine.pieces import Piece, Pieces, Probe, Segment
+from rtvis.engine.piece_builder import Builder, propagate
+from rtvis.engine.pieces import Piece, Pieces, Probe, Segment, Sizes
 from rtvis.engine.queries import default_queries
 from rtvis.engine.site import Site
 from rtvis.engine.trace import FlatModel
@@ -51,7 +51,7 @@ def build_pieces(
     sizes = Sizes.of(sites, batch=int(x.meta["val"].shape[0]))
     builder = Builder(flat, mode, live, by_node, sizes)
     segments = _segments(builder, order, cuts, by_node)
-    gradients = late_gradients(flat, sites, segments, sizes.batch)
+    gradients = late_gradients(flat, sites, segments, sizes)
     cam_site = choose_cam_site(flat, sites, gradients, sizes.batch, cam_layer)
     if cam_site is None:
         return None
@@ -73,12 +73,8 @@ def build_pieces(
         scores=scores.name,
         dense=None if flat.dense is None else flat.dense.name,
         output_size=_output_size(flat.dense),
-        batch=sizes.batch,
         num_classes=int(scores.meta["val"].shape[1]),
-        largest_map=sizes.largest_map,
-        most_units=sizes.most_units,
-        num_units=sizes.num_units,
-        most_queries=sizes.most_queries,
+        sizes=sizes,
         queries=default_queries(sites, gradients, sizes.batch),
     )
 
@@ -121,7 +117,7 @@ def build_reach(flat: FlatModel, sites: tuple[Site, ...], site: Site) -> tuple[P
     propagate(flat.module, mode)
     live = depends_on(graph, [x])
     order = [node for node in graph.nodes if node in live]
-    sizes = Sizes(batch=int(x.meta["val"].shape[0]), num_units=total_units(sites))
+    sizes = Sizes.of(sites, batch=int(x.meta["val"].shape[0]))
     builder = Builder(flat, mode, live, {}, sizes)
     stretch = order[1 : order.index(site.node) + 1]
     backward = builder.unseeded("reach_backward", stretch, x, site.node)

@@ -8,7 +8,7 @@ from torch import Tensor, fx
 
 from rtvis.engine.backward import plain_pass
 from rtvis.engine.graph import input_of
-from rtvis.engine.pieces import Placed, Segment
+from rtvis.engine.pieces import Placed, Segment, Sizes
 from rtvis.engine.queries import stack_of
 from rtvis.engine.site import Site
 from rtvis.engine.trace import FlatModel
@@ -66,7 +66,7 @@ def _is_map(site: Site) -> bool:
 
 
 def late_gradients(
-    flat: FlatModel, sites: Sequence[Site], segments: Sequence[Segment], batch: int
+    flat: FlatModel, sites: Sequence[Site], segments: Sequence[Segment], sizes: Sizes
 ) -> dict[str, Tensor]:
     """Plain gradients of some mix of scores at the last layers' nodes, for noise as input.
 
@@ -82,9 +82,7 @@ def late_gradients(
         example = dict(zip(top.inputs, top.examples, strict=True))
         data = {"g": _noise(example["g"])}
         data["gain_BT"] = torch.ones(example["gain_BT"].shape, dtype=example["gain_BT"].dtype)
-        units, places = example["unit_BU"].shape[1], example["map_BS"].shape[1]
-        queries = example["query_BQ"].shape[1] if attention else 0
-        data |= plain_pass(batch, units, places, queries, like=data["g"])
+        data |= plain_pass(sizes, like=data["g"])
         found: dict[str, Tensor] = {}
         for segment, values in _with_values(flat, segments, last_attention):
             given = {**values, **data}
@@ -94,7 +92,7 @@ def late_gradients(
             maps = [site for site in segment.sites if _is_map(site)]
             if last_attention is not None and last_attention not in found:
                 continue
-            if any(bool(s.as_maps(found[s.node.name], batch).any()) for s in maps):
+            if any(bool(s.as_maps(found[s.node.name], sizes.batch).any()) for s in maps):
                 break
     return found
 

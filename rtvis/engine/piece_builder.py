@@ -1,7 +1,6 @@
 """Pieces of a flat model's step, each traced over fake values of the nodes between two cuts."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor, fx
@@ -9,7 +8,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from rtvis.engine import fold
 from rtvis.engine.backward import Seeds, walk_down
-from rtvis.engine.pieces import Piece
+from rtvis.engine.pieces import Piece, Sizes
 from rtvis.engine.record import record
 from rtvis.engine.site import Site
 from rtvis.engine.trace import FlatModel
@@ -37,34 +36,6 @@ def propagate(module: fx.GraphModule, mode: FakeTensorMode) -> None:
                 values[node] = node.target(*args, **kwargs)
             if node in values:
                 node.meta["val"] = values[node]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Sizes:
-    """How long the arguments of pieces are; see `Pieces` for what the numbers mean."""
-
-    batch: int
-    num_units: int
-    largest_map: int = 0
-    most_units: int = 0
-    most_queries: int = 0
-
-    @classmethod
-    def of(cls, sites: tuple[Site, ...], *, batch: int) -> "Sizes":
-        """Of pieces for all layers."""
-        layers = [site.layer for site in sites]
-        return cls(
-            batch=batch,
-            num_units=total_units(sites),
-            largest_map=max(layer.map_size[0] * layer.map_size[1] for layer in layers),
-            most_units=max(layer.num_units for layer in layers),
-            most_queries=max((s.attention.all_queries for s in sites if s.attention), default=0),
-        )
-
-
-def total_units(sites: tuple[Site, ...]) -> int:
-    """Of all layers, each unit once."""
-    return sum(site.layer.num_units for site in sites if not site.is_rest)
 
 
 class Builder:

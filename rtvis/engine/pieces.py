@@ -7,7 +7,7 @@ shallow layer costs little more than the forward pass, and no piece holds a copy
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from torch import Tensor, fx
 
@@ -130,6 +130,34 @@ class Segment:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Sizes:
+    """How long the arguments of pieces are."""
+
+    batch: int
+    """B."""
+    num_units: int
+    """T of `Seeds.gain_BT`: all units of all layers, each once."""
+    largest_map: int
+    """S of `Seeds.map_BS`."""
+    most_units: int
+    """U of `Seeds.unit_BU`."""
+    most_queries: int
+    """Q of `Seeds.query_BQ`; 0 in a network without attention."""
+
+    @classmethod
+    def of(cls, sites: Sequence[Site], *, batch: int) -> Self:
+        """Of pieces for all layers."""
+        layers = [site.layer for site in sites]
+        return cls(
+            batch=batch,
+            num_units=sum(site.layer.num_units for site in sites if not site.is_rest),
+            largest_map=max(layer.map_size[0] * layer.map_size[1] for layer in layers),
+            most_units=max(layer.num_units for layer in layers),
+            most_queries=max((s.attention.all_queries for s in sites if s.attention), default=0),
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Pieces:
     """All pieces of one network at one batch size."""
 
@@ -152,18 +180,20 @@ class Pieces:
     """Name of the forward output that holds the dense output, if there is one."""
     output_size: tuple[int, int] | None
     """(height, width) of the dense output."""
-    batch: int
     num_classes: int
-    largest_map: int
-    """S of `Seeds.map_BS`."""
-    most_units: int
-    """U of `Seeds.unit_BU`."""
-    num_units: int
-    """T of `Seeds.gain_BT`: all units of all layers."""
-    most_queries: int
-    """Q of `Seeds.query_BQ`; 0 in a network without attention."""
+    sizes: Sizes
     queries: Mapping[str, tuple[int, ...]]
     """By node: the queries that an attention shows unless a position is chosen."""
+
+    @property
+    def batch(self) -> int:
+        """B."""
+        return self.sizes.batch
+
+    @property
+    def num_units(self) -> int:
+        """All units of all layers."""
+        return self.sizes.num_units
 
     def plain_pieces(self) -> list[Piece]:
         """What a turn runs that asks for nothing further, the ones that cost most first."""

@@ -51,9 +51,9 @@ class WayBack:
         self._pieces, self._runners, self._maps = pieces, runners, maps
         with cpu_threads(1):
             self._zeros = [no_gradient(s.backward, device) for s in pieces.segments]
-            self._units_U = torch.arange(pieces.most_units, device=device)
+            self._units_U = torch.arange(pieces.sizes.most_units, device=device)
             self._no_query = torch.zeros(
-                (pieces.batch, pieces.most_queries),
+                (pieces.batch, pieces.sizes.most_queries),
                 dtype=pieces.forward.examples[0].dtype,
                 device=device,
             )
@@ -182,9 +182,7 @@ class WayBack:
 
     def _plainly(self, like: Tensor) -> dict[str, Tensor]:
         """The inputs of a pass in which no unit's seed is added."""
-        pieces = self._pieces
-        sizes = pieces.most_units, pieces.largest_map, pieces.most_queries
-        return plain_pass(pieces.batch, *sizes, like=like)
+        return plain_pass(self._pieces.sizes, like=like)
 
     def _given(
         self,
@@ -195,7 +193,7 @@ class WayBack:
     ) -> dict[str, Tensor]:
         """The inputs of a pass that starts at one unit of each picture."""
         seed_BS = self._seed_at_node(values, start, seed_BS, rule)
-        spare = self._pieces.largest_map - seed_BS.shape[1]
+        spare = self._pieces.sizes.largest_map - seed_BS.shape[1]
         return {
             **values,
             "site_B": torch.full_like(start.unit_B, start.site.layer.index),
@@ -230,7 +228,7 @@ class WayBack:
     def _padded_query(self, query_BQ: Tensor | None) -> Tensor:
         if query_BQ is None:
             return self._no_query
-        spare = self._pieces.most_queries - query_BQ.shape[1]
+        spare = self._pieces.sizes.most_queries - query_BQ.shape[1]
         return torch.nn.functional.pad(query_BQ, (0, spare))
 
     def _seed_at_node(
