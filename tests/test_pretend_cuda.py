@@ -202,7 +202,7 @@ def test_half_precision_is_that_of_the_cpu(cuda: Device) -> None:
 def test_a_route_that_stays_is_captured_and_replayed_with_the_same_numbers(cuda: Device) -> None:
     on_cpu = engine_of(seeded(EverySpelling), SIZE)
     engine = engine_of(seeded(EverySpelling), SIZE, device="cuda")
-    engine._compiler = SimpleNamespace(  # type: ignore[assignment]
+    engine._forms.compiler = SimpleNamespace(  # type: ignore[assignment]
         is_complete=True, is_serving=True, begin=lambda: None, close=lambda: None, note=""
     )
     for method in ("eigen-cam", "grad-cam"):
