@@ -317,7 +317,7 @@ def _check(func: Any, args: tuple[Any, ...], given: list[Tensor]) -> None:
     for each in given:
         if isinstance(each, OnCuda):
             continue
-        if each.dim() == 0 and torch.Tag.pointwise in func.tags:
+        if each.dim() == 0 and (torch.Tag.pointwise in func.tags or func in TAKES_NUMBERS):
             continue  # a number that becomes an argument of the kernel
         if func in INDEXED and isinstance(args[0], OnCuda):
             _device().wait(f"{func}: indices in host memory are uploaded")
@@ -330,6 +330,9 @@ def _check(func: Any, args: tuple[Any, ...], given: list[Tensor]) -> None:
         if masks and not fills:
             _device().wait(f"{func}: the host must know how many a mask has")
 
+
+TAKES_NUMBERS = {aten.fill_.Tensor, aten.index_put_.default}
+"""Not pointwise, but what an assignment of a number becomes, in torch 2.11 with a tensor of it."""
 
 INDEXED = {
     aten.index.Tensor,
