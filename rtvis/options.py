@@ -51,7 +51,8 @@ def option(
 def help_of(one: Field[Any]) -> str:
     """What `--help` says of a field made by `option`, with its default unless the text tells it."""
     text_of: str = one.metadata["help"]
-    tells = one.default is None or isinstance(one.default, bool) or "default:" in text_of
+    is_nothing = one.default is None or one.default == ()
+    tells = is_nothing or isinstance(one.default, bool) or "default:" in text_of
     return text_of if tells else f"{text_of}; default: {one.default}"
 
 

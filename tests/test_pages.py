@@ -18,6 +18,7 @@ from rtvis.engine.preprocess import Preprocessing
 from rtvis.units import names
 from rtvis.units.pages import write_pages
 from rtvis.units.pages.sheets import TILE
+from rtvis.units.pages.study import study_page
 from rtvis.units.store import Store, open_store
 from rtvis.units.tracker import Top
 from rtvis.units.unit_inputs import KINDS, UnitInput, as_json
@@ -217,3 +218,16 @@ def test_the_command_tells_what_it_wrote(store: Store, capsys: pytest.CaptureFix
     assert main(["units", "verify", "net", *root]) == 0
     assert main(["units", "pages", "net", *root, "--layers", "blok"]) == 2
     assert "nearest is 'block#2.Conv'" in capsys.readouterr().err
+
+
+def test_a_studys_page_stands_alone_whatever_its_layers_are_called() -> None:
+    name = "</script><img src=x>"
+    shown = {"path": "5_10_0.jpg", "channel": 5, "epoch": 10, "module_name": name, "lr": 0.1}
+    meta = {"network": "net", "parameters": {"lr": [0.1]}, "seed": 3, "visualizations": [shown]}
+    text = study_page(meta).decode()
+    assert text.count("</script>") == 2, "of the data and of the code"
+    assert "<img src=x>" not in text
+    assert "\\u003c/script>" in text
+    assert "&lt;/script&gt;&lt;img src=x&gt; · lr 0.1 · seed 3" in text
+    assert "<link" not in text
+    assert "://" not in text

@@ -134,6 +134,10 @@ def test_a_study_makes_every_combination(network: str, tmp_path: Path) -> None:
     assert all((out / each["path"]).is_file() for each in shown)
     assert all(each["module_name"] == "2" for each in shown)
     assert cv2.imread(str(out / "sheet.png")).shape[0] > 4 * 160  # a row for each combination
+    page = (out / "index.html").read_text()
+    told = page.partition('id="study">')[2].partition("</script>")[0]
+    assert json.loads(told) == {key: meta[key] for key in ("parameters", "visualizations")}
+    assert "2 · lr 0.05, 0.2 · rotation 0, 10 · seed 0" in page
     assert run(network, "--layer", "2", *grid, "--out", str(out)) == 1  # it is there already
     (out / "mine.jpg").write_text("mine")
     fewer = ("--study", "lr=0.1", "--every", "4", "--force")

@@ -15,6 +15,7 @@ from rtvis.plain import fields_from_plain, to_plain
 from rtvis.units.ascent import Start
 from rtvis.units.optimize import Progress, optimize
 from rtvis.units.outputs import FolderOutput
+from rtvis.units.pages.study import study_page
 from rtvis.units.recipe import Recipe
 from rtvis.units.sheet import contact_sheet
 from rtvis.units.targets import Targets
@@ -22,6 +23,7 @@ from rtvis.units.writer import encoded
 
 META: Final = "meta.json"
 SHEET: Final = "sheet.png"
+PAGE: Final = "index.html"
 
 
 def changed(recipe: Recipe, changes: Mapping[str, Any], *, where: str) -> Recipe:
@@ -85,8 +87,9 @@ def run_study(
     start: Start | None = None,
     batch: int | None = None,
 ) -> Generator[StudyProgress, None, None]:
-    """Make the pictures of a study: `UNIT_RUN_COUNTER.jpg` every some runs, `meta.json` and
-    `sheet.png`, a row for each combination. A study that is there already is removed first.
+    """Make the pictures of a study: `UNIT_RUN_COUNTER.jpg` every some runs, `meta.json`,
+    `sheet.png`, a row for each combination, and `index.html` with sliders. A study that is there
+    already is removed first.
 
     Args:
         engine: Its thread steps this.
@@ -130,7 +133,7 @@ def _remove_study(folder: Path) -> None:
             plain = json.loads((folder / META).read_text(encoding="utf-8"))
             found = [Path(each["path"]) for each in plain["visualizations"]]
         # First what tells of the others: a study that is there in part has none.
-        for path in (Path(META), Path(SHEET), *found):
+        for path in (Path(META), Path(SHEET), Path(PAGE), *found):
             if path.name == str(path):  # in this folder
                 (folder / path).unlink(missing_ok=True)
     except FileNotFoundError:
@@ -183,6 +186,7 @@ class _Pages:
         FolderOutput.write_files(
             {
                 self._folder / SHEET: encoded(SHEET, sheet_HW3),
+                self._folder / PAGE: study_page(meta),
                 self._folder / META: text.encode(),
             }
         )

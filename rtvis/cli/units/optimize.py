@@ -251,7 +251,7 @@ def _study(
     from rich.progress import Progress
 
     from rtvis.paths import path_of
-    from rtvis.units.study import META, Study, run_study
+    from rtvis.units.study import META, PAGE, Study, run_study
 
     options = config.optimize
     assert options.out is not None, "parse() saw to it"
@@ -272,7 +272,7 @@ def _study(
         task = bar.add_task("study", total=1.0)
         for progress in run_study(engine, study, folder, start=start, batch=batch):
             bar.update(task, completed=progress.share)
-    print(f"{folder}: {num} combinations; sheet.png shows them, meta.json tells which is which")
+    print(f"{folder / PAGE}: {num} combinations")
 
 
 __all__ = ["parse"]

@@ -83,8 +83,8 @@ class OptimizeOptions:
     store: str | None = store_option()
     force: bool = option("replace what is there; else it is left, and left out", default=False)
     study: tuple[tuple[str, str], ...] = option(
-        "try every combination: 'lr=0.02,0.05 rotation=0,10'; pictures on the way, meta.json and a "
-        "sheet go to --out",
+        "try every combination: 'lr=0.02,0.05 rotation=0,10'; pictures on the way, meta.json, a "
+        "sheet and a page go to --out",
         default=(),
         metavar="GRID",
         parse=_assignments,

@@ -91,7 +91,7 @@ def page(
     body: str,
     *,
     title: str,
-    root: str,
+    root: str | None,
     crumbs: Sequence[tuple[str, str]] = (),
     links: Iterable[str] = (),
     style: str = "",
@@ -103,7 +103,7 @@ def page(
         heading: Text.
         body: HTML.
         title: Text, for the browser's tab.
-        root: The way to the store's folder: "" or "../".
+        root: The way to the store's folder: "" or "../"; None: the page stands alone.
         crumbs: (text, address) of the pages above, the farthest first.
         links: HTML for the right end of the head.
         style: CSS of this page alone.
@@ -118,14 +118,20 @@ def page(
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width,initial-scale=1">\n'
         f"<title>{escape(title)}</title>\n"
-        f'<link rel="stylesheet" href="{root}{names.STYLE}">\n'
-        f'<script defer src="{root}{names.SCRIPT}"></script>\n'
+        f"{'' if root is None else _shared(root)}"
         f"{f'<style>{style}</style>' if style else ''}"
         f'</head><body class="{shown}">\n'
         f"<header>{above}<h1>{escape(heading)}</h1>"
         f'<span class="push">{"".join(links)}</span></header>\n{body}\n</body></html>\n'
     )
     return text.encode()
+
+
+def _shared(root: str) -> str:
+    return (
+        f'<link rel="stylesheet" href="{root}{names.STYLE}">\n'
+        f'<script defer src="{root}{names.SCRIPT}"></script>\n'
+    )
 
 
 def number(value: float) -> str:
