@@ -115,3 +115,12 @@ def _cannot_write(path: Path, error: OSError) -> SinkError:
     return SinkError(
         f"{path}: cannot be written ({error.strerror}); name an --output in a folder that is yours"
     )
+
+
+def file_at(path: Path) -> tuple[int, int] | None:
+    """Device and inode of a file, whatever it is called; None where there is none."""
+    try:
+        about = path.stat()
+    except OSError:
+        return None
+    return about.st_dev, about.st_ino
