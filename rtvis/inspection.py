@@ -11,7 +11,7 @@ from rtvis.data import Layer
 from rtvis.engine.activity import Activity
 from rtvis.engine.costs import num_parameters, parameters_of
 from rtvis.engine.looks import look_into
-from rtvis.engine.models import Network
+from rtvis.engine.network import Network
 from rtvis.engine.pictures import Image, as_picture
 from rtvis.errors import NetworkError
 

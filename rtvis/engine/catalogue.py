@@ -4,7 +4,7 @@ from torch import Tensor
 
 from rtvis.data import Layer, Selection
 from rtvis.engine.attention_methods import fault_of
-from rtvis.engine.models import Network
+from rtvis.engine.network import Network
 from rtvis.engine.queries import described
 from rtvis.engine.resolve import find_layer, resolve_selection
 from rtvis.engine.step import Step

@@ -19,7 +19,7 @@ from rtvis.engine.graphs import MOST_GRADIENTS, MOST_TURNS, Replays
 from rtvis.engine.identity import Identity, identity_of
 from rtvis.engine.inputs import Inputs
 from rtvis.engine.memory import keep_freed_memory, within_memory
-from rtvis.engine.models import Network
+from rtvis.engine.network import Network
 from rtvis.engine.objectives import Objective
 from rtvis.engine.pictures import Image
 from rtvis.engine.preprocess import Preprocessing

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from rtvis.engine.models import Network
+from rtvis.engine.network import Network
 from rtvis.engine.preprocess import Preprocessing
 
 

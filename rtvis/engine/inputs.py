@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rtvis.data import Crop, Fit
-from rtvis.engine.models import Network
+from rtvis.engine.network import Network
 from rtvis.engine.pictures import Image, as_picture, check_takes_pictures, is_preprocessed
 from rtvis.errors import RtvisError
 

@@ -12,7 +12,7 @@ from rtvis.engine.called_activity import CalledWatcher, called_multiply_adds
 from rtvis.engine.costs import all_multiply_adds, multiply_adds
 from rtvis.engine.layer_rules import apply_rules
 from rtvis.engine.layers import find_layers
-from rtvis.engine.models import Network
+from rtvis.engine.network import Network
 from rtvis.engine.trace import UntraceableError, flatten
 
 

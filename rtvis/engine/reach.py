@@ -12,7 +12,7 @@ from rtvis.engine.compile import Compiler
 from rtvis.engine.dense import REGION
 from rtvis.engine.layer_rules import apply_rules
 from rtvis.engine.layers import find_layers
-from rtvis.engine.models import Network
+from rtvis.engine.network import Network
 from rtvis.engine.objectives import UnitSeed
 from rtvis.engine.placed import affine_of
 from rtvis.engine.queries import Queries

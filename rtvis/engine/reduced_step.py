@@ -16,7 +16,7 @@ from rtvis.engine.compile import Compiler
 from rtvis.engine.layer_rules import SiteT, apply_rules, layers_that_fit
 from rtvis.engine.layers import find_layers
 from rtvis.engine.memory import keep_freed_memory
-from rtvis.engine.models import Network
+from rtvis.engine.network import Network
 from rtvis.engine.one_pass import one_pass_piece
 from rtvis.engine.pieces import Piece, Runner
 from rtvis.engine.placed import place_constants

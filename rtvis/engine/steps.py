@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from rtvis.engine.build import build_pieces
 from rtvis.engine.layer_rules import apply_rules
 from rtvis.engine.layers import find_layers
-from rtvis.engine.models import Network
+from rtvis.engine.network import Network
 from rtvis.engine.outputs import Borrowing
 from rtvis.engine.pieces import Pieces
 from rtvis.engine.skipped import skipped_layers, skipped_note

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from rtvis.data import Rule
 from rtvis.engine.graphs import Replays
-from rtvis.engine.models import Network
+from rtvis.engine.network import Network
 from rtvis.engine.objectives import Objective
 from rtvis.engine.reach import Reach, Reaches
 from rtvis.engine.reached import Gradients, Reached

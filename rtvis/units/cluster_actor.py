@@ -17,7 +17,7 @@ from rtvis._version import __version__
 from rtvis.engine.artifacts import default_cache_dir
 from rtvis.engine.device import resolve_dtype
 from rtvis.engine.identity import Identity, identity_of
-from rtvis.engine.models import Network
+from rtvis.engine.network import Network
 from rtvis.engine.reduced import Reduced
 from rtvis.engine.reduced_step import ReducedStep, reduced_step
 from rtvis.errors import NetworkError, RtvisError

@@ -25,7 +25,7 @@ if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rich.console import Console
 
     from rtvis.engine.engine import Engine
-    from rtvis.engine.models import Network
+    from rtvis.engine.network import Network
     from rtvis.units.pictures import PicturesProgress
     from rtvis.units.store import Store
 

@@ -19,7 +19,7 @@ from rtvis.paths import path_of
 if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rich.console import Console
 
-    from rtvis.engine.models import Network
+    from rtvis.engine.network import Network
     from rtvis.units.items import Files
 
 

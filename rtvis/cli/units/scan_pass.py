@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rich.console import Console
 
     from rtvis.data import Layer
-    from rtvis.engine.models import Network
+    from rtvis.engine.network import Network
     from rtvis.engine.reduced_step import ReducedStep
     from rtvis.units.cluster import Cluster
     from rtvis.units.items import Files

@@ -14,7 +14,7 @@ from rtvis.options import number_option, option
 if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rich.console import Console
 
-    from rtvis.engine.models import Network
+    from rtvis.engine.network import Network
     from rtvis.units.cluster import Cluster
     from rtvis.units.cluster_actor import ActorPlan
     from rtvis.units.scan import ScanSettings, ScanState
