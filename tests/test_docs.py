@@ -66,6 +66,14 @@ def test_every_page_is_in_the_navigation() -> None:
     assert set(re.findall(r"(\w+\.md)", nav)) == {page.name for page in PAGES}
 
 
+def test_what_the_page_of_the_code_names_is_there_and_no_part_is_left_out() -> None:
+    page = (DOCS / "architecture.md").read_text()
+    named = set(re.findall(r"`((?:rtvis|tests)/[\w/.]+)`", page))
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+    packages = {f"rtvis/{path.parent.name}/" for path in ROOT.glob("rtvis/*/__init__.py")}
+    assert packages - named == set()
+
+
 def test_what_pages_show_and_link_is_there_and_pictures_are_shown_and_small() -> None:
     shown = set()
     for page in [*PAGES, ROOT / "README.md"]:
