@@ -237,9 +237,9 @@ def test_the_easy_loop_goes_through_the_ways_to_look_back() -> None:
         view = desk.press("b")
         seen.append((view.selection.rule, view.backprop_display) if view.backward_shown else "off")
     assert seen == [
-        ("gradient", "clipped"),
+        ("gradient", "raw"),
         ("gradient", "norm"),
-        ("deconvnet", "clipped"),
+        ("deconvnet", "raw"),
         "off",
         ("guided", "clipped"),
     ]

@@ -23,15 +23,14 @@ def cycle_zoom(view: View, context: Context) -> View:
 
 _EASY_LOOP: Final[tuple[tuple[Rule, BackpropDisplay], ...]] = (
     ("guided", "clipped"),
-    ("gradient", "clipped"),
+    ("gradient", "raw"),
     ("gradient", "norm"),
-    ("deconvnet", "clipped"),
+    ("deconvnet", "raw"),
 )
 
 
 def cycle_backward_easily(view: View, context: Context) -> View:
-    """DVT-36's loop with guided in front: off, guided, gradient, its norm, deconvnet, off. What is
-    in colour is clipped, where DVT's raw pictures are nearly grey."""
+    """DVT-36's loop with guided in front: off, guided, gradient, its norm, deconvnet, off."""
     del context
     if not view.backward_shown:
         return _backward(view, *_EASY_LOOP[0])
