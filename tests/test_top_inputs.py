@@ -187,10 +187,10 @@ def test_the_key_takes_what_the_tiles_show_of_the_selected_unit() -> None:
 
 def test_without_a_store_the_key_says_that_there_are_none(desk: Desk) -> None:
     top = TopInput(layer="stem", unit=3, place=0)
-    desk.learning.want_input(top)
+    desk.learning.look_up.want_input(top)
     assert desk.said == ["nothing is kept of top inputs, so there are none to look at"]
-    assert desk.learning.has_looked_for(top)
-    assert desk.learning.whole_input(top) is None
+    assert desk.learning.look_up.has_looked_for(top)
+    assert desk.learning.look_up.whole_input(top) is None
 
 
 def test_one_choice_takes_the_place_of_another(room: Room) -> None:

@@ -1,37 +1,28 @@
 """What units have learned, beside the film: pictures that grow, and those that are on the shelf.
 
-The engine thread calls `follow` once a turn. Growing is a job (`rtvis.runtime.jobs`), reading and
-writing is done by a thread (`rtvis.runtime.shelf`).
+The engine thread calls `follow` once a turn. Growing is a job (`rtvis.runtime.jobs`); what is on
+the shelf is found by `rtvis.runtime.looking_up`.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final, assert_never
+from typing import Final
 
 import torch
 from torch import Tensor
 
 from rtvis.data import Layer, Selection
-from rtvis.render.learned_plan import NUM_TOPS
 from rtvis.render.panes_plan import has_details
-from rtvis.render.scene import JobShown, Known, Learned, PatternShown, TopShown
+from rtvis.render.scene import JobShown, Known, Learned, PatternShown
 from rtvis.runtime.generate import Generate, ManyUnits
 from rtvis.runtime.growth import Grower, Growth, SelectedGrowth
 from rtvis.runtime.jobs import Jobs
 from rtvis.runtime.known import MEMORY_BYTES, KnownUnit, KnownUnits, Name
-from rtvis.runtime.learned_tiles import LearnedTiles, focused
+from rtvis.runtime.learned_tiles import focused
+from rtvis.runtime.looking_up import LookUp
 from rtvis.runtime.shelf import (
-    InputFound,
-    Kept,
-    KeptInput,
-    KeptTop,
-    Loader,
     Shelf,
-    TilesFound,
-    Trouble,
-    UnitFound,
 )
-from rtvis.runtime.upload import on_device
-from rtvis.session import TopInput, View
+from rtvis.session import View
 
 NO_GRADIENTS: Final = "this network cannot be asked for gradients"
 
@@ -73,14 +64,13 @@ class Learning:
     ) -> None:
         self._why_not = why_not
         self._layers = {layer.name: layer for layer in layers}
-        self._device = device
         self._jobs = jobs
         self._can_grow = grower is not None
-        self._shelf = shelf
-        self._loader = Loader(shelf, num_tops=NUM_TOPS) if shelf is not None else None
         self._say = say
         self._now_s = now_s
         self._known = KnownUnits(max_bytes, are_looked_up=shelf is None)
+        self.look_up = LookUp(shelf, layers=self._layers, known=self._known, device=device, say=say)
+        """Finds what is on the shelf."""
         self._growth = SelectedGrowth(
             jobs=jobs, grower=grower, known=self._known, listener=self, start=start
         )
@@ -93,11 +83,6 @@ class Learning:
             say=say,
             now_s=now_s,
         )
-        self._wanted: Name | None = None
-        """What the loader was asked for last."""
-        self._tiles = LearnedTiles(self._layers, self._loader)
-        self._input: tuple[TopInput, KeptInput | None] | None = None
-        """The whole picture that was looked for last, if it was found."""
         self._version = 0
         self._drawn_version = 0
         self._drawn_s = float("-inf")
@@ -137,34 +122,17 @@ class Learning:
         """For the tiles of the grid; None while they show maps."""
         if view.pattern in {"maps", "moments"} or selection is None or view.zoom != "grid":
             return None
-        return self._tiles.shown(selection.layer or "", view.pattern)
+        return self.look_up.tiles.shown(selection.layer or "", view.pattern)
 
     def image(self, selection: Selection) -> Tensor | None:
         """The optimised picture of the selected unit, as far as there is one."""
         entry = self._known.get(_name_of(selection))
         return entry.picture() if entry is not None else None
 
-    def want_input(self, top: TopInput) -> None:
-        """Look for the whole picture of one of a unit's best inputs."""
-        self._input = None
-        if self._loader is None:
-            self._input = top, None
-            self._say("nothing is kept of top inputs, so there are none to look at", False)
-        else:
-            self._loader.want_input(top)
-
-    def has_looked_for(self, top: TopInput) -> bool:
-        """Whether that has come to an end."""
-        return self._input is not None and self._input[0] == top
-
-    def whole_input(self, top: TopInput) -> KeptInput | None:
-        """The picture; None where it cannot be had."""
-        return self._input[1] if self._input is not None and self._input[0] == top else None
-
     def _learned(
         self, name: Name, entry: KnownUnit, view: View, *, follows: bool = False
     ) -> Learned:
-        looks = self._loader is not None and not entry.is_looked_up
+        looks = self.look_up.may_find(name)
         state: Known = "missing"
         if entry.is_done:
             state = "done"
@@ -185,7 +153,7 @@ class Learning:
             value=entry.value,
             tops=entry.tops,
             top=top,
-            back_rule=self._shelf.back_rule if self._shelf is not None and entry.tops else "",
+            back_rule=self.look_up.back_rule if entry.tops else "",
             note=entry.fault or self._note(view),
             follows=follows,
         )
@@ -207,8 +175,8 @@ class Learning:
         if not in_sight(view):
             self._growth.want(None)
             return
-        self._look_for(name, _hovered(view, selection))
-        if self._tiles.follow(name[0], view.pattern, self._known.done_of(name[0])):
+        self.look_up.want(name, _hovered(view, selection))
+        if self.look_up.tiles.follow(name[0], view.pattern, self._known.done_of(name[0])):
             self._touch(at_once=True)
         entry = self._known.of(name)
         wanted: Growth | None = None
@@ -227,11 +195,11 @@ class Learning:
 
     def _waits(self, view: View, selection: Selection | None) -> bool:
         """Whether the shelf may have more of what is in sight."""
-        if self._loader is None or selection is None or not in_sight(view):
+        if selection is None or not in_sight(view):
             return False
         names = (_name_of(selection), _hovered(view, selection))
-        is_known = all(self._known.of(name).is_looked_up for name in names if name is not None)
-        return not is_known or self._tiles.is_loading
+        may_find = any(self.look_up.may_find(name) for name in names if name is not None)
+        return may_find or self.look_up.tiles.is_loading
 
     def do(self, what: Generate, selection: Selection | None) -> None:
         """Carry out what the user asks for many units at once."""
@@ -246,61 +214,18 @@ class Learning:
 
     def close(self) -> None:
         """Write what is done. From any thread, safe to call twice."""
-        if self._loader is not None:
-            self._loader.close()
+        self.look_up.close()
 
     def _hear(self, *, wait_s: float = 0.0) -> None:
-        """Take over what the loader has found."""
-        for news in self._loader.news(wait_s=wait_s) if self._loader is not None else ():
-            match news:
-                case UnitFound():
-                    self._found(news)
-                case InputFound():
-                    self._input = news.top, news.found
-                case TilesFound():
-                    if self._tiles.found(news):
-                        self._touch()
-                case Kept():
-                    pass
-                case Trouble():
-                    self._say(news.text, True)
-                case _:
-                    assert_never(news)
-
-    def _found(self, news: UnitFound) -> None:
-        name = (news.layer, news.unit)
-        entry = self._known.of(name)
-        entry.is_looked_up = True
-        entry.tops = tuple(self._top_shown(top) for top in news.tops)
-        kept = news.optimized
-        if kept is not None and not entry.is_done:
-            entry.image_HW3, entry.draw = on_device(kept.image_HW3, self._device), None
-            entry.value, entry.share, entry.is_done = kept.value, 1.0, True
+        """Take over what is on the shelf."""
+        heard = self.look_up.hear(wait_s=wait_s)
+        for name in heard.done:
             self._growth.forget(name)
-        self._touch(at_once=True)
-        self._trim()
-
-    def _top_shown(self, top: KeptTop) -> TopShown:
-        back_HW3 = None if top.back_HW3 is None else on_device(top.back_HW3, self._device)
-        return TopShown(
-            crop_HW3=on_device(top.crop_HW3, self._device),
-            back_HW3=back_HW3,
-            value=top.value,
-            name=top.name,
-        )
-
-    def _look_for(self, name: Name, hovered: Name | None) -> None:
-        """The selected unit first, then the one under the pointer."""
-        if self._loader is None:
-            return
-        for each in (name, hovered):
-            if each is None or self._known.of(each).is_looked_up:
-                continue
-            if self._wanted != each:
-                self._wanted = each
-                self._loader.want_unit(*each)
-            return
-        self._wanted = None
+        if heard.units:
+            self._touch(at_once=True)
+            self._trim()
+        elif heard.tiles:
+            self._touch()
 
     # What grows (`growth.Listener`)
 
@@ -316,11 +241,10 @@ class Learning:
             unit.tops, unit.is_looked_up = before.tops, before.is_looked_up
         unit.is_done, unit.share, unit.fault = True, 1.0, ""
         self._known.put(name, unit)
-        if self._loader is not None:
-            self._loader.keep(*name, result)
+        self.look_up.keep(name, result)
         image_HW3 = unit.picture()
         assert image_HW3 is not None, "the last step gives a picture"
-        self._tiles.add(*name, image_HW3)
+        self.look_up.tiles.add(*name, image_HW3)
         self._touch(at_once=True)
         self._trim()
 
@@ -333,7 +257,7 @@ class Learning:
         known = self._known.get(name)
         if known is not None and known.is_done:
             return True
-        return self._shelf is not None and self._shelf.has(*name)
+        return self.look_up.has(name)
 
     def _trim(self) -> None:
         grows = self._growth.name

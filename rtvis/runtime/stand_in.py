@@ -25,7 +25,7 @@ class StandIns:
     Args:
         session: What the user wants to look at.
         turn: Looks at it.
-        learning: Has optimised pictures; None where nothing is learned.
+        learning: Has optimised pictures, and finds best inputs.
         moments: Has moments.
         say: Tells the user something; the second argument: whether it is a warning.
     """
@@ -35,7 +35,7 @@ class StandIns:
         *,
         session: Session,
         turn: Turn,
-        learning: Learning | None,
+        learning: Learning,
         moments: LiveMoments,
         say: Callable[[str, bool], None],
     ) -> None:
@@ -79,8 +79,8 @@ class StandIns:
             self._session.update(moment=best, top_input=None)
 
     def _show_optimized(self) -> None:
-        selection, learning = self._turn.selection, self._learning
-        image = learning.image(selection) if learning is not None and selection else None
+        selection = self._turn.selection
+        image = self._learning.image(selection) if selection is not None else None
         if image is None or selection is None:
             self._say("there is no optimised picture of this unit to look at yet", False)
             return
@@ -110,14 +110,14 @@ class StandIns:
 
     def _seek(self, top: TopInput) -> None:
         """Show one of a unit's best inputs once it is read."""
-        learning = self._learning
-        if learning is not None and self._sought != top:
+        look_up = self._learning.look_up
+        if self._sought != top:
             self._sought = top
-            learning.want_input(top)
-        if learning is not None and not learning.has_looked_for(top):
+            look_up.want_input(top)
+        if not look_up.has_looked_for(top):
             return
         self._sought = None
-        found = learning.whole_input(top) if learning is not None else None
+        found = look_up.whole_input(top)
         frame = None
         if found is not None:
             frame = Frame(
