@@ -12,34 +12,28 @@ Reading needs no lock and never waits: a file is whole or not there. To write, b
 """
 
 import contextlib
-import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 import torch
 
-from rtvis import filing
 from rtvis.data import ImageU8, Layer
 from rtvis.engine.identity import Identity
 from rtvis.errors import ConfigError, StoreError, did_you_mean
-from rtvis.plain import Plain, from_plain, to_plain
+from rtvis.plain import from_plain
 from rtvis.units import names
 from rtvis.units.cache import PictureCache
 from rtvis.units.lock import Writer, holder, locked
+from rtvis.units.store_files import damaged, num_bytes_in, read_bytes, read_json, read_npz
+from rtvis.units.store_owner import about, check_is_of, identity_in
 from rtvis.units.tracker import Top
 from rtvis.units.writer import GONE, StoreWriter, remove_folder
-
-FORMAT: Final = 1
-"""Of the folder; a later one may not be readable by this code."""
-
-Arrays = Mapping[str, npt.NDArray[np.generic]]
 
 
 def default_root() -> Path:
@@ -73,14 +67,7 @@ def open_store(
     # A store's own folder is what a scan says at its end, and what people give to the next one.
     folder = root if (root / names.STORE).is_file() else root / folder_name(identity)
     store = Store(folder, cache=cache)
-    found = store.identity
-    if found is None:
-        if folder.is_dir() and any(folder.iterdir()):
-            _check_is_beginning(folder)
-    elif found != identity:
-        raise StoreError(
-            f"{folder}: is another network's: {_differences(found, identity)}; name another --store"
-        )
+    check_is_of(folder, identity)
     store.wanted = identity
     return store
 
@@ -132,21 +119,7 @@ class Store:
         Raises:
             StoreError: A later format, or damaged.
         """
-        path = self.folder / names.STORE
-        plain = self.read_json(None, names.STORE)
-        if plain is None:
-            return None
-        found = plain.get("format") if isinstance(plain, dict) else None
-        if not isinstance(found, int) or isinstance(found, bool):
-            raise StoreError(f"{path}: is not of a store of rtvis: it names no format")
-        if found > FORMAT:
-            raise StoreError(
-                f"{path}: is of format {found}, of a later rtvis; this one reads up to {FORMAT}"
-            )
-        try:
-            return from_plain(Identity, plain.get("identity"), where=f"{path}: ")
-        except ConfigError as fault:
-            raise StoreError(str(fault)) from None
+        return identity_in(self.folder)
 
     def layers(self) -> tuple[Layer, ...]:
         """The layers that it knows something of, in order of execution.
@@ -156,7 +129,7 @@ class Store:
         """
         found = []
         for path in self.folder.glob(f"[!.]*/{names.LAYER}"):
-            plain = self._read_json_at(path)
+            plain = read_json(path)
             try:
                 found.append(from_plain(Layer, plain, where=f"{path}: "))
             except ConfigError as fault:
@@ -197,7 +170,7 @@ class Store:
         Raises:
             StoreError: It cannot be read.
         """
-        return _read_bytes(self.path(layer, name))
+        return read_bytes(self.path(layer, name))
 
     def read_json(self, layer: str | None, name: str) -> Any:
         """What a JSON file holds; None where there is none.
@@ -205,7 +178,7 @@ class Store:
         Raises:
             StoreError: It cannot be read, or is damaged.
         """
-        return self._read_json_at(self.path(layer, name))
+        return read_json(self.path(layer, name))
 
     def read_arrays(self, layer: str | None, name: str) -> dict[str, npt.NDArray[Any]] | None:
         """The arrays of an npz file; None where there is none.
@@ -213,7 +186,7 @@ class Store:
         Raises:
             StoreError: It cannot be read, or is damaged.
         """
-        return _read_npz(self.path(layer, name))
+        return read_npz(self.path(layer, name))
 
     def read_top(self, layer: str) -> Top | None:
         """The strongest inputs of a layer's units; None where no scan has been there.
@@ -227,17 +200,17 @@ class Store:
         try:
             return Top(**{one.name: torch.from_numpy(arrays[one.name]) for one in fields(Top)})
         except KeyError:
-            raise _damaged(self.path(layer, names.TOP)) from None
+            raise damaged(self.path(layer, names.TOP)) from None
 
     def read_unit_json(self, layer: str, unit: int, name: str) -> Any:
         """What a JSON file of a unit holds; None where there is none. Raises as `read_json`."""
-        return self._read_json_at(self.unit_path(layer, unit, name))
+        return read_json(self.unit_path(layer, unit, name))
 
     def read_unit_arrays(
         self, layer: str, unit: int, name: str
     ) -> dict[str, npt.NDArray[Any]] | None:
         """The arrays of an npz file of a unit. Raises as `read_arrays`."""
-        return _read_npz(self.unit_path(layer, unit, name))
+        return read_npz(self.unit_path(layer, unit, name))
 
     def read_picture(self, layer: str, unit: int, name: str) -> ImageU8 | None:
         """A unit's picture as uint8 RGB [H, W, 3], not to be written to; None where there is none.
@@ -251,7 +224,7 @@ class Store:
 
     def num_bytes(self, layer: str | None = None) -> int:
         """The size of all files, or of those of a layer."""
-        return sum(_size_of(path) for path in _walk(self.path(layer)))
+        return num_bytes_in(self.path(layer))
 
     def writer(self) -> Writer | None:
         """Who writes to it now, if anybody."""
@@ -280,84 +253,6 @@ class Store:
                 writer.settle_all()
             if self.identity is None:
                 assert self.wanted is not None, "a new store is opened by open_store()"
-                writer.write_json(
-                    None, names.STORE, {"format": FORMAT, "identity": to_plain(self.wanted)}
-                )
+                writer.write_json(None, names.STORE, about(self.wanted))
             with writer:
                 yield writer
-
-    @staticmethod
-    def _read_json_at(path: Path) -> Any:
-        data = _read_bytes(path)
-        if data is None:
-            return None
-        try:
-            return json.loads(data)
-        except ValueError:
-            raise _damaged(path) from None
-
-
-def _read_bytes(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-def _read_npz(path: Path) -> dict[str, npt.NDArray[Any]] | None:
-    try:
-        return filing.read_npz(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except ValueError:
-        raise _damaged(path) from None
-    except OSError as error:
-        raise StoreError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-def _damaged(path: Path) -> StoreError:
-    return StoreError(f"{path}: is damaged; `rtvis units verify` finds all that is")
-
-
-def _check_is_beginning(folder: Path) -> None:
-    """A folder without `store.json` is a store's only if no more than a beginning is there."""
-    ours = {names.SUMS, names.JOURNAL, names.LOCK}
-    for path in folder.iterdir():
-        if path.name not in ours and not path.name.startswith("."):
-            raise StoreError(
-                f"{folder}: is no store of rtvis: it has {path.name} and no {names.STORE}; "
-                "name another --store"
-            )
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    for root, _, files in os.walk(folder):
-        yield from (Path(root, name) for name in files)
-
-
-def _size_of(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:  # another process writes, or removes
-        return 0
-
-
-def _differences(there: Identity, here: Identity) -> str:
-    """`preprocessing.size [224, 224] there and [160, 160] here`."""
-    ours, theirs = _flat(to_plain(here)), _flat(to_plain(there))
-    return ", ".join(
-        f"{name} {theirs.get(name)} there and {ours.get(name)} here"
-        for name in {**theirs, **ours}
-        if theirs.get(name) != ours.get(name)
-    )
-
-
-def _flat(plain: Plain, prefix: str = "") -> dict[str, Plain]:
-    if not isinstance(plain, dict):
-        return {prefix.rstrip("."): plain}
-    found: dict[str, Plain] = {}
-    for name, value in plain.items():
-        found |= _flat(value, f"{prefix}{name}.")
-    return found
