@@ -22,9 +22,14 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 SAMPLES: Final = ROOT / "sample_images"
 CANVAS: Final = (800, 1280)
 """(height, width) of the pictures."""
-LIMIT_S: Final = 600
+LIMIT_S: Final = 900
+MOST_BYTES: Final = {"window.png": 600_000}
+"""Of a picture that README or docs/ load, where it may have more than 300,000."""
 SHOWN: Final = frozenset(
-    {"window", "maps", "histogram", "correlation", "gradients", "changes", "compare", "dense"}
+    {
+        *("window", "maps", "histogram", "correlation", "gradients", "score", "learned"),
+        *("changes", "compare", "dense"),
+    }
 )
 """Screenshots that README and docs/ use; the others are for whoever looks at the tour."""
 
@@ -39,6 +44,10 @@ class Stop:
     """For main.py; {folder} is the run's own folder."""
     files: Mapping[str, str]
     """Written into that folder first."""
+    before: tuple[tuple[str, ...], ...] = ()
+    """What main.py is called with first, run after run: it fills the store."""
+    compiles: bool = False
+    """Whether the compiled form may take over; it takes a minute or two where it is not cached."""
 
 
 _PAIRS: Final = f"{SAMPLES / 'chelsea.png'} {SAMPLES / 'flower.jpg'}\n"
@@ -87,14 +96,24 @@ std: 0.5
 _FILES: Final = {"pictures.txt": "".join(f"{SAMPLES / n}\n" for n in ("chelsea.png", "coffee.jpg"))}
 _SAMPLE: Final = ("--stream", "demo", "--files", "{folder}/pictures.txt")
 _MIDDLE: Final = ("--layer", "blocks.3.0.conv_pw", "--unit", "140")
+_EYES: Final = ("--layer", "blocks.4.2.conv_pw", "--unit", "376")
+"""The clip begins with a cat, and this unit finds eyes."""
 
 STOPS: Final[dict[str, Stop]] = {
     "keys": Stop(script="keys", flags=(*_SAMPLE, *_MIDDLE), files=_FILES),
     "clicks": Stop(script="clicks", flags=(*_SAMPLE, *_MIDDLE), files=_FILES),
     "pictures": Stop(
         script="pictures",
-        flags=("--stream", "demo", "--start", "6", "--layer", "blocks.2.1.conv_pw", "--unit", "64"),
+        flags=("--stream", "demo", *_EYES),
         files={},
+        before=(
+            (
+                *("units", "scan", "--data", "demo", "--every", "0.2", "--min-distance", "0.5"),
+                *("--layers", _EYES[1], "--compile", "off"),
+            ),
+            ("units", "crops", "--layers", _EYES[1], "--unit", _EYES[3], "--no-pages"),
+        ),
+        compiles=True,
     ),
     "compare": Stop(
         script="compared",
@@ -148,39 +167,55 @@ def take(name: str, folder: Path, *, brief: bool = False) -> dict[str, list[str]
     with Screen((CANVAS[0], CANVAS[1])) as screen:
         environment = {**os.environ, "DISPLAY": screen.name, "PYTHONPATH": str(ROOT)}
         environment["XDG_DATA_HOME"] = str(folder / "data")  # not the user's store
-        done = subprocess.run(
+        for command in stop.before:
+            _call([str(ROOT / "main.py"), *command], folder, environment)
+        told = _call(
             [
-                *(
-                    sys.executable,
-                    "-m",
-                    "tools.toured",
-                    stop.script,
-                    *(["--brief"] if brief else []),
-                ),
-                *("--", *flags, "--compile", "off", "--canvas", size, "--debug"),
+                *("-m", "tools.toured", stop.script, *(["--brief"] if brief else [])),
+                *("--", *flags, "--compile", "auto" if stop.compiles else "off"),
+                *("--canvas", size, "--debug"),
             ],
-            cwd=folder,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-            check=False,
+            folder,
+            environment,
         )
     report = folder / f"{stop.script}.json"
-    trouble = [line for line in done.stderr.splitlines() if "could not be computed" in line]
-    if done.returncode or trouble or not report.is_file():
-        raise RuntimeError(f"{name}: exit code {done.returncode}\n{done.stderr[-4000:]}")
+    trouble = [line for line in told.splitlines() if "could not be computed" in line]
+    if trouble or not report.is_file():
+        raise RuntimeError(f"{name}: {told[-4000:]}")
     found: dict[str, list[str]] = json.loads(report.read_text())
     return found
 
 
-def keep(picture: Path, to: Path) -> None:
-    """A screenshot as a PNG of 256 colours: a third of the size."""
-    to.parent.mkdir(exist_ok=True)
-    subprocess.run(
-        ["convert", picture, "-dither", "None", "-colors", "256", "-strip", f"PNG8:{to}"],
-        check=True,
+def _call(arguments: list[str], folder: Path, environment: Mapping[str, str]) -> str:
+    """Run Python in a folder and return what it told on standard error.
+
+    Raises:
+        RuntimeError: It failed.
+    """
+    done = subprocess.run(
+        [sys.executable, *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
     )
+    if done.returncode:
+        raise RuntimeError(f"{arguments[:3]}: exit code {done.returncode}\n{done.stderr[-4000:]}")
+    return done.stderr
+
+
+def keep(picture: Path, to: Path) -> None:
+    """A screenshot as a PNG without loss, or in 256 colours where that is too large: photos have
+    bands then, but JPEG would blur the text."""
+    to.parent.mkdir(exist_ok=True)
+    # With its own filter off, PNG packs the flat parts in two thirds of the size.
+    packed = ("-define", "png:compression-level=9", "-define", "png:compression-filter=0")
+    subprocess.run(["convert", picture, "-strip", *packed, f"PNG24:{to}"], check=True)
+    if to.stat().st_size > MOST_BYTES.get(to.name, 300_000):
+        few = ("-dither", "None", "-colors", "256")
+        subprocess.run(["convert", picture, *few, "-strip", f"PNG8:{to}"], check=True)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

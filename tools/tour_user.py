@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -83,6 +84,27 @@ class User:
     def has_stand_in(self) -> bool:
         """Whether an optimised picture is looked at."""
         return self._pipeline.loop.turn.stand_in is not None
+
+    @property
+    def form(self) -> str:
+        """In which form the network runs."""
+        composed = self._pipeline.loop.turn.composed
+        return composed.result.form if composed is not None and composed.result is not None else ""
+
+    @property
+    def seconds(self) -> float:
+        """How far the clip is in the picture; -1 before the first one."""
+        composed = self._pipeline.loop.turn.composed
+        if composed is None or composed.frame is None or composed.frame.pts_seconds is None:
+            return -1.0
+        return composed.frame.pts_seconds
+
+    @property
+    def is_grown(self) -> bool:
+        """Whether the page of what was learned has the selected unit's finished picture."""
+        view = self.view
+        learned = self._pipeline.loop.units.learning.shown(view, view.selection)
+        return learned is not None and learned.optimized == "done"
 
     def moments(self) -> tuple[Moment, ...]:
         """What the page of moments shows."""
@@ -200,6 +222,35 @@ class User:
             return bool((image[header:status, :width] == canvas[header:status]).all())
 
         self.wait(is_shown, f"{name} on the screen")
+        self.done["pictures"].append(name)
+
+    def photograph_running(
+        self, name: str, *, seconds: tuple[float, float], num_rounds: int, limit_s: float = 120.0
+    ) -> None:
+        """Keep what is drawn of a running clip, at its best rate.
+
+        Args:
+            name: Of the picture.
+            seconds: Between which times of the clip.
+            num_rounds: How often the clip comes by.
+            limit_s: Of all that.
+        """
+        self._display.do("mousemove", 3, self.layout.panes["status"].bottom - 3)
+        best_fps, was_there, num_gone = 0.0, False, 0
+        until_s = time.monotonic() + limit_s
+        while num_gone < num_rounds:
+            assert time.monotonic() < until_s, f"the clip came by {num_gone} times"
+            time.sleep(0.01)
+            composed = self._pipeline.loop.turn.composed
+            if composed is None or composed.frame is None or composed.frame.pts_seconds is None:
+                continue
+            is_there = seconds[0] <= composed.frame.pts_seconds <= seconds[1]
+            num_gone += was_there and not is_there
+            was_there = is_there
+            fps = self._pipeline.delivery.shown.fps
+            if is_there and fps > best_fps:
+                best_fps = fps
+                cv2.imwrite(f"{name}.png", composed.picture.canvas_HW3)
         self.done["pictures"].append(name)
 
     def choose_layer(self, is_it: Callable[[str], bool]) -> None:

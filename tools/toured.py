@@ -206,18 +206,32 @@ def _click_panes(user: User, start: View) -> None:
         user.done["panes"].append(pane)
 
 
+_CAT_S: Final = (0.2, 0.9)
+"""When the clip shows most of the cat."""
+
+
 def pictures(user: User) -> None:
     """What README and docs/ show of the default network."""
-    user.wait(lambda: user.num_processed > 20, "frames")
+    start = replace(user.view, hint_shown=False)
+    user.wait(lambda: user.form == "compiled", "the compiled form", timeout_s=600)
+    held = replace(start, paused=True)
+    user.set_out(held)  # beside a running film it grows in the spare time, which may be little
+    user.page("learned")
+    user.wait(lambda: user.is_grown, "a picture that has grown", timeout_s=240)
+    user.set_out(replace(start, page="learned"))
+    user.photograph_running("window", seconds=_CAT_S, num_rounds=3)
+    user.set_out(start)
+    user.wait(lambda: _CAT_S[0] < user.seconds < _CAT_S[1], "the cat")
     user.key("space")
     user.wait(lambda: user.view.paused, "the picture held")
-    start = replace(user.view, hint_shown=False)
+    start = held
     scenes: dict[str, Callable[[], None]] = {
-        "window": lambda: None,
         "maps": lambda: _choose_a_map(user),
         "histogram": lambda: _open_histogram(user),
         "correlation": lambda: user.page("correlation"),
         "gradients": lambda: _follow_a_class(user),
+        "score": lambda: _start_at_the_score(user),
+        "learned": lambda: _open_what_was_learned(user),
         "changes": lambda: _change_units(user),
     }
     for name, act in scenes.items():
@@ -227,14 +241,14 @@ def pictures(user: User) -> None:
 
 
 def _choose_a_map(user: User) -> None:
-    """The first unit of the first layer, its values brighter."""
+    """A unit of the first layer that finds edges, all values brighter."""
     user.choose_layer(lambda name: name == "conv_stem")
     user.canvas()
     assert user.layout.grid is not None
-    tile = user.layout.grid.tile(0)
+    tile = user.layout.grid.tile(15)
     assert tile is not None
     user.click(tile)
-    user.wait(lambda: user.view.selection.unit == 0, "the first unit")
+    user.wait(lambda: user.view.selection.unit == 15, "a unit that finds edges")
     for key in ("t", "."):
         user.change(key)
 
@@ -256,11 +270,32 @@ def _follow_a_class(user: User) -> None:
     user.choose_layer(lambda name: name == "blocks.5.0.conv_pw")
     user.key("a")
     user.wait(lambda: user.view.selection.gradients, "gradients")
+    user.canvas()
+    tile = user.layout.grid.tile(44) if user.layout.grid is not None else None
+    assert tile is not None
+    user.click(tile)
+    user.wait(lambda: user.view.selection.unit == 44, "a unit that speaks for the cat")
+    for _ in range(2):  # a few gradients are far larger than all others
+        user.change("t")
+
+
+def _start_at_the_score(user: User) -> None:
+    """What speaks for the best class, large."""
+    while user.view.selection.seed != "score":
+        user.change("p")
+    for _ in range(2):
+        user.change("z")
+
+
+def _open_what_was_learned(user: User) -> None:
+    """What excites the unit: a picture that has grown, and the best of the clip."""
+    user.page("learned")
+    user.wait(lambda: user.is_grown, "the picture that has grown")
 
 
 def _change_units(user: User) -> None:
     user.page("changes")
-    for key in ("1", "right", "2", "2", "right", "]", "u", "1"):
+    for key in ("1", "right", "2", "2", "right", "]", "u", "2"):
         user.change(key)
 
 

@@ -168,22 +168,27 @@ class Bars(Region):
             "grid": (name,),
             "classes": (wording.dim(bar_words.classes_title(scene)),),
         }
-        if scene.view.compared != "off":
-            prefix = Run(f"{COMPARED_NAMES[scene.view.compared]}   ", lut.TEXT, SEMIBOLD)
-            titles["grid"] = (prefix, name)
+        if prefix := self._compared_prefix():
+            titles["grid"] = (Run(prefix, lut.TEXT, SEMIBOLD), name)
         if "details" in layout.panes:
             titles["details"] = PAGES[scene.view.page].title(self)
         return titles
+
+    def _compared_prefix(self) -> str:
+        """Which of two the grid shows, where no button beside its title says it."""
+        compared = self.scene.view.compared
+        if compared == "off" or self.layout.button("compared") is not None:
+            return ""
+        return f"{COMPARED_NAMES[compared]}   "
 
     def _layer_name(self) -> str:
         """The shown layer's name, short as in the list of layers where there is no room for it."""
         layer, size = self.layout.layer, self._metric.text
         if layer is None:
             return ""
-        view = self.scene.view
-        prefix = f"{COMPARED_NAMES[view.compared]}   " if view.compared != "off" else ""
         left = self.layout.panes["grid"].left + self._metric.pad
-        if measure(prefix + layer.name, size, SEMIBOLD) <= self._title_end("grid") - left:
+        left += measure(self._compared_prefix(), size, SEMIBOLD)
+        if measure(layer.name, size) <= self._title_end("grid") - left:
             return layer.name
         return short_names(tuple(each.name for each in self.scene.layers))[layer.index]
 
