@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -20,6 +19,7 @@ from rtvis.cli import root
 from rtvis.engine.labels import class_index
 from rtvis.errors import SelectionError
 from tests.waiting import wait_for
+from tests.workplace import num_frames
 from tests.xvfb import Screen
 
 ROOT = Path(__file__).parents[1]
@@ -65,15 +65,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 SMALL = ("--network", "net.py:Net", "--size", "32", "--compile", "off", "--device", "cpu")
 HEADLESS = (*SMALL, "--view", "none", "--stream", "pictures", "--pace", "fast")
-
-
-def num_frames(path: Path) -> int:
-    film = cv2.VideoCapture(str(path))
-    count = 0
-    while film.grab():
-        count += 1
-    film.release()
-    return count
 
 
 # What it does

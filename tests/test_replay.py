@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 
@@ -34,7 +33,7 @@ from rtvis.sources.again import FoundFrames
 from rtvis.state import Resume
 from tests.nets_fake import CANVAS, FakeCompositor, FakeEngine, FlowingSource
 from tests.waiting import wait_for
-from tests.workplace import write_workplace
+from tests.workplace import num_frames, write_workplace
 
 SMALL = ("--compile", "off", "--device", "cpu", "--view", "none", "--pace", "fast")
 NET_FLAGS = ("--network", "net.py:Net", "--size", "32", "--canvas", "700x1200")
@@ -47,15 +46,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_workplace(tmp_path)
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-def num_frames(path: Path) -> int:
-    film = cv2.VideoCapture(str(path))
-    count = 0
-    while film.grab():
-        count += 1
-    film.release()
-    return count
 
 
 def lines_of(path: Path) -> list[str]:

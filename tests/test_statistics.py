@@ -27,7 +27,7 @@ from tests.nets import engine_of
 from tests.nets_fake import FakeEngine
 from tests.test_compositor import CPU, part, pixels, result_for, scene_for
 from tests.test_controller import Desk
-from tests.test_pipeline import Bench
+from tests.test_turn import Bench
 
 ENDS = torch.tensor(-4.0), torch.tensor(4.0)
 

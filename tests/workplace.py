@@ -50,3 +50,13 @@ def write_workplace(folder: Path) -> None:
     for index in range(30):  # brighter and brighter: a steady range lags behind
         writer.write(random.integers(0, 20 + 8 * index, (48, 64, 3), np.uint8))
     writer.release()
+
+
+def num_frames(path: Path) -> int:
+    """Of a film, each one decoded: what its head promises is not asked."""
+    film = cv2.VideoCapture(str(path))
+    count = 0
+    while film.grab():
+        count += 1
+    film.release()
+    return count
