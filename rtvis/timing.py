@@ -18,7 +18,8 @@ CURRENT_S: Final = 2.0
 
 
 class RateMeter:
-    """Events per second over the last `window_s` seconds. Not thread-safe: one owner."""
+    """Events per second over the last `window_s` seconds, or between the last two where these lie
+    further apart. Not thread-safe: one owner."""
 
     def __init__(self, *, window_s: float = 2.0) -> None:
         self._window_ns = int(window_s * 1e9)
@@ -29,14 +30,17 @@ class RateMeter:
         self._ticks_ns.append(time.monotonic_ns() if now_ns is None else now_ns)
 
     def rate(self, now_ns: int | None = None) -> float:
-        """Mean rate; 0.0 until two events lie within the window."""
+        """Mean rate; 0.0 until there were two events, and once the next one is long overdue."""
         now_ns = time.monotonic_ns() if now_ns is None else now_ns
         ticks = self._ticks_ns
-        while ticks and now_ns - ticks[0] > self._window_ns:
+        while len(ticks) > 2 and now_ns - ticks[0] > self._window_ns:
             ticks.popleft()
         if len(ticks) < 2:
             return 0.0
         span_ns = ticks[-1] - ticks[0]
+        # With half a frame a second the last two are all there is to tell it from.
+        if now_ns - ticks[-1] > max(self._window_ns, 2 * (ticks[-1] - ticks[-2])):
+            return 0.0
         return (len(ticks) - 1) * 1e9 / span_ns if span_ns > 0 else 0.0
 
 

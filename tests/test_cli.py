@@ -80,6 +80,16 @@ def test_a_headless_run_records_every_picture_and_prints_where(
     assert left - {"__pycache__"} == {"net.py", "out.mp4", "out.rtvis.jsonl", "pictures"}
 
 
+@pytest.mark.parametrize(("stream", "count"), [("pictures", 3), ("pictures/1.png", 1)])
+def test_without_a_window_pictures_follow_one_another_and_the_run_ends(
+    here: Path, stream: str, count: int
+) -> None:
+    """Nobody is there to go from one to the next, which pace "live" waits for."""
+    argv = [*SMALL, "--view", "none", "--stream", stream, "--record", "out.mp4"]
+    assert cli.main(argv) == 0
+    assert num_frames(here / "out.mp4") == count
+
+
 def test_the_run_ends_after_so_many_frames(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([*HEADLESS, "--record", "out.mp4", "--loop", "--frames", "5"]) == 0
     assert num_frames(here / "out.mp4") == 5
@@ -115,6 +125,34 @@ def test_without_a_display_a_named_film_is_the_only_one(
     assert cli.main(argv) == 0
     assert capsys.readouterr().out == "mine.avi\n"
     assert num_frames(here / "mine.avi") == 3
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 40)])
+def test_an_image_smaller_than_the_receptive_field_is_enlarged_and_looked_at(
+    here: Path, size: tuple[int, int]
+) -> None:
+    """The second layer's neurons see 7x7 pixels, of an input of 4x4 so, too, more than there is."""
+    Image.fromarray(np.full((*size, 3), 200, np.uint8)).save(here / "small.png")
+    for side in ("32", "4"):
+        flags = (*SMALL, "--size", side, "--layer", "second", "--unit", "1", "--tap", "pre")
+        flags = (*flags, "--rule", "deconvnet", "--seed", "map")  # no ReLU shuts that off
+        argv = [*flags, "--view", "none", "--stream", "small.png", "--save", f"of-{side}"]
+        assert cli.main(argv) == 0
+        (folder,) = (here / f"of-{side}").iterdir()
+        with np.load(folder / "raw.npz") as raw:
+            assert raw["maps_BCHW"].shape == (1, 6, int(side) // 4, int(side) // 4)
+            assert np.isfinite(raw["backprop_B3HW"]).all()
+            assert (raw["backprop_B3HW"] != 0).any()
+
+
+def test_an_input_too_small_for_a_layer_is_one_line(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    argv = ["--network", "alexnet", "--weights", "random", "--size", "16", "--view", "none"]
+    assert cli.main([*argv, "--device", "cpu"]) == 1
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert "alexnet fails on a 1x3x16x16 input" in line
+    assert line.endswith("its own size is 224x224")
 
 
 def test_a_config_file_starts_the_same_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

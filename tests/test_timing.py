@@ -32,6 +32,18 @@ def test_ticks_older_than_the_window_are_forgotten() -> None:
     assert meter.rate(60_000 * MS) == 0.0
 
 
+def test_a_rate_slower_than_the_window_is_that_of_the_last_two_until_a_third_is_long_overdue() -> (
+    None
+):
+    meter = RateMeter(window_s=2)
+    for at_s in (0, 4, 12):
+        meter.tick(at_s * 1000 * MS)
+        expected = {0: 0.0, 4: 1 / 4, 12: 1 / 8}[at_s]
+        assert meter.rate((at_s + 1) * 1000 * MS) == pytest.approx(expected)
+    assert meter.rate(28_000 * MS) == pytest.approx(1 / 8)
+    assert meter.rate(28_001 * MS) == 0.0
+
+
 def test_ticks_at_the_same_instant_are_no_infinite_rate() -> None:
     meter = RateMeter()
     meter.tick(5)

@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rtvis.runtime.replay import Replay
     from rtvis.session import View
     from rtvis.sinks.base import Sink
-    from rtvis.sources.base import Source
+    from rtvis.sources.base import Pace, Source
     from rtvis.state import Resume
 
 
@@ -80,7 +80,7 @@ def run_live(config: Config, console: "Console") -> int:
     warnings: list[str] = []
     # Before the network, for it is quick to find out that a file is missing.
     with (
-        _opened_source(config, loop=loop, warn=warnings.append) as source,
+        _opened_source(config, loop=loop, steps=in_window, warn=warnings.append) as source,
         opened_second(config, loop=loop) as second_stream,
         opened_engine(
             config, console, compiling=True, batch_size=1 if second_stream is None else 2
@@ -123,6 +123,8 @@ class _Parts:
 
 def _run(parts: _Parts, view: "View", console: "Console") -> int:
     """Show, record and save, and say what came of it; returns the exit code."""
+    from rtvis.sources.images import ImageSource
+
     config = parts.config
     window, film = _outputs(config, console, parts.source.name, view.canvas_size)
     if window is None:  # nobody could go on
@@ -134,7 +136,9 @@ def _run(parts: _Parts, view: "View", console: "Console") -> int:
         _pipeline(parts, view, window, compositor, replay) as pipeline,
     ):
         if film is not None:
-            pipeline.record(film, pace=config.input.pace if replay is None else "fast")
+            # Pictures that nobody goes through have no clock: a frame of the film each.
+            fast = replay is not None or (window is None and isinstance(parts.source, ImageSource))
+            pipeline.record(film, pace="fast" if fast else config.input.pace)
         if window is not None:
             summary = pipeline.run()
         else:
@@ -200,26 +204,44 @@ def _pipeline(
 
 
 def _opened_source(
-    config: Config, *, loop: bool, warn: Callable[[str], None]
+    config: Config, *, loop: bool, steps: bool, warn: Callable[[str], None]
 ) -> "contextlib.AbstractContextManager[Source]":
-    """What to look at; of a replay the frames that were seen."""
+    """What to look at; of a replay the frames that were seen.
+
+    Args:
+        config: Says what.
+        loop: Whether it begins again after the end.
+        steps: Whether somebody is there to go from picture to picture. Else all of them are shown
+            one after the other, and the run ends, as that of a film does.
+        warn: See `open_sources`.
+    """
     from rtvis.sources import open_sources
+    from rtvis.sources.images import ImageSource
 
     wanted = config.input
     if wanted.replay is not None:
         return found_frames(config, wanted.stream, wanted.files)
-    return open_sources(
-        wanted.stream,
-        wanted.files,
-        loop=loop,
-        pace=wanted.pace,
-        start_seconds=wanted.start,
-        picture=wanted.picture,
-        match=wanted.match,
-        mirror=wanted.mirror,
-        stretch_contrast=wanted.stretch_contrast,
-        warn=warn,
-    )
+
+    def opened(pace: "Pace") -> "Source":
+        return open_sources(
+            wanted.stream,
+            wanted.files,
+            loop=loop,
+            pace=pace,
+            start_seconds=wanted.start,
+            picture=wanted.picture,
+            match=wanted.match,
+            mirror=wanted.mirror,
+            stretch_contrast=wanted.stretch_contrast,
+            warn=warn,
+        )
+
+    source = opened(wanted.pace)
+    pairs = config.compare.compare_stream is not None  # frame by frame in pace "fast" alone
+    if isinstance(source, ImageSource) and wanted.pace == "live" and not steps and not pairs:
+        source.close()
+        source = opened("fast")
+    return source
 
 
 def _setup(config: Config) -> "dict[str, Plain]":
