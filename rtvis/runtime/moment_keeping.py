@@ -11,10 +11,9 @@ from torch import Tensor
 from rtvis.data import ImageU8, Layer, Selection
 from rtvis.errors import ConfigError
 from rtvis.render.scene import Clip
-from rtvis.render.seen import seen_pixels
 from rtvis.runtime.moment_clips import SPAN, clip_and_seconds
 from rtvis.runtime.moment_files import AboutMoments, SavedClip, SavedMoments
-from rtvis.runtime.moment_tiles import cut
+from rtvis.runtime.moment_tiles import cut, window_of
 from rtvis.runtime.moments import Gathered, Key, LiveMoments, key_of
 from rtvis.units.frame_pool import FramePool
 from rtvis.units.moments import NEVER, NUM_TOP, MomentTracker, Ranks
@@ -204,23 +203,10 @@ def _most_wanted(
 
 def _windows(layer: Layer, size: tuple[int, int]) -> tuple[Tensor, Tensor, tuple[int, int]]:
     """Where crops begin, for each row and each column of the map, and how large they are."""
-    field = min(layer.receptive_field[0], size[0]), min(layer.receptive_field[1], size[1])
-
-    def start(position: tuple[int, int]) -> tuple[int, int]:
-        rows, columns = seen_pixels(
-            torch.tensor(position),
-            layer=layer,
-            input_size=size,
-            picture_size=size,
-            crop=None,
-            size=field,
-        )
-        return int(rows[0]), int(columns[0])
-
     height, width = layer.map_size
-    tops = [start((row, 0))[0] for row in range(height)]
-    lefts = [start((0, column))[1] for column in range(width)]
-    return torch.tensor(tops), torch.tensor(lefts), field
+    tops = [window_of(layer, size, (row, 0))[0][0] for row in range(height)]
+    lefts = [window_of(layer, size, (0, column))[0][1] for column in range(width)]
+    return torch.tensor(tops), torch.tensor(lefts), window_of(layer, size, (0, 0))[1]
 
 
 def _crops(ranks: Ranks, pool: FramePool, layer: Layer, unit: int) -> dict[str, ImageU8]:

@@ -168,9 +168,14 @@ def narrowed(layer: Layer, size: tuple[int, int]) -> Layer:
     return replace(layer, receptive_field=half, field_start=start)
 
 
-def cut(picture_PHW3: Tensor, slot: int, layer: Layer, position: tuple[int, int]) -> Tensor:
-    """What a neuron saw, as a view."""
-    size = picture_PHW3.shape[1], picture_PHW3.shape[2]
+def window_of(
+    layer: Layer, size: tuple[int, int], position: tuple[int, int]
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """What a neuron sees of pictures of the input's size.
+
+    Returns:
+        (top, left) and (height, width), within the picture.
+    """
     field = min(layer.receptive_field[0], size[0]), min(layer.receptive_field[1], size[1])
     index_Y, index_X = seen_pixels(
         torch.tensor(position),
@@ -180,5 +185,11 @@ def cut(picture_PHW3: Tensor, slot: int, layer: Layer, position: tuple[int, int]
         crop=None,
         size=field,
     )
-    top, left = int(index_Y[0]), int(index_X[0])
-    return picture_PHW3[slot, top : top + field[0], left : left + field[1]]
+    return (int(index_Y[0]), int(index_X[0])), field
+
+
+def cut(picture_PHW3: Tensor, slot: int, layer: Layer, position: tuple[int, int]) -> Tensor:
+    """What a neuron saw, as a view."""
+    size = picture_PHW3.shape[1], picture_PHW3.shape[2]
+    (top, left), (height, width) = window_of(layer, size, position)
+    return picture_PHW3[slot, top : top + height, left : left + width]
