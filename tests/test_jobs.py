@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from rtvis.runtime.jobs import FREE_STEP_S, HostTimer, Jobs, Traffic, step_timer
+from rtvis.runtime.jobs import FREE_STEP_S, Jobs, Traffic
+from rtvis.runtime.step_timer import HostTimer, step_timer
 
 QUIET = Traffic()
 """A held picture: nothing waits, and no frame is expected."""

@@ -10,11 +10,12 @@ from torch import Tensor
 from rtvis.runtime.bindings import OfUnits
 from rtvis.runtime.generate import Generate
 from rtvis.runtime.growth import Grower
-from rtvis.runtime.jobs import Jobs, step_timer
+from rtvis.runtime.jobs import Jobs
 from rtvis.runtime.learning import NO_GRADIENTS, Learning
 from rtvis.runtime.moments import LiveMoments
 from rtvis.runtime.shelf import Shelf
 from rtvis.runtime.stand_in import StandIns
+from rtvis.runtime.step_timer import step_timer
 from rtvis.runtime.turn import Turn
 from rtvis.runtime.turn_parts import EngineLike
 from rtvis.session import Session

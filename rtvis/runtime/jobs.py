@@ -7,12 +7,11 @@ turns, so nothing needs a lock; closing the generator cancels it.
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Final, Literal, Protocol, TypeAlias
-
-import torch
+from typing import Final, Literal, TypeAlias
 
 from rtvis.render.scene import JobShown
 from rtvis.runtime.faults import Faults
+from rtvis.runtime.step_timer import StepTimer
 
 STOLEN_SHARE: Final = 0.08
 """Of the time, what jobs take while frames wait: the video keeps 90 % of its rate, less 2 % for
@@ -41,21 +40,6 @@ class Traffic:
     """Seconds until the next frame is expected; negative: overdue. None: none is expected."""
     period_s: float = 0.0
     """Between two frames."""
-
-
-class StepTimer(Protocol):
-    """Tells what a step of a job took."""
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether the device still computes the last step."""
-        ...
-
-    def start(self) -> None: ...
-    def stop(self) -> None: ...
-    def read_s(self) -> float | None:
-        """Of the last step, once it is over; each only once."""
-        ...
 
 
 @dataclass(slots=True)
@@ -257,72 +241,3 @@ class Jobs:
 
     def _find(self, key: object) -> _Job | None:
         return next((job for job in self._jobs if job.key == key), None)
-
-
-class HostTimer:
-    """A step is over when the call returns."""
-
-    def __init__(self) -> None:
-        self._began_s = 0.0
-        self._took_s: float | None = None
-
-    @property
-    def is_busy(self) -> bool:
-        """Never."""
-        return False
-
-    def start(self) -> None:
-        """A step begins."""
-        self._began_s = time.perf_counter()
-
-    def stop(self) -> None:
-        """It is over."""
-        self._took_s = time.perf_counter() - self._began_s
-
-    def read_s(self) -> float | None:
-        """What it took."""
-        took_s, self._took_s = self._took_s, None
-        return took_s
-
-
-class CudaTimer:
-    """A step is over when the device has done it; it is asked, and never waited for.
-
-    What it took is the longer of the device's time and the host's: both keep frames waiting.
-    """
-
-    def __init__(self) -> None:
-        self._host = HostTimer()
-        self._pair: tuple[torch.cuda.Event, torch.cuda.Event] | None = None
-        self._start: torch.cuda.Event | None = None
-
-    @property
-    def is_busy(self) -> bool:
-        """Whether the last step is still being computed."""
-        return self._pair is not None and not self._pair[1].query()  # type: ignore[no-untyped-call]
-
-    def start(self) -> None:
-        """A step begins."""
-        self._host.start()
-        self._start = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-        self._start.record()
-
-    def stop(self) -> None:
-        """All of it is on its way to the device."""
-        assert self._start is not None, "stopped after it was started"
-        end = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
-        end.record()
-        self._pair = (self._start, end)
-        self._host.stop()
-
-    def read_s(self) -> float | None:
-        """What it took, once the device has done it."""
-        if self._pair is None or self.is_busy:
-            return None
-        (start, end), self._pair = self._pair, None
-        return max(float(start.elapsed_time(end)) / 1e3, self._host.read_s() or 0.0)
-
-
-def step_timer(device: torch.device) -> StepTimer:
-    """What measures the steps that are computed on a device."""
-    return CudaTimer() if device.type == "cuda" else HostTimer()
