@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -181,6 +183,28 @@ def test_classes_are_ranked_by_what_is_shown() -> None:
     apart = rank(one, other, "difference")
     assert apart.classes_T.tolist() == [2, 0, 1]
     assert apart.pair_2T[:, 0].tolist() == pytest.approx([0.25, 0.75])
+
+
+# Whose weights
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "note"),
+    [
+        (("a", "random weights"), ("b", ""), "A: random weights"),
+        (("a", ""), ("b", "weights x.pt"), "B: weights x.pt"),
+        (("a", "weights y.pt"), ("b", "weights x.pt"), "A: weights y.pt, B: weights x.pt"),
+        (("a", "random weights"), ("b", "random weights"), "random weights"),
+        (("a", "random weights"), ("a", ""), ""),  # it is what they are called below the picture
+        (("a", ""), ("b", ""), ""),
+    ],
+)
+def test_the_header_says_of_which_network_weights_are_random(
+    first: tuple[str, str], second: tuple[str, str], note: str
+) -> None:
+    one, other = (SimpleNamespace(network=n, weights_note=w, layers=()) for n, w in (first, second))
+    rival = NetworkRival(cast("Engine", other))
+    assert rival.weights_note(cast("Engine", one)) == note
 
 
 # What the other network does not have
@@ -360,6 +384,10 @@ def test_why_there_is_nothing_to_show_stands_in_the_pane() -> None:
     scene = paired_scene(result_for(), result_for(seed=1), note="B lacks it", compared="second")
     compositor.compose(scene)
     assert "B lacks it" in words(compositor), "in the status line"
+    # Nor are numbers told of a unit that is not there; its layer's name is.
+    told = words(compositor)
+    assert "layer" in told
+    assert not {"value", "unit's range", "gradient up to"} & set(told)
     apart = paired_scene(result_for(), result_for(seed=1), compared="difference")
     other = Compositor(CPU)
     other.compose(apart)

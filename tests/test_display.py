@@ -26,6 +26,17 @@ def follow(*ranges: tuple[float, float], smoothed: bool = True) -> tuple[float, 
     return drawn[0].item(), drawn[1].item()
 
 
+def test_the_tiniest_values_span_the_colours_as_any_do_and_all_zero_stays_zero() -> None:
+    # Half of the range is half of the 255 steps, rounded: 127.5 + 1/2 above zero's index.
+    for high in (6.0, 6e-16, 6e-34):
+        assert index_of(high / 2, 0.0, high) == index_of(3.0, 0.0, 6.0), high
+        assert index_of(-high, -high, high) == index_of(-6.0, -6.0, 6.0), high
+    assert index_of(0.0, 0.0, 0.0) == lut.SEQUENTIAL_ZERO
+    maps_CHW = torch.tensor([[[1e-20]], [[2e-20]]])
+    boosted = display.boost_units(maps_CHW, torch.tensor(2e-20), 1.0)
+    torch.testing.assert_close(boosted, torch.full((2, 1, 1), 2e-20), atol=0, rtol=1e-6)
+
+
 def test_clipped_is_in_full_colour_from_four_times_the_root_mean_square() -> None:
     # Of 100 values the squares 8² + 16² + 32² + 16² are 1600: the root of their mean is 4.
     values = torch.zeros(100)

@@ -23,6 +23,10 @@ from rtvis.session import CamStyle
 TINY = 1e-10
 """Keeps an all-zero picture from dividing by zero (DVT and RT add the same)."""
 
+LEAST_RANGE = 1e-35
+"""Of a colour scale: its reciprocal is still a float32. Behind many random layers the values of a
+whole layer are as small as 1e-16, and are not zero."""
+
 BLUR_SIGMA = 4.0
 
 CLIPPED_AT = 4.0
@@ -134,10 +138,10 @@ def table_index(values: Tensor, range_low: Tensor, range_high: Tensor) -> Tensor
     gain: Tensor | float
     zero: Tensor | float
     if values.device.type == "cpu":
-        gain = STEPS / max(float(range_high), TINY)
+        gain = STEPS / max(float(range_high), LEAST_RANGE)
         zero = (DIVERGING_ZERO if float(range_low) < 0 else SEQUENTIAL_ZERO) + 0.5
     else:
-        gain = STEPS / range_high.clamp(min=TINY)
+        gain = STEPS / range_high.clamp(min=LEAST_RANGE)
         zero = torch.where(range_low < 0, float(DIVERGING_ZERO), float(SEQUENTIAL_ZERO)) + 0.5
     index = values.float() * gain
     return index.clamp_(-STEPS, STEPS).add_(zero).nan_to_num_(nan=NAN_INDEX)
@@ -151,7 +155,9 @@ def boost_units(maps_CHW: Tensor, range_high: Tensor, boost: float) -> Tensor:
         range_high: Upper end of the layer's range.
         boost: 0 leaves all as it is, 1 gives every unit the full range.
     """
-    share_C11 = maps_CHW.float().abs().amax(dim=(1, 2), keepdim=True) / range_high.clamp(min=TINY)
+    share_C11 = maps_CHW.float().abs().amax(dim=(1, 2), keepdim=True) / range_high.clamp(
+        min=LEAST_RANGE
+    )
     return maps_CHW * (share_C11.clamp(max=1) + TINY) ** -boost
 
 

@@ -100,7 +100,7 @@ extern "C" __global__ void draw_tiles(
         sum += share_y * line;
     }
     float value = sum / ((y1 - y0) * (x1 - x0));
-    float gain = (float)STEPS / fmaxf(*range_high, 1e-10f);
+    float gain = (float)STEPS / fmaxf(*range_high, 1e-35f);
     float zero = *range_low < 0.0f ? (float)DIVERGING_ZERO : (float)SEQUENTIAL_ZERO;
     int index = NAN_INDEX;
     if (value == value) {

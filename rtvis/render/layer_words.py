@@ -44,7 +44,9 @@ def _pair(sizes: tuple[float, float]) -> str:
 
 
 def details(scene: Scene, layer: Layer, readout: Readout) -> list[tuple[str, str]]:
-    """(label, value) rows about the selected unit."""
+    """(label, value) rows about the selected unit; of one that cannot be shown, its layer alone."""
+    if scene.maps_note:
+        return [("layer", layer.name)]
     rows = [
         ("layer", layer.name),
         ("value", number(readout.value)),

@@ -70,6 +70,10 @@ class Rival(Protocol):
         """Name of the second network."""
         ...
 
+    def weights_note(self, engine: ComparedEngine) -> str:
+        """What is to be said of the weights of both."""
+        ...
+
     def source_name(self, first: str) -> str:
         """Name of the second source, for that of the first."""
         ...

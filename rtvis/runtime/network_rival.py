@@ -25,6 +25,15 @@ class NetworkRival:
         del engine
         return self._engine.network
 
+    def weights_note(self, engine: ComparedEngine) -> str:
+        """Of which of two networks; of two sets of weights the names tell it."""
+        first, second = engine.weights_note, self._engine.weights_note
+        if first == second:
+            return first
+        if engine.network == self._engine.network:
+            return ""
+        return ", ".join(f"{name}: {note}" for name, note in (("A", first), ("B", second)) if note)
+
     def source_name(self, first: str) -> str:
         """They see the same frames."""
         return first

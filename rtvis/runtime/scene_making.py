@@ -152,6 +152,7 @@ class SceneMaker:
         scene = replace(
             scene,
             network=" and ".join(networks),
+            weights_note=rival.weights_note(self._engine),
             source_name=" and ".join(sources),
             # Of two pictures both names are below them.
             picture_name=scene.picture_name if len(sources) == 1 else "",

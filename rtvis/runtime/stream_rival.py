@@ -59,6 +59,10 @@ class StreamRival(Closing):
         """It is the same one."""
         return engine.network
 
+    def weights_note(self, engine: ComparedEngine) -> str:
+        """Of the one network."""
+        return engine.weights_note
+
     def source_name(self, first: str) -> str:
         """Of the second source."""
         del first
