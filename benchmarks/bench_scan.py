@@ -31,6 +31,7 @@ from rtvis.engine.reduced_step import CPU_BATCH, GPU_BATCH, ReducedStep, reduced
 from rtvis.threads import num_cores
 from rtvis.units.data_set import find_files
 from rtvis.units.items import Files
+from rtvis.units.lanes import in_lanes
 from rtvis.units.reading import Reader
 from rtvis.units.scan import TOGETHER, ScanSettings, ScanState, scan
 
@@ -108,8 +109,7 @@ def _pass(network: Network, step: ReducedStep, arguments: argparse.Namespace) ->
 
     def gather() -> None:
         nonlocal item_B
-        parts = [step.run(x_BCHW) for _ in range(num_batches)]
-        reduced = Reduced(*map(torch.cat, zip(*parts, strict=True)))
+        reduced = Reduced(*map(torch.cat, zip(*_several(step, x_BCHW, num_batches), strict=True)))
         state.findings.add_items(reduced, item_B, label_B)
         state.findings.add_hits(reduced.values_BT, reduced.place_BT, item_B)
         item_B = item_B + len(item_B)
@@ -118,10 +118,15 @@ def _pass(network: Network, step: ReducedStep, arguments: argparse.Namespace) ->
         for _ in range(num_batches):
             alone.best()
 
+    def pass_as_often() -> None:
+        _several(step, x_BCHW, num_batches)
+
     pass_alone = graphed(lambda: step.run(x_BCHW), device)
     rows = []
     for what, baseline, call in (
-        ("pass", alone.best, pass_alone),
+        ("pass", alone.best, pass_alone)
+        if step.num_lanes == 1
+        else (f"pass, {step.num_lanes} batches at once", alone_as_often, pass_as_often),
         (f"pass and gathering, {len(item_B)} pictures", alone_as_often, gather),
     ):
         clocks = _Clocked(baseline), _Clocked(call)
@@ -140,6 +145,11 @@ def _pass(network: Network, step: ReducedStep, arguments: argparse.Namespace) ->
         f"second, {_projected(rate)} for {IMAGENET:,} pictures that are decoded already\n\n"
         + common.table((*common.COMPARISON_HEAD, "ratio of processor time"), rows)
     )
+
+
+def _several(step: ReducedStep, x_BCHW: torch.Tensor, count: int) -> list[Reduced]:
+    """What the pass leaves of so many batches, in as many lanes as it has."""
+    return [found for _, found in in_lanes(step.num_lanes, [x_BCHW] * count, step.run)]
 
 
 class _Clocked:
@@ -218,8 +228,7 @@ def _computed(network: Network, step: ReducedStep, files: Files, workers: int) -
     findings = ScanState.empty(files, step, ScanSettings()).findings
     num_batches = max(1, TOGETHER // step.batch)
     for first in range(0, len(files), step.batch * num_batches):
-        parts = [step.run(x_BCHW) for _ in range(num_batches)]
-        reduced = Reduced(*map(torch.cat, zip(*parts, strict=True)))
+        reduced = Reduced(*map(torch.cat, zip(*_several(step, x_BCHW, num_batches), strict=True)))
         item_B = torch.arange(first, first + len(reduced.values_BT), device=step.device)
         findings.add_items(reduced, item_B, torch.full_like(item_B, -1))
         findings.add_hits(reduced.values_BT, reduced.place_BT, item_B)

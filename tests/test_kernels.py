@@ -14,6 +14,7 @@ from rtvis.engine.one_pass import one_pass_piece
 from rtvis.engine.reduced import Reduced, can_be_reduced, counted, reduce_maps, reduced_piece
 from rtvis.engine.reduced_step import reduced_step
 from rtvis.engine.trace import flatten
+from rtvis.units.lanes import in_lanes
 from rtvis.units.statistics import UnitStatistics
 from tests.nets import EverySpelling, seeded
 from tests.test_scan import network_of
@@ -172,6 +173,11 @@ def test_compiled_by_inductor_the_pass_gives_the_same(tmp_path: Path) -> None:
     found, wanted = (step.run(x_BCHW) for step in steps)
     torch.testing.assert_close(found.values_BT, wanted.values_BT, rtol=1e-4, atol=1e-4)
     assert torch.equal(found.place_BT, wanted.place_BT)
+    num_threads = torch.get_num_threads()
+    each = -(-num_threads // 4)
+    assert [step.num_lanes for step in steps] == [-(-num_threads // each), 1]
+    for _, reduced in in_lanes(3, [x_BCHW] * 20, steps[0].run):  # more threads than lanes
+        assert all(torch.equal(one, other) for one, other in zip(reduced, found, strict=True))
 
 
 def reduced_of(num_rows: int, num_units: int, seed: int) -> Reduced:

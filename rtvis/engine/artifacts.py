@@ -27,7 +27,12 @@ def default_cache_dir() -> Path:
 
 
 def artifact_path(
-    folder: Path, module: fx.GraphModule, examples: Iterable[Tensor], device: torch.device
+    folder: Path,
+    module: fx.GraphModule,
+    examples: Iterable[Tensor],
+    device: torch.device,
+    *,
+    num_threads: int,
 ) -> Path:
     """The file for a compiled graph: its name is made from all that the code depends on.
 
@@ -42,14 +47,14 @@ def artifact_path(
         digest.update(flat.view(torch.uint8).numpy().data)
     for example in examples:
         digest.update(f"{tuple(example.shape)} {example.stride()} {example.dtype}".encode())
-    digest.update(f"{torch.__version__} {_device_key(device)}".encode())
+    digest.update(f"{torch.__version__} {_device_key(device, num_threads)}".encode())
     return folder / f"{digest.hexdigest()}.pt2"
 
 
-def _device_key(device: torch.device) -> str:
+def _device_key(device: torch.device, num_threads: int) -> str:
     if device.type == "cuda":
         return f"cuda {torch.cuda.get_device_name(device)} {torch.version.cuda}"
-    return f"cpu {torch.backends.cpu.get_cpu_capability()} {torch.get_num_threads()}"
+    return f"cpu {torch.backends.cpu.get_cpu_capability()} {num_threads}"
 
 
 def prune(folder: Path, *, max_bytes: int = MAX_BYTES) -> None:

@@ -1,6 +1,7 @@
 """Turn pieces into compiled ones, elsewhere, and hand each over as it becomes ready."""
 
 import contextlib
+import copy
 import json
 import logging
 import os
@@ -19,7 +20,8 @@ from torch import Tensor
 from rtvis.engine.artifacts import artifact_path, prune
 from rtvis.engine.compilers import c_compiler, cpp_compiler
 from rtvis.engine.device import make_current
-from rtvis.engine.pieces import Piece, Runner
+from rtvis.engine.pieces import Piece
+from rtvis.engine.unheld import UnheldRunner
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +29,7 @@ log = logging.getLogger(__name__)
 # is loaded. What device is used, and why, is said by rtvis itself.
 logging.getLogger("torch.utils.cpp_extension").setLevel(logging.ERROR)
 
-Ready = Callable[[Piece, Runner], None]
+Ready = Callable[[Piece, "CompiledPiece"], None]
 
 _MOST_WAIT_S = 3.0
 """For a first picture that does not come, from a camera that does not answer."""
@@ -46,6 +48,7 @@ class Compiler:
         device: Where they run.
         folder: Where artifacts are kept.
         on_ready: Called on the compiler's thread with each piece and its new runner.
+        num_threads: That the code for a CPU uses; default: all of torch's.
     """
 
     def __init__(
@@ -56,7 +59,9 @@ class Compiler:
         on_ready: Ready,
         *,
         num_plain: int,
+        num_threads: int | None = None,
     ) -> None:
+        self._num_threads = num_threads or torch.get_num_threads()
         self._pieces = list(pieces)
         self._plain = {piece.name for piece in self._pieces[:num_plain]}
         self._device = device
@@ -140,7 +145,13 @@ class Compiler:
         for piece in self._pieces:
             if self._stopping.is_set():
                 break
-            path = artifact_path(self._folder, piece.module, piece.examples, self._device)
+            path = artifact_path(
+                self._folder,
+                piece.module,
+                piece.examples,
+                self._device,
+                num_threads=self._num_threads,
+            )
             if not path.exists():
                 missing.append((piece, path))
                 continue
@@ -200,7 +211,7 @@ class Compiler:
             "job": str(file),
             "out": str(path),
             "device": str(self._device),
-            "num_threads": torch.get_num_threads(),
+            "num_threads": self._num_threads,
         }
         assert child.stdin is not None
         try:
@@ -240,14 +251,25 @@ class CompiledPiece:
     """Runs the artifact of a piece."""
 
     def __init__(self, piece: Piece, path: Path, device: torch.device) -> None:
+        self._path = path
         # One lane: the engine thread alone calls it, and CUDA graphs need it so.
         package = torch._inductor.aoti_load_package(
             str(path), run_single_threaded=True, device_index=device.index or -1
         )
         # Not the package itself: at each call it reads its tree specs again from JSON, 0.2 ms.
-        self._boxed_run = package.loader.boxed_run
+        self._boxed_run: Callable[[list[Tensor]], Sequence[Tensor]] = package.loader.boxed_run
         self._strides = [example.stride() for example in piece.examples]
         self._shapes = [example.shape for example in piece.examples]
+
+    def unheld(self) -> "CompiledPiece":
+        """The same on a CPU, and other threads of Python go on meanwhile: one more lane.
+
+        Raises:
+            RuntimeError: It cannot be run in that way.
+        """
+        lane = copy.copy(self)
+        lane._boxed_run = UnheldRunner(self._path)
+        return lane
 
     def __call__(self, inputs: list[Tensor]) -> Sequence[Tensor]:
         """Run it. Inputs whose strides differ from those it was made for are copied first."""
@@ -257,8 +279,7 @@ class CompiledPiece:
             else given.new_empty_strided(shape, stride).copy_(given)
             for given, stride, shape in zip(inputs, self._strides, self._shapes, strict=True)
         ]
-        outputs: list[Tensor] = self._boxed_run(fitting)
-        return outputs
+        return self._boxed_run(fitting)
 
 
 def _bare(piece: Piece) -> torch.fx.GraphModule:

@@ -1,6 +1,8 @@
 """The forward pass of `rtvis.engine.reduced` of one network, in the best form that there is."""
 
+import contextlib
 import logging
+import queue
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, Literal, Protocol, TypeAlias
@@ -12,7 +14,7 @@ from rtvis.data import Layer
 from rtvis.engine import kernels
 from rtvis.engine.artifacts import default_cache_dir
 from rtvis.engine.called import CalledModel, CalledSite, find_called_layers
-from rtvis.engine.compile import Compiler
+from rtvis.engine.compile import CompiledPiece, Compiler
 from rtvis.engine.layer_rules import SiteT, apply_rules, layers_that_fit
 from rtvis.engine.layers import find_layers
 from rtvis.engine.memory import keep_freed_memory
@@ -32,6 +34,9 @@ ReducedForm: TypeAlias = Literal["compiled", "eager", "untraced"]
 CPU_BATCH: Final = 4
 GPU_BATCH: Final = 128
 
+_MOST_LANES: Final = 4
+"""Each has its own maps in memory."""
+
 
 class ReducedStep(Protocol):
     """(pictures) -> `Reduced`, for a fixed number of pictures."""
@@ -41,6 +46,8 @@ class ReducedStep(Protocol):
     device: torch.device
     batch: int
     form: ReducedForm
+    num_lanes: int
+    """So many threads may call `run` at once, and have to where the device shall be busy."""
     note: str
     """What people should know of it; often empty."""
 
@@ -148,16 +155,50 @@ class TracedReducedStep:
         self.note = ""
         self._dtype = piece.examples[0].dtype
         self._is_one_pass = piece.outputs != Reduced._fields
-        self._run: Runner = piece.run_eager
+        self._num_threads = torch.get_num_threads()
+        """Of each lane."""
+        runners: list[Runner] = [piece.run_eager]
         if device.type == "cuda":
             place_constants([piece.module], device)
-        if not compiled:
-            return
+        if compiled:
+            runners = self._compiled(piece, folder, on_wait) or runners
+        self.num_lanes = len(runners)
+        self._free: queue.SimpleQueue[Runner] = queue.SimpleQueue()
+        for runner in runners:
+            self._free.put(runner)
 
-        def take(_piece: Piece, runner: Runner) -> None:
-            self._run, self.form = runner, "compiled"
+    def _compiled(self, piece: Piece, folder: Path, on_wait: Callable[[], None]) -> list[Runner]:
+        """A runner for each lane; none if it cannot be compiled.
 
-        compiler = Compiler([piece], device, folder, take, num_plain=1)
+        A layer divided among threads ends in a wait for the slowest, and what lies between layers
+        leaves all but one without work: of two cores 1.7 were busy. Lanes never wait.
+        """
+        if self.device.type == "cpu":
+            num_threads = -(-self._num_threads // _MOST_LANES)
+            found = self._compile(piece, folder, on_wait, num_threads)
+            if not found:
+                return []
+            with contextlib.suppress(RuntimeError):  # then all threads for one
+                lanes: list[Runner] = [
+                    each.unheld() for each in found * -(-self._num_threads // num_threads)
+                ]
+                self._num_threads = num_threads
+                return lanes
+        return [*self._compile(piece, folder, on_wait, self._num_threads)]
+
+    def _compile(
+        self, piece: Piece, folder: Path, on_wait: Callable[[], None], num_threads: int
+    ) -> list[CompiledPiece]:
+        """The one piece, or none."""
+        found: list[CompiledPiece] = []
+
+        def take(_piece: Piece, runner: CompiledPiece) -> None:
+            found.append(runner)
+            self.form = "compiled"
+
+        compiler = Compiler(
+            [piece], self.device, folder, take, num_plain=1, num_threads=num_threads
+        )
         compiler.start()
         try:
             while not compiler.wait(0.1) and not compiler.is_finished:
@@ -165,12 +206,18 @@ class TracedReducedStep:
             self.note = compiler.note
         finally:
             compiler.close()
+        return found
 
     def run(self, x_BCHW: Tensor) -> Reduced:
         """See `ReducedStep`."""
         x_BCHW = x_BCHW.to(self._dtype).contiguous(memory_format=torch.channels_last)
         with torch.inference_mode():
-            outputs = self._run([x_BCHW])
+            runner = self._free.get()
+            try:
+                with cpu_threads(self._num_threads):
+                    outputs = runner([x_BCHW])
+            finally:
+                self._free.put(runner)
             if not self._is_one_pass:
                 return Reduced(*outputs)
             with cpu_threads(1):
@@ -203,7 +250,7 @@ class UntracedReducedStep:
         self._sites: list[CalledSite] = chosen_sites(found, layers, name=name)
         self._dtype = dtype
         self.layers = tuple(site.layer for site in self._sites)
-        self.device, self.batch = device, 1
+        self.device, self.batch, self.num_lanes = device, 1, 1
         self.form: ReducedForm = "untraced"
         self.note = f"not traceable, one picture at a time: {reason}"
 

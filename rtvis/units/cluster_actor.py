@@ -25,7 +25,7 @@ from rtvis.units import parcels
 from rtvis.units.findings import Findings
 from rtvis.units.parcels import ActorKind, Parcel
 from rtvis.units.reading import Reader, Sample
-from rtvis.units.scan import ScanSettings, batches, joined, reduced_of
+from rtvis.units.scan import ScanSettings, batches, joined, reduced_in_order
 from rtvis.units.spans import Span
 
 Row: TypeAlias = dict[str, Any]
@@ -123,10 +123,8 @@ class NetworkActor:
         span = parcels.span_from_bytes(row["span"])
         samples = parcels.pictures_from_bytes(row["data"])
         preprocessing = self._plan.identity.preprocessing
-        told = [
-            (some, reduced_of(some, self._step, preprocessing))
-            for some in batches(iter(samples), self._plan.batch, span.files)
-        ]
+        some_at_a_time = batches(iter(samples), self._plan.batch, span.files)
+        told = list(reduced_in_order(some_at_a_time, self._step, preprocessing))
         if span.is_film:  # which of its moments count, is seen where all of them come together
             reduced = joined(told)
             here = None if reduced is None else Reduced(*(part.cpu() for part in reduced))

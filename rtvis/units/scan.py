@@ -7,7 +7,7 @@ of different items are merged by `Findings.add`.
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -24,6 +24,7 @@ from rtvis.units import selectivity
 from rtvis.units.arrays import below
 from rtvis.units.findings import Findings
 from rtvis.units.items import Files, Items
+from rtvis.units.lanes import in_lanes
 from rtvis.units.ledger import Ledger
 from rtvis.units.peaks import PeakFilter
 from rtvis.units.reading import Reader, Sample
@@ -266,14 +267,14 @@ def scan(
     )
     rate = Rate(ledger)
     samples = reader.samples(ledger.num_files, start_frame=len(ledger.open_pts))
+    passing = reduced_in_order(batches(samples, step.batch, ledger.files), step, preprocessing)
     try:
-        each_batch = batches(samples, step.batch, ledger.files)
-        while group := list(itertools.islice(each_batch, max(1, TOGETHER // step.batch))):
-            told = [(some, reduced_of(some, step, preprocessing)) for some in group]
-            some = [sample for batch in group for sample in batch]
+        while told := list(itertools.islice(passing, max(1, TOGETHER // step.batch))):
+            some = [sample for batch, _ in told for sample in batch]
             state.commit(some, joined(told))
             yield rate.progress([sample.error for sample in some if sample.error is not None])
     finally:
+        passing.close()
         samples.close()  # type: ignore[attr-defined]
 
 
@@ -305,6 +306,13 @@ def joined(told: Sequence[tuple[Sequence[Sample], Reduced | None]]) -> Reduced |
             num_shown = sum(sample.image is not None for sample in samples)
             parts.append([each[:num_shown] for each in reduced])
     return Reduced(*map(torch.cat, zip(*parts, strict=True))) if parts else None
+
+
+def reduced_in_order(
+    given: Iterable[list[Sample]], step: ReducedStep, preprocessing: Preprocessing
+) -> Generator[tuple[list[Sample], Reduced | None], None, None]:
+    """Each batch, and what `reduced_of` says of it; as many at once as the step has lanes."""
+    return in_lanes(step.num_lanes, given, lambda some: reduced_of(some, step, preprocessing))
 
 
 def reduced_of(
