@@ -2,7 +2,8 @@
 # comes with torch's wheels.
 #
 #   docker build -t rtvis .
-#   docker run --rm --gpus all -v rtvis-cache:/cache -v "$PWD:/data" rtvis --frames 100 --record out.mp4
+#   docker run --rm --gpus all -v rtvis-cache:/cache -v "$PWD:/data" --user "$(id -u):$(id -g)" rtvis \
+#       --frames 100 --record out.mp4
 #
 # In a window on this desktop (with the same user number as on it, so that X lets it in):
 #   docker run --rm --gpus all --user "$(id -u):$(id -g)" -e DISPLAY \
@@ -12,7 +13,7 @@
 FROM debian:bookworm-slim AS base
 
 # gcc and Python.h: Triton builds a launcher for its kernels on the machine that it runs on, and
-# torch.compile builds C++. The libraries are what OpenCV's wheel expects.
+# AOTInductor a C++ wrapper, for which rtvis finds CUDA's headers in the wheels. The libraries are what OpenCV's wheel expects.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
         python3 python3-venv python3-dev gcc g++ libgl1 libglib2.0-0 libsm6 libxext6 \
@@ -34,11 +35,12 @@ RUN python3 -m venv /opt/venv \
 
 COPY . /app
 
-# Caches are a volume: downloaded weights, compiled steps and kernels outlive the container, and a
-# second start is fast. MIT-SHM does not cross the border of a container's IPC namespace. USER is
+# A volume: downloaded weights, compiled steps and kernels, and what units have learned outlive the
+# container, and a second start is fast. MIT-SHM does not cross the border of a container's IPC namespace. USER is
 # for `docker run --user`, whose number has no name here.
 ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 \
-    XDG_CACHE_HOME=/cache TORCHINDUCTOR_CACHE_DIR=/cache/inductor TRITON_CACHE_DIR=/cache/triton \
+    XDG_CACHE_HOME=/cache XDG_DATA_HOME=/cache/data \
+    TORCHINDUCTOR_CACHE_DIR=/cache/inductor TRITON_CACHE_DIR=/cache/triton \
     CUPY_CACHE_DIR=/cache/cupy NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility,video \
     QT_X11_NO_MITSHM=1 HOME=/home/rtvis USER=rtvis
