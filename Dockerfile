@@ -36,8 +36,8 @@ RUN python3 -m venv /opt/venv \
 COPY . /app
 
 # A volume: downloaded weights, compiled steps and kernels, and what units have learned outlive the
-# container, and a second start is fast. MIT-SHM does not cross the border of a container's IPC namespace. USER is
-# for `docker run --user`, whose number has no name here.
+# container, and a second start is fast. MIT-SHM does not cross the border of a container's IPC
+# namespace. USER is for `docker run --user`, whose number has no name here.
 ENV PATH=/opt/venv/bin:$PATH PYTHONPATH=/app PYTHONUNBUFFERED=1 \
     XDG_CACHE_HOME=/cache XDG_DATA_HOME=/cache/data \
     TORCHINDUCTOR_CACHE_DIR=/cache/inductor TRITON_CACHE_DIR=/cache/triton \
