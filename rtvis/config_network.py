@@ -108,6 +108,11 @@ class ComputeConfig:
 
     device: str = device_option()
     dtype: DtypeName = dtype_option()  # noqa: RUF009
+    tf32: bool = option(
+        "on an NVIDIA GPU let convolutions and matrix products of float32 round to TF32, which has "
+        "10 bits of mantissa, for speed",
+        default=False,
+    )
     compile: Literal["auto", "off"] = option(
         "compile in the background while the eager form serves, or never",
         default="auto",

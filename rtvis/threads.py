@@ -34,8 +34,8 @@ def num_cores() -> int:
 
 
 def container_share(root: Path = Path("/sys/fs/cgroup")) -> float | None:
-    """How many cores' worth of time a container is given, as with `docker run --cpus`; None
-    without a limit.
+    """How many cores' worth of time a container is given, as by `cpus` in a compose file;
+    None without a limit.
 
     Args:
         root: Where control groups are seen; in a container its own one.

@@ -20,7 +20,7 @@ ALL_FLAGS = (
     "--picture a.png --loop --pace fast --frames 9 --network VGG16 "
     "--weights w.pt --labels l.txt "
     "--size 240x320 --mean 0.5 --std 0.1,0.2,0.3 --trust-pickle --device cuda:1 "
-    "--dtype bfloat16 --compile off --layer features.3 --unit 4 --position 5,6 --seed map "
+    "--dtype bfloat16 --tf32 --compile off --layer features.3 --unit 4 --position 5,6 --seed map "
     "--rule deconvnet --cam layercam --cam-layer features.0 --fit letterbox --view none "
     "--record out.mkv --no-journal --save out --canvas 720x1280 --list layers --debug"
 )
@@ -83,7 +83,9 @@ def test_every_flag_reaches_its_field() -> None:
             std=(0.1, 0.2, 0.3),
             trust_pickle=True,
         ),
-        compute=config_network.ComputeConfig(device="cuda:1", dtype="bfloat16", compile="off"),
+        compute=config_network.ComputeConfig(
+            device="cuda:1", dtype="bfloat16", tf32=True, compile="off"
+        ),
         selection=config_module.SelectionConfig(
             layer="features.3",
             unit=4,
@@ -108,7 +110,7 @@ def test_every_flag_is_a_key_of_the_same_name(write: Writer) -> None:
         "start: 1.5\npicture: a.png\nloop: yes\n"
         "pace: fast\nframes: 9\nnetwork: VGG16\nweights: w.pt\n"
         "labels: l.txt\nsize: [240, 320]\nmean: 0.5\nstd: [0.1, 0.2, 0.3]\ntrust-pickle: true\n"
-        "device: cuda:1\ndtype: bfloat16\ncompile: off\nlayer: features.3\nunit: 4\n"
+        "device: cuda:1\ndtype: bfloat16\ntf32: yes\ncompile: off\nlayer: features.3\nunit: 4\n"
         "position: [5, 6]\nseed: map\nrule: deconvnet\nclass: 281\ncam: layercam\n"
         "cam_layer: features.0\nfit: letterbox\nview: none\nrecord: out.mkv\njournal: no\n"
         "save: out\ncanvas: [720, 1280]\n"

@@ -19,6 +19,7 @@ FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*[a-z](?![\w-])")
 OTHERS = {"--check", "--fmad", "--segments"}
 """Of sha256sum, nvcc and a benchmark."""
 
+CSS_NAME = re.compile(r"var\(--[a-z-]+\)")
 STYLE_SHEET = "units/pages/skeleton.py"
 """Where `--text` is a variable of CSS."""
 
@@ -49,7 +50,8 @@ def written(path: Path) -> Iterator[tuple[int, str]]:
     """Line and flag of everything that a module says, comments aside."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
-            yield from ((node.lineno, flag) for flag in FLAG.findall(node.value))
+            said = CSS_NAME.sub("", node.value)
+            yield from ((node.lineno, flag) for flag in FLAG.findall(said))
 
 
 @cache

@@ -41,6 +41,7 @@ def opened_engine(
     wanted = config.network
     with console.status(f"loading {wanted.network}") as status:
         from rtvis.api import load
+        from rtvis.engine.device import allow_tf32
         from rtvis.engine.models import downloads_weights
         from rtvis.engine.network_arguments import network_arguments
 
@@ -51,6 +52,7 @@ def opened_engine(
             status.start()
             status.update(f"looking into {name}")
 
+        allow_tf32(config.compute.tf32)
         engine = load(
             wanted.network,
             device=config.compute.device,

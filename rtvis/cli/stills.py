@@ -141,9 +141,11 @@ def _run(
 
 
 def _load(args: argparse.Namespace, *, num_pictures: int) -> "Stills":
+    from rtvis.engine.device import allow_tf32
     from rtvis.engine.models import load_network
     from rtvis.stills.batch import Stills
 
+    allow_tf32(False)
     network = load_network(
         args.network,
         weights=args.weights,

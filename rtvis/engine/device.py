@@ -51,6 +51,15 @@ def resolve_dtype(name: str) -> torch.dtype:
     return dtype
 
 
+def allow_tf32(allowed: bool) -> None:
+    """Let NVIDIA GPUs round float32 to TF32 in convolutions and matrix products, or not.
+
+    It holds for the whole process. Torch by itself allows it in convolutions alone.
+    """
+    torch.backends.cudnn.allow_tf32 = allowed
+    torch.backends.cuda.matmul.allow_tf32 = allowed
+
+
 def make_current(device: torch.device) -> None:
     """Have events, streams and kernels of this thread be of that GPU where they name none."""
     if device.type == "cuda":
