@@ -13,7 +13,8 @@
 FROM debian:bookworm-slim AS base
 
 # gcc and Python.h: Triton builds a launcher for its kernels on the machine that it runs on, and
-# AOTInductor a C++ wrapper, for which rtvis finds CUDA's headers in the wheels. The libraries are what OpenCV's wheel expects.
+# AOTInductor a C++ wrapper, for which rtvis finds CUDA's headers in the wheels. The libraries are
+# what OpenCV's wheel expects.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
         python3 python3-venv python3-dev gcc g++ libgl1 libglib2.0-0 libsm6 libxext6 \
