@@ -197,8 +197,10 @@ def _pipeline(
         grower=grower_of(config, engine),
         shelf=shelf_of(config, engine),
         moments=moments_of(config, engine, parts.resume.moments),
-        # What is saved, recorded or shown again has the unit that it had.
-        seeks_unit=window is not None and replay is None and not config.sections.selection,
+        # Also for the film in the window's place; what is shown again has the unit that it had.
+        seeks_unit=config.output.view == "window"
+        and replay is None
+        and not config.sections.selection,
     )
     if not {"grid_scroll", "layer_scroll"} & config.sections.display.keys():
         pipeline.controller.show_selected()
