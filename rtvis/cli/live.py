@@ -29,7 +29,7 @@ if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rtvis.runtime.replay import Replay
     from rtvis.session import View
     from rtvis.sinks.base import Sink
-    from rtvis.sources.base import Pace, Source
+    from rtvis.sources.base import Source
     from rtvis.state import Resume
 
 
@@ -215,37 +215,28 @@ def _opened_source(
     Args:
         config: Says what.
         loop: Whether it begins again after the end.
-        steps: Whether somebody is there to go from picture to picture. Else all of them are shown
-            one after the other, and the run ends, as that of a film does.
+        steps: Whether somebody is there to go from picture to picture.
         warn: See `open_sources`.
     """
     from rtvis.sources import open_sources
-    from rtvis.sources.images import ImageSource
 
     wanted = config.input
     if wanted.replay is not None:
         return found_frames(config, wanted.stream, wanted.files)
-
-    def opened(pace: "Pace") -> "Source":
-        return open_sources(
-            wanted.stream,
-            wanted.files,
-            loop=loop,
-            pace=pace,
-            start_seconds=wanted.start,
-            picture=wanted.picture,
-            match=wanted.match,
-            mirror=wanted.mirror,
-            stretch_contrast=wanted.stretch_contrast,
-            warn=warn,
-        )
-
-    source = opened(wanted.pace)
     pairs = config.compare.compare_stream is not None  # frame by frame in pace "fast" alone
-    if isinstance(source, ImageSource) and wanted.pace == "live" and not steps and not pairs:
-        source.close()
-        source = opened("fast")
-    return source
+    return open_sources(
+        wanted.stream,
+        wanted.files,
+        loop=loop,
+        pace=wanted.pace,
+        start_seconds=wanted.start,
+        picture=wanted.picture,
+        match=wanted.match,
+        mirror=wanted.mirror,
+        stretch_contrast=wanted.stretch_contrast,
+        steps=steps or pairs,
+        warn=warn,
+    )
 
 
 def _setup(config: Config) -> "dict[str, Plain]":

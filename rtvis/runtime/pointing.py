@@ -66,21 +66,23 @@ def wheeled(target: Target, layout: Layout, context: Context, steps_up: int) -> 
         case "details":
             return Change(lambda view: _nudged(view, target, context, steps_up))
         case "layers":
-            limit = layout.max_layer_scroll
+            rows = layout.max_layer_scroll
             return Change(
                 lambda view: replace(
-                    view, layer_scroll=min(max(view.layer_scroll - steps_up, 0), limit)
+                    view, layer_scroll=_scrolled(view.layer_scroll, steps_up, rows)
                 )
             )
         case "grid":
-            limit = layout.max_grid_scroll
+            rows = layout.max_grid_scroll
             return Change(
-                lambda view: replace(
-                    view, grid_scroll=min(max(view.grid_scroll - steps_up, 0), limit)
-                )
+                lambda view: replace(view, grid_scroll=_scrolled(view.grid_scroll, steps_up, rows))
             )
         case _:
             return None
+
+
+def _scrolled(first_row: int, steps_up: int, last: int) -> int:
+    return min(max(first_row - steps_up, 0), last)
 
 
 def _nudged(view: View, target: Target, context: Context, steps: int) -> View:

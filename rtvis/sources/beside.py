@@ -23,6 +23,7 @@ def open_sources(
     match: str | None = None,
     mirror: Mirror = "auto",
     stretch_contrast: bool = False,
+    steps: bool = True,
     warn: Callable[[str], None] = lambda _: None,
 ) -> Source:
     """The stream, with the files beside it where there are any; the files are shown first.
@@ -38,13 +39,14 @@ def open_sources(
         match: As there.
         mirror: As there.
         stretch_contrast: As there.
+        steps: As there, where there are no files.
         warn: Told when the stream cannot be opened; the files are shown all the same (DVT-01).
 
     Raises:
         SourceError: As `open_source`; for the stream only where there are no files.
     """
 
-    def open_stream(picture: str | None) -> Source:
+    def open_stream(picture: str | None, *, steps: bool = True) -> Source:
         return open_source(
             stream,
             loop=loop,
@@ -54,10 +56,11 @@ def open_sources(
             match=match,
             mirror=mirror,
             stretch_contrast=stretch_contrast,
+            steps=steps,
         )
 
     if files is None:
-        return open_stream(picture)
+        return open_stream(picture, steps=steps)
     shown = open_files(files, loop=loop, pace=pace, picture=picture, match=match)
     other: Source | None = None
     why = ""

@@ -33,6 +33,7 @@ def open_source(
     start_seconds: float | None = None,
     picture: str | None = None,
     column: int = 0,
+    steps: bool = True,
 ) -> Source:
     """The source that `uri` names. It begins when `start` is called.
 
@@ -51,6 +52,8 @@ def open_source(
         start_seconds: Where in a film to begin.
         column: Which of the names on each line of a list file; others than 0 need a list.
         picture: Name of the picture of a folder or glob to begin with.
+        steps: Whether somebody is there to go from picture to picture. Else all of them are given
+            one after the other in any pace, and the source ends, as a film does.
 
     Raises:
         SourceError: Unknown, missing, empty, unreadable or damaged, or a beginning that it does
@@ -69,6 +72,7 @@ def open_source(
         pattern=compiled(match),
         retouch=retouch,
         column=column,
+        steps=steps,
     )
     if re.fullmatch(r"-?\d+", text):
         how.refuse_place(f"camera {text}")

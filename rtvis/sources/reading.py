@@ -25,6 +25,8 @@ class Reading:
     retouch: Retouch
     column: int = 0
     """Which of the names on each line of a list."""
+    steps: bool = True
+    """Whether somebody goes from picture to picture; else each is given once, as in pace "fast"."""
 
     def film(self, path: Path, *, name: str | None = None) -> Source:
         """A film from that beginning."""
@@ -45,7 +47,7 @@ class Reading:
             name,
             look,
             loop=self.loop,
-            pace=self.pace,
+            pace=self.pace if self.steps else "fast",
             first_name=self.picture,
             retouch=self.retouch,
         )
