@@ -52,7 +52,7 @@ check: $(VENV)/.ready-dev ## what CI runs: format, lint, types, import contracts
 	$(BIN)/ruff check $(wildcard $(CODE))
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python tools/run_tests.py $(ARGS)
 
 test-slow: $(VENV)/.ready-dev ## the tests that take minutes each
 	$(BIN)/python -m pytest -m slow $(ARGS)

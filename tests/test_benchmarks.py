@@ -111,6 +111,7 @@ def test_a_table_is_markdown() -> None:
     assert table(("a", "b"), [("x", "1")]) == "| a | b |\n| --- | ---: |\n| x | 1 |\n"
 
 
+@pytest.mark.apart
 def test_bench_step_compares_turns_and_peers_with_the_network_alone(tmp_path: Path) -> None:
     text = run(tmp_path, "bench_step", "--networks", f"{tmp_path}/tiny.py:tiny", "--compile", "off")
     assert "## step: tiny.py:tiny, 32x32, float32, cpu" in text
@@ -129,6 +130,7 @@ def test_bench_step_compares_turns_and_peers_with_the_network_alone(tmp_path: Pa
     assert "times faster than separate calls" in text
 
 
+@pytest.mark.apart
 def test_bench_live_measures_starts_rates_latency_and_memory(tmp_path: Path) -> None:
     text = run(tmp_path, "bench_live", "--network", f"{tmp_path}/tiny.py:tiny", "--compile", "off")
     assert "## live: tiny.py:tiny, float32, cpu" in text
@@ -161,6 +163,7 @@ def test_bench_step_compiles_the_network_alone_and_the_pieces(tmp_path: Path) ->
     assert "2 backward pieces" in text
 
 
+@pytest.mark.apart
 def test_bench_optimize_drives_units_compares_with_crops_and_goes_on(tmp_path: Path) -> None:
     flags = ("--network", f"{tmp_path}/tiny.py:tiny", "--kept", f"{tmp_path}/kept.jsonl")
     text = run(tmp_path, "bench_optimize", *flags)
@@ -174,6 +177,7 @@ def test_bench_optimize_drives_units_compares_with_crops_and_goes_on(tmp_path: P
     assert (tmp_path / "kept.jsonl").read_text() == first, "nothing is made twice"
 
 
+@pytest.mark.apart
 def test_bench_scan_compares_the_pass_with_the_network_and_files_with_decoding(
     tmp_path: Path,
 ) -> None:
@@ -190,6 +194,7 @@ def test_bench_scan_compares_the_pass_with_the_network_and_files_with_decoding(
     assert float(cells(text, "bound")[1]) <= min(decode, compute)
 
 
+@pytest.mark.apart
 def test_bench_moments_compares_turns_with_moments_and_without(tmp_path: Path) -> None:
     text = run(
         tmp_path, "bench_moments", "--networks", f"{tmp_path}/tiny.py:tiny", "--compile", "off"

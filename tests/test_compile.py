@@ -48,7 +48,7 @@ def eager() -> Engine:
 @pytest.fixture(scope="module")
 def compiled(cache: Path) -> Iterator[Engine]:
     with engine_of(seeded(EverySpelling), size=SIZE, compile="auto", cache_dir=cache) as engine:
-        assert engine.wait_compiled(240), engine.compile_note
+        assert engine.wait_compiled(600), engine.compile_note
         yield engine
 
 
@@ -57,7 +57,8 @@ def x() -> torch.Tensor:
     return torch.randn(1, 3, *SIZE, generator=torch.Generator().manual_seed(5))
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.apart
+@pytest.mark.timeout(700)
 @pytest.mark.parametrize("rule", RULES)
 def test_the_compiled_form_computes_what_the_eager_form_does(
     eager: Engine, compiled: Engine, x: torch.Tensor, rule: str
@@ -76,6 +77,7 @@ def test_the_compiled_form_computes_what_the_eager_form_does(
             assert not ours.backprop_B3HW.any()
 
 
+@pytest.mark.apart
 def test_changed_units_are_the_same_in_both_forms(
     eager: Engine, compiled: Engine, x: torch.Tensor
 ) -> None:
@@ -90,6 +92,7 @@ def test_changed_units_are_the_same_in_both_forms(
         assert relative_error(ours.backprop_B3HW, reference.backprop_B3HW) < 1e-4
 
 
+@pytest.mark.apart
 def test_a_cam_at_any_layer_is_the_same_in_both_forms(
     eager: Engine, compiled: Engine, x: torch.Tensor
 ) -> None:
@@ -99,6 +102,7 @@ def test_a_cam_at_any_layer_is_the_same_in_both_forms(
         assert relative_error(ours.cam_BHW, reference.cam_BHW) < 1e-4
 
 
+@pytest.mark.apart
 @pytest.mark.parametrize("tap", ["pre", "post"])
 def test_gradients_at_layers_are_the_same_in_both_forms(
     eager: Engine, compiled: Engine, x: torch.Tensor, tap: str
@@ -112,6 +116,7 @@ def test_gradients_at_layers_are_the_same_in_both_forms(
         assert relative_error(ours, reference) < 1e-4
 
 
+@pytest.mark.apart
 def test_two_hundred_clicks_trace_and_compile_nothing(
     compiled: Engine, x: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,6 +155,7 @@ def test_two_hundred_clicks_trace_and_compile_nothing(
     assert len(pictures) > 100  # they are pictures of different things
 
 
+@pytest.mark.apart
 def test_a_second_start_compiles_nothing(
     compiled: Engine, cache: Path, x: torch.Tensor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -161,6 +167,7 @@ def test_a_second_start_compiles_nothing(
         assert torch.equal(ours.backprop_B3HW, reference.backprop_B3HW)
 
 
+@pytest.mark.apart
 def test_other_weights_are_another_artifact(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compiling, "cpp_compiler", lambda: None)
     other = seeded(EverySpelling, seed=1)
@@ -179,6 +186,7 @@ def test_without_a_compiler_the_eager_form_serves_and_says_why(
         assert engine.run(x).form == "eager"
 
 
+@pytest.mark.apart
 def test_a_damaged_artifact_is_compiled_again(
     compiled: Engine, cache: Path, tmp_path: Path
 ) -> None:
@@ -186,7 +194,7 @@ def test_a_damaged_artifact_is_compiled_again(
     victim = min((tmp_path / "compiled").glob("*.pt2"), key=lambda path: path.stat().st_size)
     victim.write_bytes(b"not an archive")
     with engine_of(seeded(EverySpelling), size=SIZE, compile="auto", cache_dir=tmp_path) as again:
-        assert again.wait_compiled(120), again.compile_note
+        assert again.wait_compiled(250), again.compile_note
     assert victim.stat().st_size > 1000
 
 

@@ -149,6 +149,7 @@ def assert_flat(marks: list[Mark], *, memory_mib: float) -> None:
     assert last.num_files <= first.num_files, marks
 
 
+@pytest.mark.apart
 def test_two_thousand_frames_and_random_selections_leak_nothing(tmp_path: Path) -> None:
     # The allocator's arenas still settle: 1 to 3 MiB. One gradient a frame would be 10.
     assert_flat(marks_of_a_run(tmp_path, 2000, every=500), memory_mib=8)

@@ -68,6 +68,28 @@ def test_a_phony_target_is_not_shadowed_by_a_file_of_its_name() -> None:
     assert set(phony[1].split()) == TARGETS
 
 
+@pytest.mark.parametrize("culprit", ["apart", "beside", "nobody"])
+def test_a_failure_in_either_process_of_tests_is_a_failure_and_is_printed(
+    tmp_path: Path, culprit: str
+) -> None:
+    (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers =\n  apart\n  slow\n")
+    (tmp_path / "test_two.py").write_text(
+        "import os, pytest\n"
+        "@pytest.mark.apart\n"
+        f"def test_apart(): assert os.nice(0) == 19 and {culprit != 'apart'}\n"
+        f"def test_beside(): assert {culprit != 'beside'}\n"
+        "@pytest.mark.slow\n"
+        "def test_slow(): assert False\n"
+    )
+    script = ROOT / "tools" / "run_tests.py"
+    done = subprocess.run(
+        [sys.executable, script], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == (culprit != "nobody"), done.stdout
+    assert done.stdout.count("1 passed") == (2 if culprit == "nobody" else 1)
+    assert (f"test_{culprit}" in done.stdout) == (culprit != "nobody")
+
+
 def test_what_the_program_imports_is_declared_and_what_is_declared_is_imported() -> None:
     declared = names_of(PROJECT["project"]["dependencies"])
     extras = PROJECT["project"]["optional-dependencies"]
