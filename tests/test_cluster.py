@@ -99,10 +99,10 @@ def cluster() -> Iterator[Cluster]:
         yield started
 
 
-def actors() -> list[psutil.Process]:
-    """Processes that hold the network."""
+def actors(pid: int | None = None) -> list[psutil.Process]:
+    """Processes that hold the network: of the cluster of another process, or of this one's."""
     found = []
-    for process in psutil.Process().children(recursive=True):
+    for process in psutil.Process(pid).children(recursive=True):
         with contextlib.suppress(psutil.Error):
             if "MapWorker" in process.name() or "MapWorker" in " ".join(process.cmdline()):
                 found.append(process)
@@ -297,9 +297,11 @@ def test_flags_of_a_cluster_want_the_cluster(capsys: pytest.CaptureFixture[str])
     assert "--actors: is for --engine ray" in capsys.readouterr().err
 
 
-def scanning(folder: Path, store: str, *flags: str) -> subprocess.Popen[str]:
+def scanning(
+    folder: Path, store: str, *flags: str, form: str = "off", num_threads: str | None = None
+) -> subprocess.Popen[str]:
     words = ["units", "scan", "--network", "net.py:Net", "--size", "32", "--data", "data"]
-    words += ["--batch", "4", "--compile", "off", "--device", "cpu", "--store", store]
+    words += ["--batch", "4", "--compile", form, "--device", "cpu", "--store", store]
     code = (  # a shell starts what runs in the background with SIGINT ignored
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler);"
         "from rtvis.cli import main; sys.exit(main(sys.argv[1:]))"
@@ -307,6 +309,7 @@ def scanning(folder: Path, store: str, *flags: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", code, *words, *flags],
         cwd=folder,
+        env=os.environ | ({"OMP_NUM_THREADS": num_threads} if num_threads else {}),
         text=True,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -348,6 +351,38 @@ def test_the_command_leaves_the_same_store_and_nothing_that_runs(tmp_path: Path)
         assert len([line for line in said.splitlines() if line]) == 5, said  # Ray says nothing
     assert_same_results(tmp_path / "one", tmp_path / "two")
     assert set(Path("/tmp").glob("rtvis-ray-*")) <= folders
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(2400)
+def test_compiled_scans_in_lanes_are_one_also_where_an_actor_is_killed(tmp_path: Path) -> None:
+    """Two lanes a process: each batch is then computed by one of two threads of each actor."""
+    write_workplace(tmp_path)
+    write_pictures(tmp_path / "data", 1500)
+    (tmp_path / "data" / "class1" / "700.png").write_bytes(b"broken")
+    one = scanning(tmp_path, "one", form="auto", num_threads="2")
+    (told,) = ended(one)
+    assert one.returncode == DONE, told
+    flags = ("--engine", "ray", "--actors", "2", "--save-every", "0")
+    two = scanning(tmp_path, "two", *flags, form="auto", num_threads="2")
+
+    def has_begun() -> bool:
+        assert two.poll() is None, two.communicate()
+        return any((tmp_path / "two").glob("*/items_scan_*.npz"))
+
+    try:
+        wait_for(has_begun, limit_s=500)
+        first, _ = actors(two.pid)
+        first.kill()
+    except BaseException:
+        two.kill()
+        raise
+    (said,) = ended(two)
+    assert two.returncode == DONE, said
+    for each in (told, said):
+        assert "1500 files, 1500 items, 1 of them unreadable" in each.replace(",500", "500")
+        assert "compiled, batch 4" in each
+    assert_same_results(tmp_path / "one", tmp_path / "two")
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ from rtvis.engine.engine import Engine
 from rtvis.errors import SourceError, StoreError
 from rtvis.runtime.store_shelf import StoreShelf
 from rtvis.units import names
-from rtvis.units.crops import BEYOND, MARK, Window, cut, field_window, in_source, marked
+from rtvis.units.crops import BEYOND, MARK, ZERO, Window, cut, field_window, in_source, marked
 from rtvis.units.data_set import find_files
 from rtvis.units.items import Item, Items
 from rtvis.units.pictures import make_pictures
@@ -68,6 +68,7 @@ def test_a_crop_is_that_part_enlarged_and_padding_is_told() -> None:
     assert corner[12, 23].tolist() == list(BEYOND)
     assert corner[12, 24].tolist() == [0, 0, 0]
     assert corner[71, 95].tolist() == [4, 5, 0]
+    assert cut(image_HW3, Window(top=-1, left=-2, height=6, width=8), beyond=ZERO)[0, 0, 0] == 128
     # A field larger than the input is drawn as the input, with what lies outside it told.
     large = cut(image_HW3, Window(top=-30, left=-10, height=40, width=32))
     assert large.shape == (96, 96, 3)
@@ -200,7 +201,7 @@ def test_a_units_pictures_are_those_of_its_neuron(
     store, tops = scanned(engine, pictures, tmp_path)
     assert made(engine, store, ["second"]) == []
     top, unit = tops["second"], 3
-    kinds = ("crop", "full", "gradient", "guided", "deconvnet")
+    kinds = ("crop", "full", "gradient", "guided", "deconvnet", "gradient_raw", "deconvnet_raw")
     expected = sorted([names.ranked(kind, rank) for kind in kinds for rank in (0, 1)])
     assert list(store.unit_files("second", unit)) == sorted([*expected, names.INPUTS])
     inputs = read_inputs(store, "second", unit)
@@ -237,11 +238,22 @@ def test_a_units_pictures_are_those_of_its_neuron(
     share_3HW = gradient_3HW / (2 * gradient_3HW.abs().max()) + 0.5
     if gradient_3HW.max() < -gradient_3HW.min():
         assert share_3HW.min() == 0
+    expected_HW3 = (share_3HW.permute(1, 2, 0).numpy() * 255 + 0.5).astype(np.uint8)
+    expected_crop = cut(expected_HW3, field, beyond=ZERO)
+    shown = decoded(store, "second", unit, "gradient_raw_00.jpg")
+    assert np.abs(shown.astype(int) - expected_crop).mean() < 4
+    other = decoded(store, "second", (unit + 1) % 5, "gradient_raw_00.jpg")
+    assert np.abs(other.astype(int) - expected_crop).mean() > 8, "another unit has another one"
+    # What is looked at is clipped at four times the root mean square, of the neuron's field alone.
+    seen_3HW = gradient_3HW[:, max(field.top, 0) :, max(field.left, 0) :]
+    seen_3HW = seen_3HW[
+        :, : field.top + 7 - max(field.top, 0), : field.left + 7 - max(field.left, 0)
+    ]
+    root_mean_square = seen_3HW.square().mean().sqrt()
+    share_3HW = (gradient_3HW / (8 * root_mean_square) + 0.5).clamp(0, 1)
     expected_crop = cut((share_3HW.permute(1, 2, 0).numpy() * 255 + 0.5).astype(np.uint8), field)
     shown = decoded(store, "second", unit, "gradient_00.jpg")
     assert np.abs(shown.astype(int) - expected_crop).mean() < 4
-    other = decoded(store, "second", (unit + 1) % 5, "gradient_00.jpg")
-    assert np.abs(other.astype(int) - expected_crop).mean() > 8, "another unit has another one"
 
 
 def test_rules_differ_and_scores_see_the_whole_input(

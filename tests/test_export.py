@@ -17,7 +17,7 @@ from rtvis.engine.identity import Identity
 from rtvis.engine.preprocess import Preprocessing
 from rtvis.filing import encode_npz
 from rtvis.units import names
-from rtvis.units.crops import Window, cut
+from rtvis.units.crops import BEYOND, ZERO, Window, cut
 from rtvis.units.montage import montage
 from rtvis.units.store import Store, open_store
 from rtvis.units.tracker import Top
@@ -44,6 +44,9 @@ DENSE = Layer(
     receptive_field=(32, 32),
 )
 NUM_INPUTS = 9
+OF_OLD, IN_THE_CORNER = 7, 8
+"""Ranks of an input whose backward pictures are those of an older store, and of one whose field
+begins in the padding."""
 
 
 def filled(red: int, size: tuple[int, int] = (32, 32)) -> np.ndarray:
@@ -74,12 +77,15 @@ def store(tmp_path: Path) -> Store:
 
 
 def _write_unit(writer: StoreWriter, layer: Layer, unit: int) -> None:
-    field = layer.field_at((3, 5), (32, 32))
-    window = Window(
-        top=int(field.top), left=int(field.left), height=int(field.height), width=int(field.width)
-    )
     inputs, images = [], {}
     for rank in range(NUM_INPUTS):
+        field = layer.field_at((0, 0) if rank == IN_THE_CORNER else (3, 5), (32, 32))
+        window = Window(
+            top=int(field.top),
+            left=int(field.left),
+            height=int(field.height),
+            width=int(field.width),
+        )
         inputs.append(
             UnitInput(
                 item=100 + rank,
@@ -99,7 +105,10 @@ def _write_unit(writer: StoreWriter, layer: Layer, unit: int) -> None:
         grey[10:14, 12:16] = (255, 128, 128)
         images[names.ranked("crop", rank)] = cut(filled(20 * rank + 60), window)
         for kind in ("gradient", "guided", "deconvnet"):
-            images[names.ranked(kind, rank)] = cut(grey, window)
+            images[names.ranked(kind, rank)] = cut(filled(255), window)  # to be looked at
+        for kind in ("gradient", "deconvnet"):
+            kept_as = kind if rank == OF_OLD else f"{kind}_raw"
+            images[names.ranked(kept_as, rank)] = cut(grey, window, beyond=ZERO)
     writer.write_pictures(layer.name, unit, images)
     json = {names.INPUTS: json_bytes(as_json(inputs))}
     writer.write_unit(layer.name, unit, json)
@@ -130,10 +139,19 @@ def test_units_have_the_names_of_crop_max_patches(store: Store, tmp_path: Path) 
     assert image_HW3.shape == (24, 24, 3), "a field of 24 pixels, which the store has enlarged"
     assert abs(red_of(folder / "maxim_003.png", 12, 12) - 120) < 5
     # The gradient is grey but for 4x4 pixels at (10, 12); the field begins at (4, 8).
-    norm_HW3 = cv2.imread(str(folder / "deconvnorm_000.png"))
+    for rank in (0, OF_OLD):
+        norm_HW3 = cv2.imread(str(folder / f"deconvnorm_00{rank}.png"))
+        assert norm_HW3 is not None
+        assert norm_HW3[7, 5].min() > 220
+        assert norm_HW3[1, 1].max() < 20
+        assert abs(red_of(folder / f"backprop_00{rank}.png", 1, 1) - 128) < 3
+    # That field begins at (-2, -2): the padding has no gradient, and the pixels are at (12, 14).
+    norm_HW3 = cv2.imread(str(folder / f"deconvnorm_00{IN_THE_CORNER}.png"))
     assert norm_HW3 is not None
-    assert norm_HW3[7, 5].min() > 220
-    assert norm_HW3[1, 1].max() < 20
+    assert norm_HW3[13, 15].min() > 220
+    assert norm_HW3[:2].max() < 20
+    assert abs(red_of(folder / f"deconv_00{IN_THE_CORNER}.png", 0, 0) - 128) < 3
+    assert abs(red_of(folder / f"maxim_00{IN_THE_CORNER}.png", 0, 0) - BEYOND[0]) < 5
     assert (folder / "info.txt").read_text().splitlines()[:2] == [
         "# is_conv val image_idx image_class i(if is_conv) j(if is_conv) filename",
         "1 9.5 100 1 3 5 pictures/0.jpg",

@@ -15,6 +15,8 @@ from rtvis.data import Crop, ImageU8, Layer
 
 BEYOND: Final = (28, 31, 38)
 """Red, green, blue of what lies outside the input or the field: the panels of the window."""
+ZERO: Final = (128, 128, 128)
+"""Of a backward picture."""
 MARK: Final = (76, 201, 240)
 """Of the rectangle in the full picture: what the window has for the selected unit."""
 SMALL_SIDE: Final = 96
@@ -38,6 +40,21 @@ class Window:
         bottom = min(self.top + self.height, other.top + other.height)
         right = min(self.left + self.width, other.left + other.width)
         return Window(top=top, left=left, height=max(bottom - top, 0), width=max(right - left, 0))
+
+    @property
+    def rows(self) -> slice:
+        """Of an array, where it does not reach beyond that."""
+        return slice(self.top, self.top + self.height)
+
+    @property
+    def columns(self) -> slice:
+        """Likewise."""
+        return slice(self.left, self.left + self.width)
+
+
+def whole(input_size: tuple[int, int]) -> Window:
+    """All of the network's input."""
+    return Window(top=0, left=0, height=input_size[0], width=input_size[1])
 
 
 def field_window(layer: Layer, position: tuple[int, int], input_size: tuple[int, int]) -> Window:
@@ -66,22 +83,22 @@ def canvas_of(field: Window, input_size: tuple[int, int]) -> Window:
     return Window(top=top, left=left, height=rows, width=columns)
 
 
-def cut(image_HW3: ImageU8, field: Window) -> ImageU8:
+def cut(image_HW3: ImageU8, field: Window, *, beyond: tuple[int, int, int] = BEYOND) -> ImageU8:
     """The neuron's part of a picture of the input's size, enlarged where it is small.
 
     Args:
         image_HW3: uint8 RGB.
         field: See `field_window`.
+        beyond: Red, green, blue of padding.
     """
     size = image_HW3.shape[0], image_HW3.shape[1]
     canvas = canvas_of(field, size)
-    whole = Window(top=0, left=0, height=size[0], width=size[1])
-    seen = field.within(whole).within(canvas)
+    seen = field.within(whole(size)).within(canvas)
     cut_HW3 = np.empty((canvas.height, canvas.width, 3), dtype=np.uint8)
-    cut_HW3[:] = BEYOND
+    cut_HW3[:] = beyond
     row, column = seen.top - canvas.top, seen.left - canvas.left
     cut_HW3[row : row + seen.height, column : column + seen.width] = image_HW3[
-        seen.top : seen.top + seen.height, seen.left : seen.left + seen.width
+        seen.rows, seen.columns
     ]
     times = math.ceil(SMALL_SIDE / max(canvas.height, canvas.width))
     return cut_HW3.repeat(times, axis=0).repeat(times, axis=1)
@@ -95,7 +112,7 @@ def in_source(field: Window, input_size: tuple[int, int], crop: Crop) -> Crop:
         input_size: (height, width) of the network's input.
         crop: What of the source the network sees.
     """
-    seen = field.within(Window(top=0, left=0, height=input_size[0], width=input_size[1]))
+    seen = field.within(whole(input_size))
     rows, columns = crop.height / input_size[0], crop.width / input_size[1]
     return Crop(
         top=crop.top + seen.top * rows,

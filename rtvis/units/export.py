@@ -25,7 +25,7 @@ from rtvis.units.montage import montage
 from rtvis.units.pages.facts import LayerFacts, facts_of
 from rtvis.units.pages.network import network_page
 from rtvis.units.store import Store
-from rtvis.units.unit_inputs import UnitInput, read_inputs
+from rtvis.units.unit_inputs import EXPORTED, UnitInput, read_inputs
 from rtvis.units.writer import GONE, encoded
 
 Form: TypeAlias = Literal["folder", "units", "montages", "channels", "runs"]
@@ -34,6 +34,7 @@ Files: TypeAlias = Iterator[tuple[str, bytes]]
 """Path in the export, and content."""
 
 _RULE_NAMES: Final[Mapping[Rule, str]] = {"deconvnet": "deconv", "gradient": "backprop"}
+"""Of `EXPORTED`."""
 _ACROSS: Final = 3
 """Rows and columns of a block of a montage."""
 
@@ -110,8 +111,12 @@ def _of_input(
     crop = store.read_picture(layer.name, unit, names.ranked("crop", rank))
     if crop is not None:
         yield "maxim", _as_seen(crop, each, input_size)
-    for rule, name in _RULE_NAMES.items():
-        image_HW3 = store.read_picture(layer.name, unit, names.ranked(rule, rank))
+    for rule in EXPORTED:
+        name = _RULE_NAMES[rule]
+        # Stores of before there were two of them have the whole range in the only one.
+        kinds = (names.linear(rule), rule)
+        found = (store.read_picture(layer.name, unit, names.ranked(kind, rank)) for kind in kinds)
+        image_HW3 = next((each_HW3 for each_HW3 in found if each_HW3 is not None), None)
         if image_HW3 is not None:
             seen_HW3 = _as_seen(image_HW3, each, input_size)
             yield name, seen_HW3

@@ -71,10 +71,16 @@ def ranked(kind: str, rank: int) -> str:
     """`crop_00.jpg`: a picture of a unit that there is one of for each of its top inputs.
 
     Args:
-        kind: "crop", "full", "gradient", "guided" or "deconvnet".
+        kind: "crop", "full", "gradient", "guided" or "deconvnet", or what `linear` gives.
         rank: 0 is the strongest.
     """
     return f"{kind}_{rank:02d}.jpg"
+
+
+def linear(rule: str) -> str:
+    """`deconvnet_raw`: the kind of a backward picture with all of its range, for an export; the one
+    without `_raw` is to be looked at."""
+    return f"{rule}_raw"
 
 
 def optimized(preset: str, seed: int, suffix: str) -> str:

@@ -2,6 +2,8 @@
 
 DVT-83 to -87: the crop is the receptive field of the neuron that was strongest; the gradient, the
 guided and the deconvnet picture start at that one neuron with 1, and are cut out at the same place.
+They are clipped, so that there is something to see; of those that DVT has the whole range is kept,
+too.
 The value is computed again: where it comes out differently the picture or the network is not the
 one that was scanned.
 """
@@ -13,20 +15,22 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+import numpy as np
 from torch import Tensor
 
+from rtvis.choices import BackpropDisplay
 from rtvis.data import Crop, ImageU8, Layer
 from rtvis.engine.engine import Engine
 from rtvis.errors import SourceError, StoreError
 from rtvis.render import display
 from rtvis.threads import cpu_threads
 from rtvis.units import names
-from rtvis.units.crops import Window, cut, field_window, in_source, marked
+from rtvis.units.crops import ZERO, Window, cut, field_window, in_source, marked, whole
 from rtvis.units.items import Item, Items
 from rtvis.units.seen import Group, ReadInput, Seen, Wanted, wanted_of
 from rtvis.units.source_pictures import SourcePictures
 from rtvis.units.store import Store
-from rtvis.units.unit_inputs import UnitInput, are_of, as_json, read_inputs
+from rtvis.units.unit_inputs import EXPORTED, UnitInput, are_of, as_json, read_inputs
 from rtvis.units.writer import StoreWriter, encoded, json_bytes
 
 _AHEAD: Final = 2
@@ -239,7 +243,10 @@ class _Maker:
         source = in_source(field, input_size, self._engine.preprocessing.crop_of(*size))
         shown = {"crop": cut(seen.inputs[index], field), "full": marked(image_HW3, source)}
         for rule, gradients in seen.gradients.items():
-            shown[rule] = _gradient_crop(gradients[index], field)
+            shown[rule] = cut(_scaled(gradients[index], field, "clipped"), field)
+            if rule in EXPORTED:
+                raw_HW3 = _scaled(gradients[index], field, "raw")
+                shown[names.linear(rule)] = cut(raw_HW3, field, beyond=ZERO)
         found = UnitInput(
             item=item.index,
             name=item.name,
@@ -264,11 +271,16 @@ class _Maker:
         ]
 
 
-def _gradient_crop(gradient_CHW: Tensor, field: Window) -> ImageU8:
-    """Scaled by what lies in the field, which is all of it but for rounding."""
-    shown_CHW = display.BACKPROP_DISPLAYS["raw"](gradient_CHW)
-    bytes_HW3 = display.to_bytes(shown_CHW.permute(1, 2, 0)).expand(-1, -1, 3)
-    return cut(bytes_HW3.contiguous().numpy(), field)
+def _scaled(gradient_CHW: Tensor, field: Window, shown_as: BackpropDisplay) -> ImageU8:
+    """What lies in the field, by itself: beyond it, it is zero, which would be part of a mean."""
+    size = gradient_CHW.shape[1], gradient_CHW.shape[2]
+    seen = field.within(whole(size))
+    bytes_HW3 = np.zeros((*size, 3), dtype=np.uint8)
+    if seen.height and seen.width:
+        part_CHW = gradient_CHW[:, seen.rows, seen.columns]
+        shown_HW3 = display.BACKPROP_DISPLAYS[shown_as](part_CHW).permute(1, 2, 0)
+        bytes_HW3[seen.rows, seen.columns] = display.to_bytes(shown_HW3).numpy()
+    return bytes_HW3
 
 
 def _as_crop(field: Window) -> Crop:

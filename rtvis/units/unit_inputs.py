@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from rtvis.data import Crop
+from rtvis.data import Crop, Rule
 from rtvis.errors import ConfigError, StoreError
 from rtvis.plain import from_plain, to_plain
 from rtvis.units import names
@@ -13,6 +13,8 @@ from rtvis.units.store import Store
 
 KINDS: Final = ("crop", "full", "gradient", "guided", "deconvnet")
 """The pictures of each input, in the order in which they are shown."""
+EXPORTED: Final[tuple[Rule, ...]] = ("deconvnet", "gradient")
+"""The backward pictures that are kept with all of their range, too: DVT has them (DVT-84)."""
 _ABSOLUTE, _RELATIVE = 1e-3, 0.02
 """How far a value may be off that was computed again: half floats and other batches are."""
 
