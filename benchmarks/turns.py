@@ -108,7 +108,7 @@ def eager_turn(engine: Engine, x_BCHW: Tensor, selection: Selection) -> Call:
     """The same turn operation by operation: the same graph, not compiled."""
     served = step_of(engine)
     step = Step(served.pieces, engine.device)
-    route, click = engine._forms.clicks.split(engine.resolve(selection))
+    route, click = engine._forms.clicks.split(engine.resolve(selection), served.pieces)
     tensors = engine._forms.clicks.upload(click, selection.interventions, served.pieces)
 
     def call() -> object:

@@ -1,6 +1,6 @@
 """A changed unit has the effect that a forward hook has which changes it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, get_args
 
@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 from rtvis.data import Health, Intervention, Rule, Selection
 from rtvis.engine.engine import Engine
+from rtvis.engine.pieces import Piece
+from rtvis.engine.runners import Runners
 from rtvis.engine.trace import flatten
 from rtvis.errors import SelectionError
 from tests.nets import EverySpelling, engine_of, seeded
@@ -87,6 +89,34 @@ def test_scores_and_maps_equal_what_a_forward_hook_gives(case: Case, depth: int)
     assert relative_error(result.maps_BCHW, maps) < 1e-9
     assert relative_error(result.untouched_scores_BK.double(), untouched) < 1e-6
     assert relative_error(scores, untouched) > 1e-3
+
+
+@pytest.mark.parametrize("depth", range(1, 4), ids=["middle", "deep", "dense"])
+def test_what_lies_below_the_lowest_change_is_not_computed_again(
+    case: Case, depth: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lowest = case.layers[depth]
+    changes = tuple(c for c in case.changes if c.layer in case.layers[depth:])
+    layer = next(each for each in case.engine.layers if each.name == lowest)
+    segments = case.engine._steps.of(1).pieces.segments
+    first = next(i for i, s in enumerate(segments) if any(t.layer == layer for t in s.sites))
+    run, ran = Runners.run, []
+
+    def noted(self: Runners, piece: Piece, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        ran.append(piece.name)
+        return run(self, piece, values)
+
+    monkeypatch.setattr(Runners, "run", noted)
+    result = case.engine.run(case.x, Selection(layer=lowest, unit=4, interventions=changes))
+    expected = [f"intervened_{index}" for index in range(first, len(segments))]
+    assert [name for name in ran if name.startswith("intervened")] == expected
+    assert first > 0
+    with hooked(case.model, changes):
+        scores, maps = reference_maps(case.model, case.x, lowest)
+        picture = reference_backprop(case.model, case.x, lowest, 4, rule="guided")
+    assert relative_error(result.scores_BK.double(), scores) < 1e-6
+    assert relative_error(result.maps_BCHW, maps) < 1e-9
+    assert relative_error(result.backprop_B3HW, picture) < 1e-9
 
 
 @pytest.mark.parametrize("rule", RULES)

@@ -38,7 +38,13 @@ class Route:
     """A layer whose maps are wanted too."""
     cam_site: int
     cam: str
-    intervened: bool
+    changed_from: int | None
+    """The lowest segment of the network in which units are changed; None where none are."""
+
+    @property
+    def intervened(self) -> bool:
+        """Whether units are changed."""
+        return self.changed_from is not None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

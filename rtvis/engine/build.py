@@ -10,7 +10,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from rtvis.engine.cam_site import choose_cam_site, late_gradients
 from rtvis.engine.cuts import arithmetic, choose_cuts
 from rtvis.engine.graph import depends_on, input_of
-from rtvis.engine.piece_builder import Builder, propagate
+from rtvis.engine.piece_builder import Builder, propagate, read_from_outside
 from rtvis.engine.pieces import Piece, Pieces, Probe, Segment, Sizes
 from rtvis.engine.queries import default_queries
 from rtvis.engine.site import Site
@@ -50,7 +50,11 @@ def build_pieces(
         by_node.setdefault(site.node, []).append(site)
     sizes = Sizes.of(sites, batch=int(x.meta["val"].shape[0]))
     builder = Builder(flat, mode, live, by_node, sizes)
-    segments = _segments(builder, order, cuts, by_node)
+    stretches = [
+        order[order.index(bottom) + 1 : order.index(top) + 1]
+        for bottom, top in itertools.pairwise(cuts)
+    ]
+    segments = _segments(builder, stretches, cuts, by_node)
     gradients = late_gradients(flat, sites, segments, sizes)
     cam_site = choose_cam_site(flat, sites, gradients, sizes.batch, cam_layer)
     if cam_site is None:
@@ -60,11 +64,15 @@ def build_pieces(
     probes = {site.node.name: _probe(site, cam_site, costly) for site in sites}
     read = {name for s in segments for name in s.backward.inputs} | set(cam.inputs)
     read |= {name if probe is None else probe.source for name, probe in probes.items()}
+    read |= {node.name for each in stretches for node in read_from_outside(each, live)}
     handed = {scores, flat.dense}
     wanted = [n for n in order if n is not x and (n.name in read or n in handed)]
     return Pieces(
         forward=builder.forward(wanted),
-        intervened=builder.intervened(wanted),
+        intervened=tuple(
+            builder.intervened(f"intervened_{index}", stretch, wanted)
+            for index, stretch in enumerate(stretches)
+        ),
         cam=cam,
         segments=tuple(segments),
         sites=sites,
@@ -81,14 +89,13 @@ def build_pieces(
 
 def _segments(
     builder: Builder,
-    order: list[fx.Node],
+    stretches: list[list[fx.Node]],
     cuts: list[fx.Node],
     by_node: dict[fx.Node, list[Site]],
 ) -> list[Segment]:
     """The way back over each stretch between two cuts, from the input up."""
     segments: list[Segment] = []
-    for bottom, top in itertools.pairwise(cuts):
-        stretch = order[order.index(bottom) + 1 : order.index(top) + 1]
+    for stretch, (bottom, top) in zip(stretches, itertools.pairwise(cuts), strict=True):
         tapped = builder.backward(f"backward_{len(segments)}", stretch, bottom, top)
         segments.append(
             Segment(

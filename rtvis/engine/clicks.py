@@ -25,8 +25,8 @@ class Clicks:
         self._device, self._dtype = device, dtype
         self._last_changes: tuple[object, Changes] | None = None
 
-    def split(self, selection: Selection) -> tuple[Route, Click]:
-        """What decides which code runs, and what is data."""
+    def split(self, selection: Selection, pieces: Facts) -> tuple[Route, Click]:
+        """What decides which code of some pieces runs, and what is data."""
         assert selection.layer is not None
         assert selection.cam_layer is not None
         assert selection.unit is not None
@@ -51,7 +51,13 @@ class Clicks:
             beside_site=None if selection.beside is None else index_of[selection.beside],
             cam_site=index_of[cam_layer],
             cam=selection.cam,
-            intervened=bool(selection.interventions),
+            changed_from=min(
+                (
+                    pieces.segment_of(pieces.sites[index_of[change.layer]])
+                    for change in selection.interventions
+                ),
+                default=None,
+            ),
         )
         click = Click(
             unit=selection.unit,

@@ -89,8 +89,9 @@ class Forms:
             self.compiler.close()
 
     def _run(self, x_BCHW: Tensor, selection: Selection) -> Outcome:
-        route, click = self.clicks.split(selection)
-        step, method = self._steps.of(len(x_BCHW)), method_named(route.cam)
+        step = self._steps.of(len(x_BCHW))
+        route, click = self.clicks.split(selection, step.pieces)
+        method = method_named(route.cam)
         data = self.clicks.upload(click, selection.interventions, step.pieces)
 
         def turn(x_BCHW: Tensor, *data: Tensor) -> Outcome:

@@ -72,28 +72,39 @@ class Builder:
             examples=tuple(node.meta["val"] for node in self._inputs),
         )
 
-    def intervened(self, wanted: list[fx.Node]) -> Piece:
-        """The forward piece with a gain and an offset for each unit of each layer."""
+    def intervened(self, name: str, stretch: list[fx.Node], wanted: list[fx.Node]) -> Piece:
+        """A stretch of the forward piece with a gain and an offset for each unit of its layers."""
         graph = fx.Graph()
-        copies: dict[fx.Node, fx.Node] = {}
-        graph.graph_copy(self._flat.module.graph, copies)
-        with graph.inserting_after(copies[self._inputs[-1]]):
-            offset_BT = graph.placeholder("offset_BT")
-            gain_BT = graph.placeholder("gain_BT")
-        changed = {}
-        for node, (site, *_) in self._sites.items():
-            changed[node] = self._changed(graph, copies[node], site, gain_BT, offset_BT)
-        graph.output([changed.get(node, copies[node]) for node in wanted])
-        graph.eliminate_dead_code()
-        graph.lint()
+        inside = set(stretch)
+        given = dict.fromkeys([*read_from_outside(stretch, self._live), *self._inputs])
+        copies = {node: graph.placeholder(node.name) for node in given}
+        examples = {copies[node]: node.meta["val"] for node in given}
         with self._mode:
-            gain, offset = self._per_unit(), self._per_unit()
+            for data in ("gain_BT", "offset_BT"):
+                examples[graph.placeholder(data)] = self._per_unit()
+        gain_BT, offset_BT = list(examples)[-2:]
+        for node in self._flat.module.graph.nodes:
+            is_constant = node not in self._live and node.op not in {"placeholder", "output"}
+            if node in inside or is_constant:
+                copies[node] = graph.node_copy(node, copies.__getitem__)
+        changed = {
+            node: self._changed(graph, copies[node], self._sites[node][0], gain_BT, offset_BT)
+            for node in stretch
+            if node in self._sites
+        }
+        outputs = [node for node in wanted if node in inside]
+        graph.output([changed.get(node, copies[node]) for node in outputs])
+        graph.eliminate_dead_code()
+        for placeholder in [each for each in examples if not each.users]:
+            graph.erase_node(placeholder)
+            del examples[placeholder]
+        graph.lint()
         return Piece(
-            name="intervened",
+            name=name,
             module=fx.GraphModule(self._flat.module, graph),
-            inputs=(*(node.name for node in self._inputs), "gain_BT", "offset_BT"),
-            outputs=tuple(node.name for node in wanted),
-            examples=(*(node.meta["val"] for node in self._inputs), gain, offset),
+            inputs=tuple(str(placeholder.target) for placeholder in examples),
+            outputs=tuple(node.name for node in outputs),
+            examples=tuple(examples.values()),
         )
 
     def _changed(
@@ -246,6 +257,13 @@ class Builder:
             outputs=outputs,
             examples=tuple(example for _, _, example in inputs),
         )
+
+
+def read_from_outside(stretch: list[fx.Node], live: set[fx.Node]) -> list[fx.Node]:
+    """The nodes below a stretch whose values it reads: of one between two cuts, the lower cut."""
+    inside = set(stretch)
+    read = dict.fromkeys(each for node in stretch for each in node.all_input_nodes)
+    return [node for node in read if node in live and node not in inside]
 
 
 def _plain_views(graph: fx.Graph) -> None:

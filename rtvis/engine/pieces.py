@@ -68,6 +68,9 @@ class Facts(Protocol):
     def num_units(self) -> int:
         """All units of all layers."""
 
+    def segment_of(self, site: Placed) -> int:
+        """Index of the stretch of the network that holds a layer, from the input up."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Piece:
@@ -164,8 +167,9 @@ class Pieces:
     forward: Piece
     """(x) -> scores, every layer's value, and what the backward pieces read. With a dense output
     (x, weights of its pixels) -> that too."""
-    intervened: Piece
-    """The same from (..., gain_BT, offset_BT): each unit's value times its gain plus its offset."""
+    intervened: tuple[Piece, ...]
+    """For each segment (value at its lower cut, gain_BT, offset_BT) -> what `forward` hands out of
+    it, where each unit's value is times its gain plus its offset."""
     cam: Piece
     """(values ..., class_B) -> plain gradient of the class score at the default CAM layer."""
     segments: tuple[Segment, ...]
@@ -202,8 +206,9 @@ class Pieces:
     def all_pieces(self) -> list[Piece]:
         """In the order in which compiling them helps most, `plain_pieces` first."""
         tapped = (segment.tapped for segment in reversed(self.segments))
-        return [*self.plain_pieces(), self.intervened, *tapped]
+        return [*self.plain_pieces(), *reversed(self.intervened), *tapped]
 
-    def segment_of(self, site: Site) -> int:
+    def segment_of(self, site: Placed) -> int:
         """Index of the segment that holds a layer."""
-        return next(i for i, s in enumerate(self.segments) if site in s.sites)
+        holds = (any(each is site for each in segment.sites) for segment in self.segments)
+        return list(holds).index(True)

@@ -133,8 +133,9 @@ class Step:
             values[REGION] = region_weights(click.corners_B4, pieces.output_size, kind)
         values.update(self.runners.run(pieces.forward, values))
         untouched_scores_BK = values[pieces.scores].float()
-        if route.intervened:
-            values.update(self.runners.run(pieces.intervened, values))
+        if route.changed_from is not None:  # what lies below is as it was
+            for piece in pieces.intervened[route.changed_from :]:
+                values.update(self.runners.run(piece, values))
         return values, untouched_scores_BK
 
     def reach(self, x_BCHW: Tensor, site: Site) -> Reached:

@@ -20,6 +20,7 @@ from rtvis.engine.cam_site import deepest
 from rtvis.engine.dense import labels_of
 from rtvis.engine.layer_rules import LayerRules, apply_rules
 from rtvis.engine.objectives import UnitSeed, seed_of
+from rtvis.engine.pieces import Placed
 from rtvis.engine.reached import Reached
 from rtvis.engine.readings import at_least_float32, health_of, position_and_value, unit_map
 from rtvis.engine.untraced_run import UntracedRun, scores_of
@@ -38,6 +39,11 @@ class UntracedFacts:
     output_size: tuple[int, int] | None
     batch: int
     num_units: int
+
+    def segment_of(self, site: Placed) -> int:
+        """It is run as a whole."""
+        del site
+        return 0
 
 
 class UntracedStep:
