@@ -19,7 +19,7 @@ from rtvis.errors import SinkError, SourceError
 from rtvis.render.compositor import Compositor
 from rtvis.runtime.journal import read_moments
 from rtvis.runtime.pipeline import Pipeline
-from rtvis.runtime.recording import Kept
+from rtvis.runtime.recording import Kept, Recordings
 from rtvis.runtime.stream_rival import StreamRival
 from rtvis.session import Session, View
 from rtvis.sinks import frame_keeper
@@ -36,6 +36,7 @@ from tests.test_replay import (
     engine,
     here,
     lines_of,
+    turn_of,
     wait_for,
 )
 
@@ -63,6 +64,34 @@ class Camera(FakeSource):
         self.sent.append(noise(self._seed + len(self.sent), self._shape))
         seq = len(self.sent) - 1
         self.slot.put(Frame(image_HW3=self.sent[-1], seq=seq, captured_ns=time.monotonic_ns()))
+
+
+def test_a_cameras_frame_is_kept_whose_numbers_stay_though_the_film_passed_over_its_picture(
+    here: Path, engine: Engine
+) -> None:
+    frames = [Frame(image_HW3=noise(index), seq=index, captured_ns=1) for index in range(4)]
+    good = View(selection=Selection(layer="second", unit=3), canvas_size=(700, 1200))
+    bad = dataclasses.replace(good, selection=Selection(layer="no such layer"))
+    turn = turn_of(engine, Compositor(engine.device))
+    recordings = Recordings(
+        here, lambda text, warning: None, setup={"stream": "rtsp://camera/1"}, keeping=LOSSLESS
+    )
+    recordings.start(here / "a.mp4", pace="fast")
+    for index, view in enumerate((good, good, bad, bad)):
+        turn.show(frames[index], view, index)
+        assert turn.composed is not None
+        if index != 1:
+            recordings.show(turn.composed)
+    recordings.close()
+    moments = list(read_moments(here / "a.rtvis.jsonl"))
+    assert [moment.older is not None for moment in moments] == [False, True, True]
+    older = {moment.older.frame for moment in moments if moment.older is not None}
+    assert len(older) == 1, "kept once"
+    (place,) = older
+    assert place.kept is not None
+    with KeptFrames(here / "a.rtvis.zip") as kept:
+        assert np.array_equal(kept.read(place.kept).image_HW3, frames[1].image_HW3)
+    assert len(zipfile.ZipFile(here / "a.rtvis.zip").namelist()) == 4
 
 
 def record_cameras(

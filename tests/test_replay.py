@@ -13,25 +13,36 @@ import pytest
 
 from rtvis import cli
 from rtvis.api import load
-from rtvis.data import FramePlace, ImageU8, KeyEvent, Picture, PointerEvent, Selection, Target
+from rtvis.data import (
+    Frame,
+    FramePlace,
+    ImageU8,
+    KeyEvent,
+    Picture,
+    PointerEvent,
+    Selection,
+    Target,
+)
 from rtvis.engine.engine import Engine
 from rtvis.errors import SourceError
 from rtvis.plain import to_plain
 from rtvis.render.compositor import Compositor
 from rtvis.render.layout import layout
-from rtvis.runtime.journal import Journal, Moment, read_moments
+from rtvis.runtime.journal import Journal, Moment, moment_of, read_moments
 from rtvis.runtime.outcome import Summary
 from rtvis.runtime.pipeline import Pipeline
 from rtvis.runtime.replay import Replay
+from rtvis.runtime.turn import Turn
 from rtvis.session import Session, View
 from rtvis.sinks import recorder as recorder_module
 from rtvis.sinks import window as window_module
 from rtvis.sinks.memory import MemorySink
 from rtvis.sinks.recorder import Recorder
+from rtvis.slot import LatestSlot
 from rtvis.sources import open_source
 from rtvis.sources.again import FoundFrames
 from rtvis.state import Resume
-from tests.nets_fake import CANVAS, FakeCompositor, FakeEngine, FlowingSource
+from tests.nets_fake import CANVAS, FakeCompositor, FakeEngine, FakeSource, FlowingSource
 from tests.waiting import wait_for
 from tests.workplace import num_frames, write_workplace
 
@@ -241,6 +252,17 @@ def recorded_session(
     return summary
 
 
+def turn_of(engine: Engine, compositor: Compositor) -> Turn:
+    """A turn that is told what to show."""
+    return Turn(
+        engine=engine,
+        compositor=compositor,
+        session=Session(),
+        source=FakeSource(),
+        frames=LatestSlot(),
+    )
+
+
 def differing_panes(
     engine: Engine, ours: list[ImageU8], theirs: list[ImageU8]
 ) -> dict[str, list[str]]:
@@ -289,9 +311,7 @@ def test_a_session_with_clicks_and_keys_is_replayed_to_the_pixel(
             window.send(PointerEvent(kind="down", x=x, y=y, button="left"))
             time.sleep(0.08)
         window.send(KeyEvent(key="?"), KeyEvent(key="?"))
-        # The film is over. A picture that the recorder passed over is not in the journal, and what
-        # goes on being shown while nothing can be computed would be an older one's.
-        wait_recorded(watched, window, lambda picture: picture.frame_seq == 29)
+        wait_recorded(watched, window, lambda picture: picture.frame_seq > 25)
         session.update(selection=Selection(layer="no such layer"))
         time.sleep(0.7)  # the panes say how old they are, and grow older
         session.update(selection=Selection(layer="first", unit=1))
@@ -313,6 +333,71 @@ def test_a_session_with_clicks_and_keys_is_replayed_to_the_pixel(
     assert len({frame_HW3[::7, ::7].tobytes() for frame_HW3 in before}) > 5
     shifted = differing_panes(engine, before[1:], after[:-1])
     assert "grid" in shifted
+
+
+def test_numbers_of_a_picture_that_the_film_passed_over_stay_in_a_replay_where_newer_are_not_had(
+    here: Path, engine: Engine
+) -> None:
+    film = FoundFrames("film.avi")
+    bright, dark, last = (
+        film.find(FramePlace(seq=index, pts_seconds=index / 25), "only") for index in (20, 21, 22)
+    )
+    good = View(selection=Selection(layer="second", unit=3), canvas_size=(700, 1200))
+    other = dataclasses.replace(good, selection=Selection(layer="first", unit=1))
+    bad = dataclasses.replace(good, selection=Selection(layer="no such layer"))
+    journal = Journal(here / "a.mp4", {}, fps=25.0)
+    canvases = []
+    compositor = Compositor(engine.device)
+    turn = turn_of(engine, compositor)
+    for index, (frame, view) in enumerate(
+        ((bright, good), (dark, other), (last, bad), (dark, bad))
+    ):
+        turn.show(frame, view, index, stale_s=1.0)
+        assert turn.composed is not None
+        if frame is not dark or view is bad:
+            journal.write(moment_of(turn.composed))
+            canvases.append(turn.composed.picture.canvas_HW3)
+    journal.finish(keep=True)
+    compositor = Compositor(engine.device)
+    turn, again = turn_of(engine, compositor), []
+    replay = Replay(here / "a.rtvis.jsonl", find=film.find, resume=compositor.resume)
+    with film:
+        while replay.step(turn):
+            assert turn.composed is not None
+            again.append(turn.composed.picture.canvas_HW3)
+    assert replay.num_missing == 0
+    assert differing_panes(engine, canvases, again) == {}
+    assert "grid" in differing_panes(engine, canvases[:1], canvases[1:2]), "there was more to see"
+
+
+def test_nothing_of_the_source_that_was_left_stays_in_a_replay_that_finds_nothing_newer(
+    here: Path, engine: Engine
+) -> None:
+    frames = [
+        Frame(image_HW3=np.full((40, 40, 3), level, np.uint8), seq=index, captured_ns=0)
+        for index, level in enumerate((50, 200))
+    ]
+    good = View(selection=Selection(layer="second", unit=3), canvas_size=(700, 1200), side="stream")
+    bad = dataclasses.replace(good, selection=Selection(layer="no such layer"), side="files")
+    journal = Journal(here / "a.mp4", {}, fps=25.0)
+    turn = turn_of(engine, Compositor(engine.device))
+    turn.show(frames[0], good, 0)
+    assert turn.composed is not None
+    journal.write(moment_of(turn.composed))
+    turn.leave_source()  # which no frame of the film shows
+    turn.show(frames[1], bad, 1)
+    journal.write(moment_of(turn.composed))
+    journal.finish(keep=True)
+    again = turn_of(engine, Compositor(engine.device))
+    replay = Replay(
+        here / "a.rtvis.jsonl",
+        find=lambda place, side: frames[place.seq],
+        resume=lambda colour_range: None,
+    )
+    for has_numbers in (True, False):
+        assert replay.step(again)
+        assert again.composed is not None
+        assert (again.composed.result is not None) == has_numbers
 
 
 def test_what_stood_in_the_place_of_the_film_is_replayed_to_the_pixel(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from rtvis.data import Frame, Picture, Result
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Half, Memory
+from rtvis.runtime.computing import Computed
 from rtvis.runtime.drawn import Drawn
 from rtvis.session import View
 
@@ -27,5 +28,7 @@ class Composed:
     """The numbers of this very picture."""
     stale_s: float = 0.0
     """How old the numbers were while the selection could not be computed; else 0."""
+    older: Computed | None = None
+    """What they are of then."""
     memory: Memory | None = None
     """What the page in sight has gathered up to this picture, on the device."""

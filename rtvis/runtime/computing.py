@@ -1,7 +1,7 @@
 """What was computed last, of which picture, for whom."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -14,6 +14,15 @@ from rtvis.runtime.turn_parts import EngineLike, MomentsLike
 from rtvis.runtime.upload import upload
 from rtvis.sources.base import Source
 from rtvis.timing import StageClock
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Computed:
+    """What numbers are of."""
+
+    frame: Frame
+    selection: Selection
+    """As it was asked for."""
 
 
 class Computing:
@@ -51,6 +60,8 @@ class Computing:
         self._input_HW3: Tensor | None = None
         """The same for the network."""
         self.result: Result | None = None
+        self.computed: Computed | None = None
+        """What `result` is of."""
         self._second: Half | None = None
         """What the rival showed last."""
         self.asked: Selection | None = None
@@ -72,6 +83,11 @@ class Computing:
         if self._second.trouble != self._rival.trouble:
             self._second = replace(self._second, trouble=self._rival.trouble)
         return self._second
+
+    @property
+    def older(self) -> Computed | None:
+        """What the numbers are of while newer ones cannot be had; else None."""
+        return self.computed if self.stale_since_ns else None
 
     def is_due(self, selection: Selection, *, paused: bool) -> bool:
         """Whether there is something to compute though the frame is the same.
@@ -102,6 +118,7 @@ class Computing:
                     self.image_HW3, self._input_HW3 = uploaded.image_HW3, uploaded.input_HW3
             with self._clock.stage("network"):
                 self.result, self._second = self._run(frame, selection, revision, fresh=fresh)
+            self.computed = Computed(frame=frame, selection=selection)
             self._count(frame, self.result)
         except IN_LOOP as error:
             self.faults.add(error)
@@ -125,7 +142,7 @@ class Computing:
     def forget(self) -> None:
         """Forget all that came of the frame: another source is shown now."""
         self.image_HW3 = self._input_HW3 = None
-        self.result = self.asked = self._second = None
+        self.result = self.computed = self.asked = self._second = None
         self.stale_since_ns = 0
         self.faults.clear()
 

@@ -6,6 +6,7 @@ from rtvis.data import Frame, Picture, Result
 from rtvis.render.layout import Layout
 from rtvis.render.scene import Half, Memory, Scene
 from rtvis.runtime.composed import Composed
+from rtvis.runtime.computing import Computed
 from rtvis.runtime.drawn import Drawn
 from rtvis.runtime.faults import IN_LOOP, Faults
 from rtvis.runtime.turn_parts import CompositorLike, Travelling
@@ -21,6 +22,8 @@ class Of:
     frame: Frame | None
     result: Result | None
     second: Half | None
+    older: Computed | None
+    """As `Composed.older`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -104,5 +107,6 @@ class Drawing:
             readout=readout,
             memory=submitted.memory,
             stale_s=submitted.stale_s,
+            older=of.older,
         )
         return self.composed

@@ -29,7 +29,7 @@ _SELECTION_FIELDS: Final = tuple(one.name for one in fields(Selection))
 _WALL_FROM_NS: Final = time.time_ns() - time.monotonic_ns()
 """What leads from one clock to the other; the same for all frames, for their distance counts."""
 
-_WHOLE: Final = ("frame", "second", "stale_s", "resume")
+_WHOLE: Final = ("frame", "second", "stale_s", "older", "resume")
 """Parts of a moment that are written whole where they differ."""
 
 
@@ -43,6 +43,15 @@ class SecondPlace:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Older:
+    """What numbers are of that stay while newer ones cannot be had. The film may have passed over
+    the picture that showed them first."""
+
+    frame: FramePlace
+    selection: Selection = field(default_factory=Selection)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Moment:
     """What one picture shows."""
 
@@ -52,6 +61,9 @@ class Moment:
     """None where one input is all, and before the first frame of the second came."""
     stale_s: float = 0.0
     """How old the numbers were, in seconds, where they could not be computed anew."""
+    older: Older | None = None
+    """What they were of then; None where they are of what is asked for, and where there are none.
+    """
     resume: Resume = field(default_factory=Resume)
     view: View = field(default_factory=View)
     """All of it: what floated above the panes, too."""
@@ -59,14 +71,17 @@ class Moment:
 
 def moment_of(composed: Composed) -> Moment:
     """What a finished picture shows."""
-    frame, second = composed.frame, composed.second
-    half = None
+    frame, second, computed = composed.frame, composed.second, composed.older
+    half = older = None
     if second is not None and second.frame is not None:
         half = SecondPlace(frame=_place_of(second.frame), trouble=second.trouble)
+    if computed is not None:
+        older = Older(frame=_place_of(computed.frame), selection=computed.selection)
     return Moment(
         frame=_place_of(frame) if frame is not None else None,
         second=half,
         stale_s=composed.stale_s,
+        older=older,
         resume=resume_of(composed),
         view=composed.view,
     )

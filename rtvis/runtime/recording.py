@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, TypeAlias
 
 from rtvis.config_files import frames_of
 from rtvis.data import Frame
@@ -20,6 +20,9 @@ from rtvis.sinks.writer_thread import Pace
 Say = Callable[[str, bool], None]
 """Takes a notice, and whether it is a warning."""
 
+
+_Role: TypeAlias = Literal["frame", "second", "older"]
+"""What a picture has a frame for: as the fields of a Moment."""
 
 STAND_INS_BYTES: Final = 10**9
 """Beside a film, of pictures that stood in the place of the source, where no camera's are kept."""
@@ -74,8 +77,8 @@ class Recordings:
         self._pace: Pace = "live"
         self._cannot_keep = False
         """There is no file for pictures that stand in."""
-        self._numbers: dict[bool, tuple[Frame, int]] = {}
-        """The frame of either input that was kept last, and its number; True is the second."""
+        self._numbers: dict[_Role, tuple[Frame, int]] = {}
+        """The frame that was kept last for each, and its number."""
         self._moment: tuple[int, Moment] | None = None
         self._finishing: list[threading.Thread] = []
         self.faults: list[str] = []
@@ -153,28 +156,32 @@ class Recordings:
         """What it shows, and where the frames are that could not be found again."""
         moment, second = moment_of(composed), composed.second
         if composed.frame is not None and moment.frame is not None:
-            number = self._number(composed.frame, second=False)
+            number = self._number(composed.frame, "frame")
             moment = replace(moment, frame=replace(moment.frame, kept=number))
         if second is not None and second.frame is not None and moment.second is not None:
-            number = self._number(second.frame, second=True)
+            number = self._number(second.frame, "second")
             place = replace(moment.second.frame, kept=number)
             moment = replace(moment, second=replace(moment.second, frame=place))
+        if composed.older is not None and moment.older is not None:
+            number = self._number(composed.older.frame, "older")
+            place = replace(moment.older.frame, kept=number)
+            moment = replace(moment, older=replace(moment.older, frame=place))
         return moment
 
-    def _number(self, frame: Frame, *, second: bool) -> int | None:
+    def _number(self, frame: Frame, role: _Role) -> int | None:
         """The number under which a frame is kept; None where it has a file, or there is no room."""
-        last = self._numbers.get(second)
         if frame.path is not None:
             return None
-        if last is not None and last[0] is frame:
-            return last[1]
+        for last, number in self._numbers.values():
+            if last is frame:
+                return number
         keeper = self._keeper_for(frame)
         if keeper is None:
             return None
-        number = keeper.keep(frame.image_HW3)
-        if number is not None:
-            self._numbers[second] = frame, number
-        return number
+        kept = keeper.keep(frame.image_HW3)
+        if kept is not None:
+            self._numbers[role] = frame, kept
+        return kept
 
     def _keeper_for(self, frame: Frame) -> FrameKeeper | None:
         """Who keeps it. A picture that stands in is always kept: nobody could make it again."""

@@ -6,7 +6,7 @@ from typing import Final
 
 from rtvis.data import Frame, FramePlace, Side
 from rtvis.runtime.delivery import Delivery
-from rtvis.runtime.journal import Moment, SecondPlace, read_moments
+from rtvis.runtime.journal import Moment, Older, SecondPlace, read_moments
 from rtvis.runtime.run_end import RunEnd
 from rtvis.runtime.stream_rival import StreamRival
 from rtvis.runtime.turn import Turn
@@ -46,7 +46,7 @@ class Replay:
         self._rival = rival
         self.num_missing = 0
         """Pictures with a frame that was not kept; the frame before it stood for it."""
-        self._shown: Moment | None = None
+        self._shown = Moment()
         self._revision = 0
 
     def step(self, turn: Turn) -> bool:
@@ -60,7 +60,7 @@ class Replay:
             return False
         if moment is self._shown:
             return True
-        self._shown = moment
+        before, self._shown = self._shown, moment
         self._revision += 1
         if moment.resume.colour_range is not None:
             self._resume(moment.resume.colour_range)
@@ -68,13 +68,27 @@ class Replay:
         if moment.second is not None and self._rival is not None:
             is_whole = self._rival.show(moment.second)
         place, side = moment.frame, moment.view.side
-        if place is None:  # nothing yet, or not yet from another source
+        if place is None or side != before.view.side:  # not yet anything, or of another source
             turn.leave_source()
+        if moment.older is not None:
+            is_whole = self._compute(moment.older, side, turn) and is_whole
         frame = self._find(place, side) if place is not None else None
         if not is_whole or (place is not None and frame is None):
             self.num_missing += 1
         turn.show(frame, moment.view, self._revision, stale_s=moment.stale_s)
         return True
+
+    def _compute(self, older: Older, side: Side, turn: Turn) -> bool:
+        """Compute what stays to be seen, unless that is there; False if its frame was not kept."""
+        computed, place = turn.computing.computed, older.frame
+        if computed is not None and computed.selection == older.selection:
+            frame = computed.frame
+            if (frame.seq, frame.stands_in) == (place.seq, bool(place.stand_in)):
+                return True
+        found = self._find(place, side)
+        if found is not None:
+            turn.compute(found, older.selection, self._revision)
+        return found is not None
 
 
 class ReplayTurns:

@@ -186,6 +186,16 @@ class Turn:
         submitted, self._submitted = self._submitted, None
         return self._drawing.finish(submitted) if submitted is not None else None
 
+    def compute(self, frame: Frame, selection: Selection, revision: int) -> None:
+        """Compute what stays to be seen where the next `show` asks for what cannot be computed.
+
+        Args:
+            frame: What the numbers are of; another one than `show` is given.
+            selection: As `Computed.selection`.
+            revision: As for `show`.
+        """
+        self.computing.compute(frame, selection, revision, fresh=True)
+
     def show(self, frame: Frame | None, view: View, revision: int, *, stale_s: float = 0.0) -> None:
         """Compute and draw exactly this into `composed`, whatever session and source say.
 
@@ -251,7 +261,13 @@ class Turn:
         computed = self.computing
         return self._drawing.begin(
             scene,
-            Of(view=view, frame=self.frame, result=computed.result, second=computed.second),
+            Of(
+                view=view,
+                frame=self.frame,
+                result=computed.result,
+                second=computed.second,
+                older=computed.older,
+            ),
         )
 
     def _has_changed(self, view: View) -> bool:
