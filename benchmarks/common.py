@@ -162,15 +162,10 @@ def machine_facts(device: torch.device) -> str:
         memory_gib = torch.cuda.get_device_properties(device).total_memory / 2**30
         facts.append(
             f"GPU: {torch.cuda.get_device_name(device)}, {memory_gib:.0f} GiB, "
-            f"CUDA {torch.version.cuda}, cuDNN {cudnn}, "
-            f"TF32 in convolutions {_on(torch.backends.cudnn.allow_tf32)}, "
-            f"in matrix products {_on(torch.backends.cuda.matmul.allow_tf32)}"
+            # As `rtvis.engine.device.prepare_device` has it where nobody wants it otherwise.
+            f"CUDA {torch.version.cuda}, cuDNN {cudnn}, no TF32"
         )
     return "\n".join(f"- {fact}" for fact in facts) + "\n"
-
-
-def _on(switch: bool) -> str:
-    return "on" if switch else "off"
 
 
 def _load() -> str:

@@ -8,12 +8,14 @@ from typing import Final
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
 from benchmarks import common
 from rtvis.data import ImageU8
 from rtvis.engine.models import Network
 from rtvis.engine.reduced_step import reduced_step
 from rtvis.sources.pixels import read_image
+from rtvis.units.lanes import in_lanes
 
 SAMPLES: Final = Path(__file__).parent.parent / "sample_images"
 SKIMAGE: Final = (
@@ -39,16 +41,19 @@ def best_of_crops(
     best_T = torch.full((sum(layer.num_units for layer in step.layers),), -torch.inf)
     try:
         crops = list(_crops(list(sources.values()), count))
-        for at in range(0, count, step.batch):
-            some = crops[at : at + step.batch]
+        starts = range(0, count, step.batch)
+
+        def best_of(start: int) -> Tensor:
+            some = crops[start : start + step.batch]
             some += [some[-1]] * (step.batch - len(some))
-            x_BCHW = torch.cat(
-                [network.preprocessing.apply(torch.from_numpy(each)) for each in some]
-            )
-            values_BT = step.run(x_BCHW.to(device)).values_BT
-            best_T = torch.maximum(best_T, values_BT.amax(dim=0).cpu())
-            if at % (step.batch * 20) == 0:
-                common.say(f"{at} of {count} crops")
+            apply = network.preprocessing.apply
+            x_BCHW = torch.cat([apply(torch.from_numpy(each)) for each in some])
+            return step.run(x_BCHW.to(device)).values_BT.amax(dim=0).cpu()
+
+        for start, some_T in in_lanes(step.num_lanes, starts, best_of):
+            best_T = torch.maximum(best_T, some_T)
+            if start % (step.batch * 20) == 0:
+                common.say(f"{start} of {count} crops")
     finally:
         step.close()
     parts = best_T.split([layer.num_units for layer in step.layers])

@@ -15,6 +15,7 @@ def load(
     weights: str | None = None,
     device: str = "auto",
     dtype: str = "float32",
+    tf32: bool = False,
     size: tuple[int, int] | None = None,
     labels: str | Sequence[str] | None = None,
     mean: Sequence[float] | None = None,
@@ -36,6 +37,8 @@ def load(
         weights: None for pretrained ones, "random", or a file: safetensors or a state dict.
         device: "auto", "cpu", "cuda" or "cuda:n".
         dtype: "float32", "float16", "bfloat16" or "float64".
+        tf32: Let an NVIDIA GPU round float32 to TF32 in convolutions and matrix products, for
+            speed. Either way it holds for all of torch in this process, from here on.
         size: (height, width) of the network's input; default: the network's own.
         labels: A file with one class name a line (or JSON), or the names themselves.
         mean: Subtracted from pictures in 0..1, per channel; default: the network's own.
@@ -74,4 +77,6 @@ def load(
     )
     if on_loaded is not None:
         on_loaded(loaded.name)
-    return Engine(loaded, device=device, dtype=dtype, compile=compile, batch_size=batch_size)
+    return Engine(
+        loaded, device=device, dtype=dtype, tf32=tf32, compile=compile, batch_size=batch_size
+    )

@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from rtvis.choices import DtypeName
 from rtvis.option_values import channels, renaming, size
-from rtvis.options import device_option, dtype_option, layers_option, option
+from rtvis.options import device_option, dtype_option, layers_option, option, tf32_option
 
 DEFAULT_NETWORK: Final = "tf_efficientnet_lite0"
 """Its weights come with rtvis: nothing is downloaded."""
@@ -108,11 +108,7 @@ class ComputeConfig:
 
     device: str = device_option()
     dtype: DtypeName = dtype_option()  # noqa: RUF009
-    tf32: bool = option(
-        "on an NVIDIA GPU let convolutions and matrix products of float32 round to TF32, which has "
-        "10 bits of mantissa, for speed",
-        default=False,
-    )
+    tf32: bool = tf32_option()
     compile: Literal["auto", "off"] = option(
         "compile in the background while the eager form serves, or never",
         default="auto",

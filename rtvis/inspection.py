@@ -10,6 +10,7 @@ import torch
 from rtvis.data import Layer
 from rtvis.engine.activity import Activity
 from rtvis.engine.costs import num_parameters, parameters_of
+from rtvis.engine.device import prepare_device
 from rtvis.engine.looks import look_into
 from rtvis.engine.network import Network
 from rtvis.engine.pictures import Image, as_picture
@@ -85,7 +86,8 @@ class Inspector:
         NetworkError: The network fails on inputs of its size, or has no layers.
     """
 
-    def __init__(self, network: Network, *, device: torch.device) -> None:
+    def __init__(self, network: Network, *, device: torch.device, tf32: bool = False) -> None:
+        prepare_device(device, tf32=tf32)
         self._network = network
         self._device = device
         self._look = look_into(network, device)

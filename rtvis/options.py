@@ -146,6 +146,15 @@ def dtype_option() -> Any:
     return option("number format of the network", default="float32")
 
 
+def tf32_option() -> Any:
+    """`--tf32`: a bool."""
+    return option(
+        "on an NVIDIA GPU let convolutions and matrix products of float32 round to TF32, which has "
+        "10 bits of mantissa, for speed",
+        default=False,
+    )
+
+
 def debug_option() -> Any:
     """`--debug`."""
     return option("tracebacks and a log on standard error", default=False)

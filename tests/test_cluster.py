@@ -65,6 +65,7 @@ class Place:
             layers=("*",),
             device="cpu",
             dtype="float32",
+            tf32=False,
             batch=BATCH,
             is_compiled=False,
             num_threads=torch.get_num_threads(),

@@ -11,7 +11,7 @@ from rtvis.config_network import NetworkConfig
 from rtvis.errors import SourceError
 from rtvis.flags import parse_config
 from rtvis.leaving import DONE, import_torch
-from rtvis.options import debug_option, device_option, number_option, option
+from rtvis.options import debug_option, device_option, number_option, option, tf32_option
 
 if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rich.console import Console
@@ -45,6 +45,7 @@ class InspectOptions:
     pictures: int | None = number_option("the first N pictures alone", 1)
     json_: bool = option("JSON instead of a table", default=False)
     device: str = device_option()
+    tf32: bool = tf32_option()
     debug: bool = debug_option()
 
 
@@ -110,7 +111,7 @@ def _inspected(config: InspectConfig, messages: "Console") -> "Inspection":
     paths = list_inputs([options.data])[: options.pictures] if options.data is not None else []
     with messages.status(f"loading {wanted.network}"):
         network = load_network(wanted.network, **network_arguments(wanted))
-        inspector = Inspector(network, device=device)
+        inspector = Inspector(network, device=device, tf32=options.tf32)
     _watch(inspector, [str(path) for path in paths], messages)
     return inspector.facts()
 

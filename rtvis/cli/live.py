@@ -41,7 +41,6 @@ def opened_engine(
     wanted = config.network
     with console.status(f"loading {wanted.network}") as status:
         from rtvis.api import load
-        from rtvis.engine.device import allow_tf32
         from rtvis.engine.models import downloads_weights
         from rtvis.engine.network_arguments import network_arguments
 
@@ -52,11 +51,11 @@ def opened_engine(
             status.start()
             status.update(f"looking into {name}")
 
-        allow_tf32(config.compute.tf32)
         engine = load(
             wanted.network,
             device=config.compute.device,
             dtype=config.compute.dtype,
+            tf32=config.compute.tf32,
             compile=config.compute.compile if compiling else "off",
             batch_size=batch_size,
             on_loaded=on_loaded,

@@ -141,11 +141,9 @@ def _run(
 
 
 def _load(args: argparse.Namespace, *, num_pictures: int) -> "Stills":
-    from rtvis.engine.device import allow_tf32
     from rtvis.engine.models import load_network
     from rtvis.stills.batch import Stills
 
-    allow_tf32(False)
     network = load_network(
         args.network,
         weights=args.weights,
@@ -157,7 +155,7 @@ def _load(args: argparse.Namespace, *, num_pictures: int) -> "Stills":
         model_config=args.model_config,
     )
     batch_size = min(args.batch_size, num_pictures)
-    return Stills(network, device=args.device, batch_size=batch_size, fit=args.fit)
+    return Stills(network, device=args.device, tf32=args.tf32, batch_size=batch_size, fit=args.fit)
 
 
 def _report(outcome: "Outcome", console: "object", name: str) -> None:

@@ -187,7 +187,7 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
 
 def _add_running(parser: argparse.ArgumentParser) -> None:
     running = parser.add_argument_group("running")
-    _declare(running, ComputeConfig, "device")
+    _declare(running, ComputeConfig, "device", "tf32")
     running.add_argument(
         "--batch-size", type=_count, default=8, metavar="N", help="pictures at a time; default: 8"
     )

@@ -5,6 +5,7 @@ from typing import get_args
 import torch
 
 from rtvis.choices import DtypeName
+from rtvis.engine.memory import keep_freed_memory
 from rtvis.errors import DeviceError, did_you_mean
 
 
@@ -51,13 +52,18 @@ def resolve_dtype(name: str) -> torch.dtype:
     return dtype
 
 
-def allow_tf32(allowed: bool) -> None:
-    """Let NVIDIA GPUs round float32 to TF32 in convolutions and matrix products, or not.
+def prepare_device(device: torch.device, *, tf32: bool) -> None:
+    """What holds for the whole process, and comes before a network is put on its device.
 
-    It holds for the whole process. Torch by itself allows it in convolutions alone.
+    Args:
+        device: Where it will be computed.
+        tf32: Let NVIDIA GPUs round float32 to TF32 in convolutions and matrix products. Torch by
+            itself lets them do it in convolutions alone.
     """
-    torch.backends.cudnn.allow_tf32 = allowed
-    torch.backends.cuda.matmul.allow_tf32 = allowed
+    if device.type == "cpu":
+        keep_freed_memory()
+    torch.backends.cudnn.allow_tf32 = tf32
+    torch.backends.cuda.matmul.allow_tf32 = tf32
 
 
 def make_current(device: torch.device) -> None:

@@ -13,12 +13,12 @@ from rtvis.engine.artifacts import default_cache_dir
 from rtvis.engine.catalogue import Catalogue
 from rtvis.engine.clicks import Clicks
 from rtvis.engine.cuda_capture import CudaCapture
-from rtvis.engine.device import resolve_device, resolve_dtype
+from rtvis.engine.device import prepare_device, resolve_device, resolve_dtype
 from rtvis.engine.forms import Forms
 from rtvis.engine.graphs import MOST_GRADIENTS, MOST_TURNS, Replays
 from rtvis.engine.identity import Identity, identity_of
 from rtvis.engine.inputs import Inputs
-from rtvis.engine.memory import keep_freed_memory, within_memory
+from rtvis.engine.memory import within_memory
 from rtvis.engine.network import Network
 from rtvis.engine.objectives import Objective
 from rtvis.engine.pictures import Image
@@ -40,6 +40,7 @@ class Engine:
         network: A loaded network; its model is read, never changed.
         device: "auto", "cpu", "cuda" or "cuda:n".
         dtype: Number format of the network; scores and CAM weights stay float32.
+        tf32: See `prepare_device`: it holds for the whole process.
         compile: "auto" compiles in the background, "off" stays eager.
         batch_size: Pictures per call that the compiled form is made for.
         cache_dir: Where compiled artifacts are kept; default: the user's cache folder.
@@ -55,13 +56,13 @@ class Engine:
         *,
         device: str = "auto",
         dtype: str = "float32",
+        tf32: bool = False,
         compile: CompileMode = "auto",  # noqa: A002 - the flag's name everywhere
         batch_size: int = 1,
         cache_dir: Path | None = None,
     ) -> None:
         self.device = resolve_device(device)
-        if self.device.type == "cpu":
-            keep_freed_memory()
+        prepare_device(self.device, tf32=tf32)
         self.dtype = resolve_dtype(dtype)
         self._network = network
         self._inputs = Inputs(network, self.device)

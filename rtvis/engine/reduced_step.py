@@ -15,9 +15,9 @@ from rtvis.engine import kernels
 from rtvis.engine.artifacts import default_cache_dir
 from rtvis.engine.called import CalledModel, CalledSite, find_called_layers
 from rtvis.engine.compile import CompiledPiece, Compiler
+from rtvis.engine.device import prepare_device
 from rtvis.engine.layer_rules import SiteT, apply_rules, layers_that_fit
 from rtvis.engine.layers import find_layers
-from rtvis.engine.memory import keep_freed_memory
 from rtvis.engine.network import Network
 from rtvis.engine.one_pass import one_pass_piece
 from rtvis.engine.pieces import Piece, Runner
@@ -64,6 +64,7 @@ def reduced_step(
     layers: Sequence[str] = ("*",),
     device: torch.device,
     dtype: torch.dtype = torch.float32,
+    tf32: bool = False,
     batch: int | None = None,
     compiled: bool = True,
     cache_dir: Path | None = None,
@@ -76,6 +77,7 @@ def reduced_step(
         layers: Patterns with `*` and `?`, as for `LayerRules`; with a `!` before it: not those.
         device: Where to run.
         dtype: Of the network.
+        tf32: See `prepare_device`: it holds for the whole process.
         batch: Pictures at once; default: what suits the device.
         compiled: Wait until the compiled form is there, if it can be had.
         cache_dir: Of compiled code; default: the user's.
@@ -85,8 +87,7 @@ def reduced_step(
         NetworkError: The network fails.
         SelectionError: No layer fits.
     """
-    if device.type == "cpu":
-        keep_freed_memory()
+    prepare_device(device, tf32=tf32)
     batch = network.only_batch or batch or default_batch(device.type)
     prep, name = network.preprocessing, f"network '{network.name}'"
     example = torch.empty(batch, prep.num_channels, *prep.size, dtype=dtype)

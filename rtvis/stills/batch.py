@@ -23,13 +23,20 @@ class Stills:
     """Explains pictures with one network, a batch at a time."""
 
     def __init__(
-        self, network: Network, *, device: str = "auto", batch_size: int = 1, fit: Fit = "crop"
+        self,
+        network: Network,
+        *,
+        device: str = "auto",
+        tf32: bool = False,
+        batch_size: int = 1,
+        fit: Fit = "crop",
     ) -> None:
         """Prepare an engine; stills run eagerly, for compiling takes longer than they do.
 
         Args:
             network: Explains.
             device: As of `Engine`.
+            tf32: As there.
             batch_size: As there.
             fit: What becomes of pictures with other proportions than the network's input.
 
@@ -41,7 +48,11 @@ class Stills:
         check_takes_pictures(network.preprocessing, name=network.name)
         self._fit: Fit = fit
         self.engine = Engine(
-            network, device=device, compile="off", batch_size=network.only_batch or batch_size
+            network,
+            device=device,
+            tf32=tf32,
+            compile="off",
+            batch_size=network.only_batch or batch_size,
         )
 
     def gradcam(

@@ -44,6 +44,7 @@ class ActorPlan:
     device: str
     """cpu or cuda: each actor sees the GPU that is its own."""
     dtype: str
+    tf32: bool
     batch: int
     is_compiled: bool
     num_threads: int
@@ -184,6 +185,7 @@ def _prepared(plan: ActorPlan) -> tuple[ReducedStep, ActorKind]:
             layers=plan.layers,
             device=device,
             dtype=resolve_dtype(plan.dtype),
+            tf32=plan.tf32,
             batch=plan.batch,
             compiled=plan.is_compiled,
         )

@@ -36,6 +36,14 @@ class How:
     batch: int
     dtype: str
     device: str
+    """cpu or cuda."""
+    tf32: bool = False
+
+    @property
+    def text(self) -> str:
+        """For messages; two that differ in anything but the batch differ in it."""
+        dtype = f"{self.dtype} as TF32" if self.tf32 else self.dtype
+        return f"{self.form} in {dtype} on {self.device}"
 
 
 def ordered_files(store: Store, found: Files) -> Files:

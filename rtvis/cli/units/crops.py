@@ -18,6 +18,7 @@ from rtvis.options import (
     number_option,
     option,
     store_option,
+    tf32_option,
 )
 from rtvis.threads import num_cores
 
@@ -51,6 +52,7 @@ class CropsOptions:
     batch: int | None = number_option("pictures at once; default: 9 on a CPU, 72 on a GPU", 1)
     device: str = device_option()
     dtype: DtypeName = dtype_option()  # noqa: RUF009
+    tf32: bool = tf32_option()
     compile_: Literal["auto", "off"] = option(
         "auto: with many units the compiled form takes over as soon as it is ready", default="auto"
     )
@@ -189,6 +191,7 @@ def _engine(
         network,
         device=options.device,
         dtype=options.dtype,
+        tf32=options.tf32,
         compile=options.compile_ if num_units >= _WORTH_COMPILING else "off",
         batch_size=batch,
     )

@@ -95,16 +95,15 @@ def _value(given: str) -> Any:
 
 def _engine(config: OptimizeConfig, messages: "Console") -> "Engine":
     from rtvis.api import load
-    from rtvis.engine.device import allow_tf32
     from rtvis.engine.network_arguments import network_arguments
 
     network, compute = config.network, config.compute
-    allow_tf32(compute.tf32)
     with messages.status(f"loading {network.network}"):
         return load(
             network.network,
             device=compute.device,
             dtype=compute.dtype,
+            tf32=compute.tf32,
             compile="off",  # the way to each layer is compiled instead, where that is worth it
             **network_arguments(network),
         )

@@ -90,7 +90,9 @@ def _run(config: ScanConfig) -> int:
     if options.crops:
         from rtvis.cli.units.crops import CropsConfig, CropsOptions, run_crops
 
-        crops = CropsOptions(store=options.store, device=options.device, dtype=options.dtype)
+        crops = CropsOptions(
+            store=options.store, device=options.device, dtype=options.dtype, tf32=options.tf32
+        )
         return run_crops(CropsConfig(crops=crops, network=config.network))
     return code
 
@@ -123,7 +125,9 @@ def _dump(
     if config.cluster.engine != "process":
         raise ConfigError("--dump: is written by one process; leave --engine ray out")
     options, num_failed = config.scan, 0
-    with Engine(network, device=options.device, dtype=options.dtype, compile="off") as engine:
+    with Engine(
+        network, device=options.device, dtype=options.dtype, tf32=options.tf32, compile="off"
+    ) as engine:
         passing = dump(engine, patterns[0], files, out)
         for error in track(
             passing,

@@ -14,6 +14,7 @@ from rtvis.options import (
     option,
     seconds_option,
     store_option,
+    tf32_option,
 )
 
 
@@ -49,6 +50,7 @@ class ScanOptions:
     )
     device: str = device_option()
     dtype: DtypeName = dtype_option()  # noqa: RUF009
+    tf32: bool = tf32_option()
     compile_: Literal["auto", "off"] = option(
         "auto: wait for the compiled form where there is enough to do", default="auto"
     )

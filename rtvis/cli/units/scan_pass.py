@@ -135,12 +135,17 @@ class ScanPass:
         if before is not None and (before.form, before.batch) != (form, step.batch):
             step.close()
             step, form = self._step(before.batch, compiled=before.form == "compiled")
-        how = How(form=form, batch=step.batch, dtype=options.dtype, device=self._where)
+        how = How(
+            form=form,
+            batch=step.batch,
+            dtype=options.dtype,
+            device=self._where,
+            tf32=options.tf32 and self._where == "cuda",
+        )
         if before is not None and before != how:
             raise StoreError(
-                f"{self.store.folder}: the scan was begun {before.form} in {before.dtype} on "
-                f"{before.device}, and now it would be {how.form} in {how.dtype} on {how.device}; "
-                "go on with what it was, or --restart"
+                f"{self.store.folder}: the scan was begun {before.text}, and now it would be "
+                f"{how.text}; go on with what it was, or --restart"
             )
         if step.note:
             self._say(step.note)
@@ -164,6 +169,7 @@ class ScanPass:
                 layers=self._layers,
                 device=resolve_device(self.config.scan.device if here else "cpu"),
                 dtype=resolve_dtype(self.config.scan.dtype),
+                tf32=self.config.scan.tf32,
                 batch=batch or default_batch(self._where),
                 compiled=at_once,
             )

@@ -143,6 +143,7 @@ def plan_of(
         layers=layers,
         device=how.device,
         dtype=how.dtype,
+        tf32=how.tf32,
         batch=how.batch,
         is_compiled=how.form == "compiled",
         num_threads=cluster.cpus,
