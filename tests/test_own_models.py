@@ -203,7 +203,11 @@ def test_a_layer_that_is_used_twice_keeps_its_number_and_tokens_go_where_their_l
 @pytest.mark.parametrize(
     ("rules", "text"),
     [
-        (LayerRules(include="stage.3*"), "no layer of stages fits 'stage.3*'; nearest is 'stage."),
+        (
+            LayerRules(include="stages.1*"),
+            "no layer of stages fits 'stages.1*'; nearest is 'stage.1*'",
+        ),
+        (LayerRules(exclude="stages.*"), "fits 'stages.*'; nearest is 'stage.*'"),
         (LayerRules(rename={"sten": "x"}), "fits 'sten'; nearest is 'stem'"),
         (LayerRules(exclude="*"), "hides all 6 layers of stages"),
         (LayerRules(include="fc"), "no convolution over rows and columns and no map"),

@@ -5,12 +5,15 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
-from rtvis.data import Selection
+from rtvis.data import Frame, Selection
 from rtvis.errors import SelectionError
+from rtvis.render import bar_words
 from rtvis.runtime.faults import Faults
 from rtvis.runtime.turn import Turn
 from rtvis.session import Session, View
@@ -188,6 +191,22 @@ def test_a_step_while_paused_shows_the_next_picture() -> None:
     assert [seq for seq, _, _ in bench.engine.asked] == [0, 1]
     bench.source.put()
     assert bench.turn.run() is None, "only one"
+
+
+def test_a_picture_by_itself_is_called_still_and_a_film_or_a_camera_live() -> None:
+    bench, words = Bench(), []
+    image_HW3 = np.zeros((8, 8, 3), np.uint8)
+    kinds = (
+        {},  # a camera
+        {"path": Path("film.mp4"), "pts_seconds": 0.0},
+        {"path": Path("cat.png")},
+        {"stands_in": True},
+    )
+    for seq, kind in enumerate(kinds):
+        bench.frames.put(Frame(image_HW3=image_HW3, seq=seq, captured_ns=0, **kind))
+        bench.turn.run()
+        words.append(bar_words.state(bench.compositor.scenes[-1]).text)
+    assert words == ["live", "live", "still", "still"]
 
 
 def test_a_change_of_the_form_or_the_source_is_drawn() -> None:

@@ -42,6 +42,11 @@ class Frame:
     """Seconds since 1970 at capture, of a camera's frame that is shown again; `captured_ns` then
     tells nothing."""
 
+    @property
+    def is_still(self) -> bool:
+        """A picture by itself, from a file or in the place of the source's frames."""
+        return self.stands_in or (self.path is not None and self.pts_seconds is None)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FramePlace:

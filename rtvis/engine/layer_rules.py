@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from rtvis.config_network import NetworkConfig
 from rtvis.data import Layer
-from rtvis.errors import NetworkError, SelectionError, did_you_mean
+from rtvis.errors import NetworkError, SelectionError, did_you_mean, nearest_name
 
 SiteT = TypeVar("SiteT", bound=Any)
 """A dataclass with `layer`, `first` and `is_rest`."""
@@ -125,7 +125,7 @@ def layers_that_fit(
     )
     for pattern in (*_texts(rules.include), *_texts(rules.exclude)):
         if not any(_match(pattern, each) for each in known):
-            near = did_you_mean(pattern.strip("*?."), known)
+            near = _nearest(pattern, known)
             some = f"has {len(known)}, such as {', '.join(known[:3])}" if known else "has none"
             raise SelectionError(f"{where}: no layer of {name} fits '{pattern}'{near}; it {some}")
     kept = tuple(each for each in known if _is_shown(each, rules))
@@ -142,9 +142,20 @@ def _check_patterns(sites: Sequence[SiteT], rules: LayerRules, *, name: str, whe
             continue
         if not any(_match(pattern, each) for each in known):
             raise NetworkError(
-                f"{where}: no layer of {name} fits '{pattern}'{did_you_mean(pattern, known)}; "
+                f"{where}: no layer of {name} fits '{pattern}'{_nearest(pattern, known)}; "
                 "`rtvis --list layers` shows all"
             )
+
+
+def _nearest(pattern: str, known: Sequence[str]) -> str:
+    """`did_you_mean` for a pattern: `block.3*` was meant to be `blocks.3*`, not one layer of it."""
+    stem = pattern.rstrip("*?.")
+    ending = pattern[len(stem) :]
+    if ending and not set(stem) & set("*?"):
+        heads = (".".join(each.split(".")[: stem.count(".") + 1]) for each in known)
+        if (near := nearest_name(stem, heads)) is not None:
+            return f"; nearest is '{near}{ending}'"
+    return did_you_mean(pattern.strip("*?."), known)
 
 
 def _is_shown(name: str, rules: LayerRules) -> bool:

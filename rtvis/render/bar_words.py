@@ -60,7 +60,7 @@ def state(scene: Scene) -> Run:
     if scene.view.paused:
         return Run("paused", lut.TEXT, SEMIBOLD)
     if source.state == "live":
-        return dim("live")
+        return dim("still" if scene.is_still else "live")
     return bright("opening" if source.state == "opening" else "ended")
 
 

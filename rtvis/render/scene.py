@@ -219,6 +219,8 @@ class Scene:
     picture_name: str = ""
     """Of the file that is shown, where the source has several."""
     source: SourceStatus = field(default_factory=lambda: SourceStatus(state="opening"))
+    is_still: bool = False
+    """A picture is looked at, not a film or camera; of two that are compared both are pictures."""
     rates: Rates = field(default_factory=Rates)
     device: str = "cpu"
     form: Form = "eager"

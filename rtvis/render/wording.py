@@ -8,14 +8,15 @@ from rtvis.render.text import Run, measure
 
 
 def number(value: float) -> str:
-    """A value in at most seven characters, with three digits or more."""
+    """A value in at most seven characters, with two digits or more unless that is too long."""
     if math.isnan(value):
         return "NaN"
     if value in {float("inf"), float("-inf")}:
         return "inf" if value > 0 else "−inf"
     size = abs(value)
     if size and (size < 0.001 or size >= 100_000):
-        mantissa, exponent = f"{size:.1e}".split("e")
+        is_long = value < 0 and size < 1e-9  # a sign, and two digits in the exponent
+        mantissa, exponent = f"{size:.{0 if is_long else 1}e}".split("e")
         text = f"{mantissa}e{int(exponent)}"
     else:
         text = f"{size:.{3 if size < 1 else 2 if size < 10 else 1 if size < 1000 else 0}f}"

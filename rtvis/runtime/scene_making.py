@@ -97,6 +97,7 @@ class SceneMaker:
             source_name=self._source.name,
             picture_name=frame.name if frame is not None else "",
             source=self._source.status(),
+            is_still=frame is not None and frame.is_still,
             rates=self._figures.read(),
             device=str(self._engine.device),
             form=self._engine.form,
@@ -154,6 +155,7 @@ class SceneMaker:
             network=" and ".join(networks),
             weights_note=rival.weights_note(self._engine),
             source_name=" and ".join(sources),
+            is_still=scene.is_still and (second.frame is None or second.frame.is_still),
             # Of two pictures both names are below them.
             picture_name=scene.picture_name if len(sources) == 1 else "",
         )
