@@ -19,7 +19,7 @@ from rtvis import cli
 from rtvis.data import Frame, Health, Intervention, KeyEvent, Result, Selection
 from rtvis.engine.engine import Engine
 from rtvis.errors import SourceError
-from rtvis.render import lut
+from rtvis.render import bar_words, lut
 from rtvis.render.compositor import Compositor
 from rtvis.render.layout import layout
 from rtvis.render.pictures_plan import Sizes
@@ -205,6 +205,29 @@ def test_the_header_says_of_which_network_weights_are_random(
     one, other = (SimpleNamespace(network=n, weights_note=w, layers=()) for n, w in (first, second))
     rival = NetworkRival(cast("Engine", other))
     assert rival.weights_note(cast("Engine", one)) == note
+
+
+def test_two_sets_of_weights_are_called_by_their_files() -> None:
+    files = ("weights first.pth", ""), ("random weights", "weights second.pth")
+    for notes, names in zip(
+        files, (("first.pth", "pretrained"), ("random weights", "second.pth")), strict=True
+    ):
+        one, other = (SimpleNamespace(network="n", weights_note=w, layers=()) for w in notes)
+        assert NetworkRival(cast("Engine", other)).names(cast("Engine", one), "") == names
+
+
+def test_the_header_warns_of_random_weights_alone() -> None:
+    for note, colour in (
+        ("random weights", lut.WARNING),
+        ("A: weights mine.pth, B: random weights", lut.WARNING),
+        ("weights mine.pth", lut.TEXT),
+    ):
+        (run,) = (
+            each
+            for each in bar_words.header(Scene(view=View(), layers=(), weights_note=note))
+            if each.text == note
+        )
+        assert run.colour == colour
 
 
 # What the other network does not have
@@ -599,6 +622,7 @@ def test_a_saved_comparison_holds_no_password() -> None:
             "--compare-stream: cannot be used with --compare-weights",
         ),
         (("--compare-stream", "nowhere.png"), 1, "nowhere.png: there is no such file"),
+        (("--compare-network", "resnet18"), 1, "or use --compare-weights random"),
         (("--compare-stream", "second"), 1, "dark.png: is no list with two names a line"),
     ],
 )

@@ -13,7 +13,7 @@ from rtvis.cli.replay import found_frames, kept_by, replay_of
 from rtvis.cli.unseen import run_unseen, say
 from rtvis.cli.view import view_of, with_selection
 from rtvis.config import Config
-from rtvis.errors import SinkError
+from rtvis.errors import NetworkError, SinkError
 from rtvis.leaving import DONE, FAILED, INTERRUPTED
 
 if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
@@ -65,6 +65,19 @@ def opened_engine(
         yield engine
 
 
+@contextlib.contextmanager
+def _opened_second_engine(config: Config, console: "Console") -> "Iterator[Engine]":
+    """That of the network to compare with; its faults name the flags that it has."""
+    with contextlib.ExitStack() as stack:
+        try:
+            opened = opened_engine(second_config(config), console, compiling=True)
+            engine = stack.enter_context(opened)
+        except NetworkError as fault:
+            text = str(fault).replace("--weights", "--compare-weights")
+            raise type(fault)(text) from fault
+        yield engine
+
+
 def run_live(config: Config, console: "Console") -> int:
     """Watch until somebody or something ends it; returns the exit code."""
     from rtvis.runtime.keymap import with_keys
@@ -86,7 +99,7 @@ def run_live(config: Config, console: "Console") -> int:
         opened_engine(
             config, console, compiling=True, batch_size=1 if second_stream is None else 2
         ) as engine,
-        opened_engine(second_config(config), console, compiling=True)
+        _opened_second_engine(config, console)
         if two_networks
         else contextlib.nullcontext() as second_engine,
     ):

@@ -37,7 +37,7 @@ def header(scene: Scene) -> tuple[Run, ...]:
     picture = scene.picture_name if scene.picture_name != scene.source_name else ""
     parts = [
         bright(scene.network),
-        Run(scene.weights_note, lut.WARNING),  # before names that may be long
+        _weights(scene.weights_note),  # before names that may be long
         bright(scene.source_name),
         bright(picture),
         dim(form),
@@ -48,6 +48,12 @@ def header(scene: Scene) -> tuple[Run, ...]:
     for index, part in enumerate(part for part in parts if part.text):
         runs += [dim("  ·  "), part] if index else [part]
     return tuple(runs)
+
+
+def _weights(note: str) -> Run:
+    """Whose weights they are; random ones are a warning."""
+    is_random = any(part.endswith("random weights") for part in note.split(", "))
+    return Run(note, lut.WARNING if is_random else lut.TEXT)
 
 
 def state(scene: Scene) -> Run:

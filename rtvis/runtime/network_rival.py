@@ -48,8 +48,9 @@ class NetworkRival:
         del source_name
         if engine.network != self._engine.network:
             return engine.network, self._engine.network
-        both = engine.weights_note, self._engine.weights_note
-        return both[0] or _PRETRAINED, both[1] or _PRETRAINED
+        both = (each.weights_note.removeprefix("weights ") for each in (engine, self._engine))
+        first, second = (note or _PRETRAINED for note in both)
+        return first, second
 
     @property
     def trouble(self) -> str:
