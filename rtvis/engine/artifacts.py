@@ -37,7 +37,8 @@ def artifact_path(
     """The file for a compiled graph: its name is made from all that the code depends on.
 
     That is the graph, its constants, the shapes, strides and dtypes of its inputs, the device,
-    the torch version and, on a CPU, the instruction set and the number of threads.
+    the torch version, the CPU's instruction set (the code that calls a GPU's kernels is of the
+    processor that it was compiled on) and, on a CPU, the number of threads.
     """
     digest = hashlib.blake2b(digest_size=20)
     digest.update(module.code.encode())
@@ -52,9 +53,10 @@ def artifact_path(
 
 
 def _device_key(device: torch.device, num_threads: int) -> str:
+    processor = torch.backends.cpu.get_cpu_capability()
     if device.type == "cuda":
-        return f"cuda {torch.cuda.get_device_name(device)} {torch.version.cuda}"
-    return f"cpu {torch.backends.cpu.get_cpu_capability()} {num_threads}"
+        return f"cuda {torch.cuda.get_device_name(device)} {torch.version.cuda} {processor}"
+    return f"cpu {processor} {num_threads}"
 
 
 def prune(folder: Path, *, max_bytes: int = MAX_BYTES) -> None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import importlib.util
 import json
 import logging
 import os
@@ -18,7 +19,7 @@ import torch
 from torch import Tensor
 
 from rtvis.engine.artifacts import artifact_path, prune
-from rtvis.engine.compilers import c_compiler, cpp_compiler
+from rtvis.engine.compilers import c_compiler, cpp_compiler, has_python_header
 from rtvis.engine.device import make_current
 from rtvis.engine.pieces import Piece
 from rtvis.engine.unheld import UnheldRunner
@@ -164,11 +165,9 @@ class Compiler:
         return missing
 
     def _compile_missing(self, missing: list[tuple[Piece, Path]]) -> None:
-        if not cpp_compiler():
-            raise CompileError("no C++ compiler found; install g++ for twice the speed")
-        # Triton's launchers are in C, the wrapper around its kernels is in C++.
-        if self._device.type == "cuda" and not c_compiler():
-            raise CompileError("no C compiler found; install gcc for the compiled form")
+        lacking = _lacking(self._device)
+        if lacking:
+            raise CompileError(lacking)
         with tempfile.TemporaryDirectory(prefix="rtvis-compile-") as scratch:
             child = self._start_child(scratch)
             answers = child.stdout
@@ -280,6 +279,22 @@ class CompiledPiece:
             for given, stride, shape in zip(inputs, self._strides, self._shapes, strict=True)
         ]
         return self._boxed_run(fitting)
+
+
+def _lacking(device: torch.device) -> str:
+    """What is not installed that compiling needs, and what would do; or nothing."""
+    if not cpp_compiler():
+        return "no C++ compiler found; install g++ for twice the speed"
+    if device.type != "cuda":
+        return ""
+    # Triton's launchers are in C, for Python; the wrapper around its kernels is in C++.
+    if not c_compiler():
+        return "no C compiler found; install gcc for the compiled form"
+    if not has_python_header():
+        return "Python.h not found; install python3-dev for the compiled form"
+    if importlib.util.find_spec("triton") is None:
+        return "Triton is not installed; pip install triton for the compiled form"
+    return ""
 
 
 def _bare(piece: Piece) -> torch.fx.GraphModule:

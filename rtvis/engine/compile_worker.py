@@ -5,6 +5,8 @@ worst. The child runs at the lowest priority, reads jobs as JSON lines from its 
 answers each with a JSON line. It does not outlive the program, however that ends.
 """
 
+from __future__ import annotations
+
 import contextlib
 import json
 import os
@@ -14,7 +16,10 @@ import threading
 import time
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 _LOOK_EVERY_S = 0.5
 _TIDY_UP = """
@@ -86,13 +91,7 @@ def _compile(job: dict[str, Any], scratch: Path) -> None:
     from torch._inductor import aoti_compile_and_package
 
     torch.set_num_threads(job["num_threads"])
-    # The parent wrote this file into its private folder a moment ago: it is no foreign pickle.
-    module, specs = torch.load(job["job"], weights_only=False)
-    module = module.to(device)
-    examples = tuple(
-        torch.empty_strided(shape, stride, dtype=dtype, device=device).zero_()
-        for shape, stride, dtype in specs
-    )
+    module, examples = _read(job["job"], device)
     out = Path(job["out"])
     temporary = out.with_suffix(f".{os.getpid()}.pt2")
     try:
@@ -104,12 +103,27 @@ def _compile(job: dict[str, Any], scratch: Path) -> None:
                 inductor_configs={
                     # Without freezing the compiled CPU form was slower than the eager one.
                     "freezing": device.type == "cpu",
-                    "aot_inductor.custom_ops_to_c_shims": kernels.shims(),
+                    "aot_inductor.custom_ops_to_c_shims": (
+                        kernels.shims() if device.type == "cpu" else {}
+                    ),
                 },
             )
         temporary.replace(out)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _read(file: str, device: torch.device) -> tuple[torch.fx.GraphModule, tuple[torch.Tensor, ...]]:
+    """What is to be compiled, and inputs of its shapes, on the device."""
+    import torch
+
+    # The parent wrote this file into its private folder a moment ago: it is no foreign pickle.
+    module, specs = torch.load(file, weights_only=False)
+    examples = (
+        torch.empty_strided(shape, stride, dtype=dtype, device=device).zero_()
+        for shape, stride, dtype in specs
+    )
+    return module.to(device), tuple(examples)
 
 
 if __name__ == "__main__":
