@@ -19,6 +19,7 @@ from rtvis.render.compositor import Compositor
 from rtvis.render.job_words import job_name, job_share
 from rtvis.render.learned_plan import lay_learned
 from rtvis.render.scene import JobShown, Learned, PatternShown, Scene, TopShown
+from rtvis.render.text import measure
 from rtvis.runtime.generate import CONFIRM_S
 from rtvis.runtime.growth import Grown
 from rtvis.runtime.jobs import Jobs, Traffic
@@ -795,3 +796,18 @@ def test_a_tile_that_comes_is_drawn_and_the_others_are_left_alone() -> None:
         tile = compositor.layout.grid.tile(unit)
         assert tile is not None
         assert grey_of(canvas[tile.top + 5, tile.left + 5]) == (grey,) * 3
+
+
+def test_what_makes_missing_pictures_is_told_in_as_many_words_as_there_is_room_for() -> None:
+    tiles = {unit: flat(50).numpy() for unit in range(131)}
+    notes = ("units crops makes them", "units crops")
+    pattern = PatternShown(layer="stem", tiles=tiles, notes=notes)
+    scene = Scene(view=View(), layers=LAYERS, pattern=pattern)
+
+    def told(room_for: str, num_units: int = 240) -> str:
+        return bar_words.pattern_facts(scene, num_units, measure(room_for, 15), 15)
+
+    assert told("131 of 240; units crops makes them") == "131 of 240; units crops makes them"
+    assert told("131 of 240; units crops makes") == "131 of 240; units crops"
+    assert told("131 of 240; units") == "131 of 240"
+    assert told("131 of 131; units crops makes them", 131) == "131 of 131", "none is missing"

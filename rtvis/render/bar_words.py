@@ -70,15 +70,19 @@ def state(scene: Scene) -> Run:
     return bright("opening" if source.state == "opening" else "ended")
 
 
-def pattern_facts(scene: Scene, num_units: int) -> str:
-    """How many of a layer's pictures there are; empty while the grid shows maps."""
+def pattern_facts(scene: Scene, num_units: int, width: int, size: int) -> str:
+    """How many of a layer's pictures there are, and what makes the others, as far as a width in
+    pixels has room for it; empty while the grid shows maps."""
     pattern = scene.pattern
     if pattern is None:
         return ""
     counts = f"{len(pattern.tiles)} of {num_units}"
+    told: list[str] = []
     if pattern.is_loading:
-        return f"{counts}, looking for more"
-    return f"{counts}; {pattern.note}" if len(pattern.tiles) < num_units else counts
+        told = [f"{counts}, looking for more"]
+    elif len(pattern.tiles) < num_units:
+        told = [f"{counts}; {note}" for note in pattern.notes]
+    return next((text for text in told if measure(text, size) <= width), counts)
 
 
 def gradients_from(scene: Scene) -> str:

@@ -221,7 +221,7 @@ class Bars(Region):
     def _grid_facts(self, layer: Layer, room: int) -> str:
         """What the grid shows: pictures, gradients, or as much of the layer as fits in `room`."""
         return (
-            bar_words.pattern_facts(self.scene, layer.num_units)
+            bar_words.pattern_facts(self.scene, layer.num_units, room, self._metric.text)
             or bar_words.gradients_from(self.scene)
             or layer_words.layer_facts_within(layer, room, self._metric.text)
         )

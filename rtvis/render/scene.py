@@ -139,8 +139,8 @@ class PatternShown:
     """Unit -> uint8 RGB [H, W, 3] in host memory, of those that are there."""
     is_loading: bool = False
     """More may come."""
-    note: str = ""
-    """What would make those that are missing."""
+    notes: tuple[str, ...] = ()
+    """What would make those that are missing: in more words and in fewer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

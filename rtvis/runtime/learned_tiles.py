@@ -14,11 +14,15 @@ from rtvis.session import Pattern
 SHEETS: Final[dict[Pattern, SheetKind]] = {"optimized": "optimized", "top": "top"}
 """What the shelf is asked for."""
 
-_MAKES: Final[dict[Pattern, str]] = {
-    "optimized": "F3 makes them",
-    "top": "rtvis units scan makes them",
+_MAKES: Final[dict[Pattern, tuple[str, ...]]] = {
+    "optimized": ("F3 makes them",),
+    "top": (
+        "rtvis units scan and then units crops make them",
+        "units crops makes them",
+        "units crops",
+    ),
 }
-"""What would make pictures that are missing."""
+"""What would make pictures that are missing: in more words and in fewer."""
 
 
 def focused(layer: Layer, image_HW3: Tensor) -> Tensor:
@@ -52,7 +56,7 @@ class LearnedTiles:
             layer=layer,
             tiles=self._tiles if is_it else {},
             is_loading=not is_it or self.is_loading,
-            note=_MAKES.get(pattern, ""),
+            notes=_MAKES.get(pattern, ()),
         )
 
     def follow(self, layer: str, pattern: Pattern, done: Iterable[tuple[int, Tensor]]) -> bool:

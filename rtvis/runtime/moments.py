@@ -228,7 +228,7 @@ class LiveMoments:
             with cpu_threads(1):
                 tiles = self.tiles.of(gathered.tracker.ranks, self.pool, layer, in_sight)
         note = note_of(view.compared, selection.interventions) or "more to come"
-        return PatternShown(layer=selection.layer or "", tiles=tiles, note=note)
+        return PatternShown(layer=selection.layer or "", tiles=tiles, notes=(note,))
 
     def frame_of(self, number: int, selection: Selection | None) -> Frame | None:
         """What the network saw at a moment of the selected layer, as a frame that stands in.
