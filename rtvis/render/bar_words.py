@@ -1,6 +1,6 @@
 """What the bars say: who looks at what, what is selected, and how fast it goes."""
 
-from rtvis.data import Layer, Origin, Selection
+from rtvis.data import Health, Layer, Origin, Selection
 from rtvis.render import lut
 from rtvis.render.job_words import jobs_beside
 from rtvis.render.readout import Readout
@@ -110,6 +110,8 @@ def status(scene: Scene, layer: Layer, name: str, readout: Readout, size: int) -
     if scene.view.cam_shown:
         class_explained = bright(class_name(scene.labels, readout.class_index))
         runs += [dim("   ·   "), bright(chosen.cam), dim(" of "), class_explained]
+        if readout.health & Health.CAM_ZERO:
+            runs += [dim(": "), Run(Health.TEXTS[Health.CAM_ZERO], lut.WARNING)]
     if chosen.region is not None:
         at = dim(" at " if scene.view.cam_shown else "   ·   at ")
         runs += [at, bright(_place(chosen.region))]

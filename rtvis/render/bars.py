@@ -2,7 +2,7 @@
 
 from collections.abc import Hashable
 
-from rtvis.data import Layer, units_of
+from rtvis.data import Health, Layer, units_of
 from rtvis.render import bar_words, layer_words, lut, wording
 from rtvis.render.buttons import COMPARED_NAMES, Button
 from rtvis.render.chrome import Brush
@@ -193,7 +193,11 @@ class Bars(Region):
         return short_names(tuple(each.name for each in self.scene.layers))[layer.index]
 
     def _input_title(self) -> Run:
-        """The best class, where no list of classes tells it."""
+        """The best class, where no list of classes tells it; or that the picture is bare because
+        nothing speaks for the class."""
+        is_bare = self.scene.view.cam_shown and self.layout.pixels is None
+        if is_bare and self.readout.health & Health.CAM_ZERO:
+            return Run("no evidence", lut.WARNING)
         if "classes" in self.layout.panes:
             return wording.dim("input")
         if self.layout.pixels is not None:

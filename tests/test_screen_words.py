@@ -1,0 +1,184 @@
+"""What the screen says and marks of the state that it is in: status line, chips, empty panes."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from rtvis.data import Health, Intervention, Origin, SourceStatus, Target
+from rtvis.render import bar_words, empty_words, lut
+from rtvis.render.compositor import Compositor
+from rtvis.render.readout import Readout
+from rtvis.render.scene import Scene
+from tests.test_compositor import LAYERS, compositor, part, pixels, result_for, scene_for
+
+__all__ = ["compositor"]  # a fixture
+
+READOUT = Readout(value=4.21, position=(3, 5), class_index=0)
+
+
+def chosen(scene: Scene, **changes: object) -> Scene:
+    """The scene of a result for another selection."""
+    assert scene.result is not None
+    selection = replace(scene.result.selection, **changes)  # type: ignore[arg-type]
+    view = replace(scene.view, selection=selection)
+    return replace(scene, view=view, result=replace(scene.result, selection=selection))
+
+
+def status_of(scene: Scene) -> str:
+    """The status line without the room that keeps its places."""
+    layer = LAYERS[0]
+    runs = bar_words.status(scene, layer, layer.name, READOUT, 13)
+    return "".join(run.text for run in runs)
+
+
+# The status line (DVT-29)
+
+
+def test_the_status_line_says_unit_value_place_way_back_and_class() -> None:
+    assert status_of(scene_for(cam_shown=True, backward_shown=True)) == (
+        "conv1:2  max 4.21 at (3, 5)   ·   guided backprop from the maximum, clipped"
+        "   ·   grad-cam of cat"
+    )
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        ({"rule": "gradient"}, "gradient from the maximum, "),
+        ({"rule": "deconvnet"}, "deconvnet from the maximum, "),
+        ({"seed": "map"}, " from the whole map, "),
+        ({"seed": "activation"}, " from the map × itself, "),
+        ({"seed": "score"}, " from the class score, "),
+        ({"position": (3, 5)}, "  value 4.21 at (3, 5)   ·   guided backprop from the neuron, "),
+        ({"origin": Origin(layer="fc", unit=1)}, " from the maximum of fc:1, "),
+        ({"region": (2, 1, 4, 3)}, " at (2, 1), 4×3 px"),
+        ({"interventions": (Intervention(layer="conv1", unit=0, scale=0.0),)}, "1 change"),
+    ],
+)
+def test_the_status_line_says_what_is_chosen(choice: dict[str, object], words: str) -> None:
+    scene = chosen(scene_for(backward_shown=True), **choice)
+    assert words in status_of(scene)
+
+
+def test_the_status_line_says_how_it_is_shown() -> None:
+    for display in ("raw", "gray", "norm", "normblur", "positive", "clipped"):
+        shown = scene_for(backward_shown=True, backprop_display=display)
+        assert status_of(shown).split("   ·   ")[1].endswith(f", {display}")
+    assert "   ·   backward off" in status_of(scene_for(backward_shown=False))
+    assert "boost" not in status_of(scene_for())
+    assert "   ·   boost 0.5/0.7" in status_of(scene_for(gamma=0.7, unit_boost=0.5))
+
+
+# The word for what the source or the user has brought the picture to
+
+
+@pytest.mark.parametrize(
+    ("source", "paused", "text", "colour"),
+    [
+        ("opening", False, "opening", lut.TEXT),
+        ("live", False, "live", lut.DIM),
+        ("live", True, "paused", lut.TEXT),
+        ("ended", False, "ended", lut.TEXT),
+        ("failed", True, "source failed", lut.WARNING),
+        ("reconnecting", True, "reconnecting 4.0 s", lut.WARNING),
+    ],
+)
+def test_the_state_is_said_and_a_broken_source_goes_before_a_pause(
+    source: str, paused: bool, text: str, colour: int
+) -> None:
+    status = SourceStatus(state=source, since_ns=6 * 10**9)  # type: ignore[arg-type]
+    run = bar_words.state(scene_for(source=status, paused=paused))
+    assert (run.text, run.colour) == (text, colour)
+
+
+# Panes that have nothing to show say why (DVT-27)
+
+
+def test_a_backward_pane_says_whether_it_is_off_or_its_gradient_zero_and_why() -> None:
+    def message(scene: Scene, health: int = 0) -> str:
+        return empty_words.backward_message(scene, Readout(health=health))
+
+    on = scene_for(backward_shown=True)
+    assert message(on) == ""
+    assert message(scene_for(backward_shown=False)) == "off"
+    zero = Health.TEXTS[Health.GRADIENT_ZERO]
+    assert message(on, Health.GRADIENT_ZERO) == zero
+    dead = Health.GRADIENT_ZERO | Health.ORIGIN_ZERO
+    assert message(on, dead) == f"{zero}: this unit is zero everywhere"
+    frozen = chosen(on, origin=Origin(layer="conv1", unit=4))
+    assert message(frozen, dead) == f"{zero}: {Health.TEXTS[Health.ORIGIN_ZERO]}"
+    out = chosen(on, interventions=(Intervention(layer="conv1", unit=2, scale=0.0),))
+    assert message(out, Health.GRADIENT_ZERO) == ("the unit is knocked out: it depends on no input")
+    assert message(on, Health.GRADIENT_NAN) == Health.TEXTS[Health.GRADIENT_NAN]
+    assert len({message(on, bit) for bit in (0, Health.GRADIENT_ZERO, Health.GRADIENT_NAN)}) == 3
+
+
+def test_a_grid_of_gradients_above_their_start_says_that_there_are_none() -> None:
+    scene = chosen(scene_for(result=result_for("fc", 1)), origin=Origin(layer="conv1", unit=2))
+    assert scene.result is not None
+    grads = torch.zeros_like(scene.result.maps_BCHW)
+    scene = replace(scene, result=replace(scene.result, grads_BCHW=grads))
+    text = empty_words.grid_message(scene, Readout(health=Health.GRADS_ZERO))
+    assert text.endswith(": it comes after conv1, where the backward pass starts")
+    assert empty_words.grid_message(scene, Readout()) == ""
+
+
+def test_a_bare_picture_says_that_nothing_speaks_for_the_class(compositor: Compositor) -> None:
+    def title(health: int, *, cam_shown: bool = True) -> str:
+        compositor.compose(scene_for(result=result_for(health=health), cam_shown=cam_shown))
+        return "".join(run.text for run in compositor._chrome._words["title input"])
+
+    compositor.receive(Readout(health=Health.CAM_ZERO))
+    assert title(Health.CAM_ZERO) == "no evidence"
+    assert title(Health.CAM_ZERO, cam_shown=False) == "input"
+    assert title(0) == "input"
+    bare = replace(READOUT, health=Health.CAM_ZERO)
+    runs = bar_words.status(scene_for(), LAYERS[0], "conv1", bare, 13)
+    text = "".join(run.text for run in runs)
+    assert text.endswith("grad-cam of cat: nothing at the CAM layer speaks for this class")
+
+
+# Which layer, and which tile (DVT-21, DVT-39)
+
+
+def chip_of(compositor: Compositor, canvas_HW: np.ndarray, layer: str) -> np.ndarray:
+    """The pixels of a layer's name in the list."""
+    assert compositor.layout is not None
+    strip = compositor.layout.strip
+    rect = strip.rect(next(chip for chip in strip.chips if chip.layer == layer))
+    assert rect is not None
+    return part(canvas_HW, rect)
+
+
+def share(pixels_HW: np.ndarray, colour: int) -> float:
+    return float((pixels_HW == colour).mean())
+
+
+def test_the_selected_layer_is_cyan_and_the_one_where_the_backward_pass_starts_amber(
+    compositor: Compositor,
+) -> None:
+    plain = pixels(compositor, scene_for())
+    assert share(chip_of(compositor, plain, "conv1"), lut.SELECTED) > 0.5
+    assert share(chip_of(compositor, plain, "fc"), lut.SOURCE) == 0
+    frozen = pixels(compositor, chosen(scene_for(), origin=Origin(layer="fc", unit=1)))
+    assert share(chip_of(compositor, frozen, "conv1"), lut.SELECTED) > 0.5
+    assert share(chip_of(compositor, frozen, "fc"), lut.SOURCE) > 0.4
+    hover = Target(kind="layer", pane="layers", layer="fc")
+    hovered = pixels(compositor, scene_for(hover=hover))
+    assert share(chip_of(compositor, hovered, "fc"), lut.RAISED) > 0.4
+
+
+def test_in_its_own_layer_the_start_of_the_backward_pass_has_an_amber_outline(
+    compositor: Compositor,
+) -> None:
+    scene = chosen(scene_for(), origin=Origin(layer="conv1", unit=4))
+    canvas_HW = pixels(compositor, scene)
+    assert compositor.layout is not None
+    grid = compositor.layout.grid
+    assert grid is not None
+    for unit, colour in ((4, lut.SOURCE), (2, lut.SELECTED)):
+        tile = grid.tile(unit)
+        assert tile is not None
+        assert (canvas_HW[tile.top - 1, tile.columns] == colour).all()
