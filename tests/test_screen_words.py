@@ -182,3 +182,73 @@ def test_in_its_own_layer_the_start_of_the_backward_pass_has_an_amber_outline(
         tile = grid.tile(unit)
         assert tile is not None
         assert (canvas_HW[tile.top - 1, tile.columns] == colour).all()
+
+
+# The best classes (DVT-26) and the names of classes (DVT-44)
+
+
+def test_bars_of_the_best_classes_are_as_long_as_their_share_and_the_explained_one_is_bright(
+    compositor: Compositor,
+) -> None:
+    canvas_HW = pixels(compositor, scene_for())
+    assert compositor.layout is not None
+    # exp(2), exp(1), exp(0) by their sum: cat .665, bird .245, dog .090.
+    expected = (("cat", 0.665, lut.TEXT, lut.TEXT), ("bird", 0.245, lut.DIM, lut.FAINT))
+    for place, (name, probability, words, bar) in enumerate(expected):
+        (run,) = compositor._chrome._shown[f"class {place}"][1][0]
+        assert (run.text, run.colour) == (name, words)
+        rect = compositor.layout.class_rows[place]
+        bar_rect = compositor._chrome._shown[f"class bar {place}"][0]
+        line = part(canvas_HW, bar_rect)[0]
+        assert (line == bar).sum() == pytest.approx(probability * rect.width, abs=1)
+        assert (line == lut.RAISED).sum() == pytest.approx((1 - probability) * rect.width, abs=1)
+    (run,) = compositor._chrome._shown["class share 1"][1][0]
+    assert (run.text, run.colour) == (".24", lut.DIM)
+
+
+def test_the_cells_of_classes_have_their_names_below_them(compositor: Compositor) -> None:
+    scene = scene_for(result=result_for("fc", 1))
+    named = pixels(compositor, scene)
+    assert compositor.layout is not None
+    grid = compositor.layout.grid
+    assert grid is not None
+    assert grid.caption_height > 0
+
+    def caption(canvas_HW: np.ndarray, unit: int) -> np.ndarray:
+        tile = grid.tile(unit)
+        assert tile is not None
+        return canvas_HW[tile.bottom + 3 : tile.bottom + grid.caption_height, tile.columns]
+
+    other = pixels(Compositor(torch.device("cpu")), replace(scene, labels=("cat", "ant", "bird")))
+    assert not np.array_equal(caption(named, 1), caption(other, 1))
+    for unit in (0, 2):
+        assert np.array_equal(caption(named, unit), caption(other, unit))
+        assert len(np.unique(caption(named, unit))) > 3, "there is text"
+
+
+# Pictures
+
+
+def test_every_display_of_the_backward_picture_is_another_picture_and_a_stale_one_half_as_bright(
+    compositor: Compositor,
+) -> None:
+    pictures = []
+    for display in ("raw", "gray", "norm", "normblur", "positive", "clipped"):
+        scene = scene_for(backward_shown=True, backprop_display=display)
+        canvas_HW = pixels(compositor, scene)
+        assert compositor.layout is not None
+        pictures.append(part(canvas_HW, compositor.layout.images["backprop"]).copy())
+    assert len({picture_HW.tobytes() for picture_HW in pictures}) == 6
+    stale_HW = pixels(compositor, replace(scene, stale_since_ns=10**9))
+    expected = (pictures[-1] >> 1) & 0x7F7F7F
+    assert np.array_equal(part(stale_HW, compositor.layout.images["backprop"]), expected)
+
+
+def test_the_help_lies_over_a_picture_of_half_its_brightness(compositor: Compositor) -> None:
+    plain = pixels(compositor, scene_for())
+    helped = pixels(compositor, scene_for(help_shown=True))
+    half = (plain >> 1) & 0x7F7F7F
+    assert np.array_equal(helped[:20], half[:20])
+    assert np.array_equal(helped[-20:], half[-20:])
+    middle = slice(390, 410), slice(560, 720)
+    assert not np.array_equal(helped[middle], half[middle]), "the table of keys"

@@ -50,3 +50,24 @@ def test_a_camera_that_does_not_answer_is_told_once_an_outage_and_so_is_its_retu
 
 def test_of_a_source_that_is_well_nothing_is_said() -> None:
     assert lines_of(SourceStatus(state="opening"), SourceStatus(state="live")) == []
+
+
+def test_the_rate_of_processing_is_told_while_the_run_goes_on() -> None:
+    class Running:
+        def run(self, *, on_progress: Callable[[Progress], None]) -> Summary:
+            on_progress(
+                Progress(
+                    num_processed=3,
+                    num_passed=3,
+                    num_frames=10,
+                    rates=Rates(processed_fps=12.34, shown_fps=99.0),
+                    source=SourceStatus(state="live"),
+                )
+            )
+            return Summary(reason="left")
+
+    said = io.StringIO()
+    console = Console(file=said, force_terminal=True, color_system=None, width=120)
+    run_unseen(Running(), console, source_name="film.mp4")  # type: ignore[arg-type]
+    assert "3/10" in said.getvalue()
+    assert "12.3 fps" in said.getvalue()
