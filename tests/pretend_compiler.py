@@ -122,6 +122,7 @@ def _with_device(patch: pytest.MonkeyPatch, capability: int) -> None:
         kept = name.removeprefix("_")  # it keeps some of them, under these names
         if name != "is_available" and kept in vars(interface):
             patch.setattr(interface, kept, staticmethod(answer))
+    torch._C._ensureCUDADeviceGuardSet()  # indexing asks which GPU is the current one
     patch.setattr(torch._C, "_cuda_getCurrentRawStream", lambda _: 0)
     patch.delitem(device_interface.caching_worker_device_properties, "cuda", raising=False)
 

@@ -118,7 +118,7 @@ def test_what_was_compiled_is_for_one_gpu_and_one_processor(
     [
         ("forward", torch.float32),
         ("cam", torch.bfloat16),
-        ("intervened", torch.float16),
+        ("intervened_1", torch.float16),
         ("tapped_1", torch.float16),
     ],
 )

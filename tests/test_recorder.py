@@ -15,6 +15,7 @@ import pytest
 
 from rtvis.data import ClosedEvent, Picture
 from rtvis.errors import SinkError
+from rtvis.sinks import recorder as recorder_module
 from rtvis.sinks.recorder import CODECS, Recorder
 from tests.waiting import wait_for
 
@@ -128,6 +129,23 @@ def test_a_slow_encoder_drops_and_counts(tmp_path: Path, monkeypatch: pytest.Mon
     assert f"{recorder.num_dropped} dropped" in recorder.note()
     assert recorder.fault == ""
     assert len(play(tmp_path / "film.mp4")) == recorder.num_written
+
+
+def test_an_encoder_that_stays_behind_leaves_time_out_and_ends_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recorder_module, "_MOST_BEHIND_S", 0.0)  # it is always behind
+    clock = Clock()
+    recorder = Recorder(tmp_path / "film.mp4", fps=25, now_ns=clock)
+    for level in range(6):  # one each ten minutes: 75,000 frames in all
+        recorder.show(picture(level * 40))
+        settle(recorder)
+        clock.now += 600 * 1000 * MS
+    recorder.close()
+    seen = levels(tmp_path / "film.mp4")
+    assert [round(level / 40) for level in seen] == list(range(6))
+    assert recorder.omitted_s == pytest.approx(3600 - 6 / 25)
+    assert recorder.note() == "film.mp4 0 s, 3600 s left out"
 
 
 def test_nothing_is_at_the_path_before_the_film_is_whole(tmp_path: Path) -> None:

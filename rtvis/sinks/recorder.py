@@ -26,6 +26,10 @@ CODECS = {".mp4": "mp4v", ".mkv": "mp4v", ".avi": "MJPG"}
 
 _CHECK_EVERY = 25
 
+_MOST_BEHIND_S = 1.0
+"""A busy machine encodes fewer frames than the film wants, and what is missing adds up: a film of
+ten minutes took a minute and a half to end."""
+
 
 class Recorder(Closing):
     """Writes pictures to a film, beside its target first and under its name when it is whole.
@@ -80,17 +84,20 @@ class Recorder(Closing):
         self._now_ns = now_ns
         self._on_frame = on_frame
         self._patience_s = patience_s
-        self._writer: WriterThread[tuple[Picture, int, object]] = WriterThread(
+        self._writer: WriterThread[tuple[Picture, int, float, object]] = WriterThread(
             self._encode, name="rtvis-recorder", pace=pace
         )
         self._woken = threading.Event()
         self._closed = False
+        self._ended_at = 0, 0.0
         self._told = False
         self._is_whole = False
         self.fault = ""
         """Why the film ended early or does not exist; empty while all is well."""
         self.num_written = 0
         """Frames in the film so far."""
+        self.omitted_s = 0.0
+        """What the film lacks of real time, because the encoder was behind."""
         self._writer.start()
 
     @property
@@ -111,12 +118,13 @@ class Recorder(Closing):
     def note(self) -> str:
         """One short line for the screen: file, length, what was dropped."""
         dropped = f", {self.num_dropped} dropped" if self.num_dropped else ""
-        return f"{self.path.name} {self.duration_s:.0f} s{dropped}"
+        omitted = f", {self.omitted_s:.0f} s left out" if self.omitted_s >= 1 else ""
+        return f"{self.path.name} {self.duration_s:.0f} s{dropped}{omitted}"
 
     def show(self, picture: Picture, moment: object = None) -> None:
         """Hand the picture to the encoder, and what `on_frame` shall be told of it."""
         if not self._closed:
-            self._writer.put((picture, self._now_ns(), moment))
+            self._writer.put((picture, self._now_ns(), time.monotonic(), moment))
 
     def poll(self, timeout_s: float = 0.0) -> list[Event]:
         """One ClosedEvent if the film had to end early; see `Sink.poll`."""
@@ -140,6 +148,7 @@ class Recorder(Closing):
         """
         if self._closed:
             return
+        self._ended_at = self._now_ns(), time.monotonic()
         self._closed = True
         if not self._writer.finish(lambda: self.num_written, patience_s=self._patience_s):
             self._fail(stuck(self._part))
@@ -176,16 +185,16 @@ class Recorder(Closing):
                 continue
             if item is None:
                 if film is not None and self._pace == "live":
-                    self._repeat_until(film, self._now_ns())
+                    self._keep_time(film, *self._ended_at)
                 if film is not None and self.num_written == 0:
                     self._write(film)
                 return film
-            picture, at_ns, moment = item
+            picture, at_ns, put_s, moment = item
             if film is None:
                 film = _Film(self._part, self._codec, self._fps, picture.canvas_HW3, at_ns)
                 film.moment = moment
             if self._pace == "live":
-                self._repeat_until(film, at_ns)
+                self._keep_time(film, at_ns, put_s)
             film.take(picture.canvas_HW3)
             film.moment = moment
             if self._pace == "fast":
@@ -198,6 +207,19 @@ class Recorder(Closing):
         num_due = int((at_ns - film.started_ns) * self._fps / 1e9)
         while self.num_written < num_due and not self.fault:
             self._write(film)
+
+    def _keep_time(self, film: "_Film", at_ns: int, put_s: float) -> None:
+        """Repeat the last picture until `at_ns`, unless that was too long ago by now."""
+        if time.monotonic() - put_s > _MOST_BEHIND_S:
+            self._leave_out(film, at_ns)
+        self._repeat_until(film, at_ns)
+
+    def _leave_out(self, film: "_Film", at_ns: int) -> None:
+        """Have no more than one frame due at `at_ns`."""
+        missing_s = (at_ns - film.started_ns) / 1e9 - (self.num_written + 1) / self._fps
+        if missing_s > 0:
+            film.started_ns += round(missing_s * 1e9)
+            self.omitted_s += missing_s
 
     def _write(self, film: "_Film") -> None:
         film.writer.write(film.image_HW3)
