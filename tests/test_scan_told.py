@@ -67,8 +67,8 @@ class FakeRay:
 
 @pytest.mark.parametrize(
     ("gpus", "num_actors"),
-    # Ray never divides an actor over two GPUs: three actors of 0.3 fit on each.
-    [(None, 2), (1, 2), (0.5, 4), (0.3, 6), (2, 1)],
+    # Ray never divides an actor over two GPUs: two of 0.4 fit on each, and no fifth on both.
+    [(None, 2), (1, 2), (0.5, 4), (0.4, 4), (2, 1)],
 )
 def test_actors_have_a_share_of_a_gpu_and_are_as_many_as_fit(
     monkeypatch: pytest.MonkeyPatch, gpus: float | None, num_actors: int

@@ -15,8 +15,8 @@ from rtvis.render.compositor import Compositor
 from rtvis.runtime.pipeline import Pipeline
 from rtvis.runtime.shelf import KeptInput, KeptTop
 from rtvis.session import Session, TopInput, View
+from tests.learning_desk import Desk, FakeShelf
 from tests.nets_fake import FakeEngine, FakeSource
-from tests.test_learning import Desk, FakeShelf
 
 STEM = Selection(layer="stem", unit=3, fit="letterbox")
 
