@@ -579,6 +579,19 @@ def test_a_asks_for_gradients_and_turns_the_backward_pass_on() -> None:
     assert not desk.press("a").selection.gradients
 
 
+def test_a_leaves_the_tiles_of_pictures_first_and_changes_nothing_else() -> None:
+    for gradients in (False, True):
+        desk = Desk(
+            pattern="optimized",
+            backward_shown=False,
+            selection=Selection(layer="middle", unit=1, gradients=gradients),
+        )
+        view = desk.press("a")
+        assert view.pattern == "maps"
+        assert (view.selection.gradients, view.backward_shown) == (gradients, False)
+        assert desk.press("a").selection.gradients != gradients
+
+
 def test_the_dense_page_asks_for_the_last_dense_layer_and_the_apostrophe_takes_the_next() -> None:
     desk = Desk(page="moments")
     view = desk.press("9")

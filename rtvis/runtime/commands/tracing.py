@@ -39,8 +39,11 @@ def toggle_start(view: View, context: Context, *, layer: str, unit: int) -> View
 
 
 def toggle_gradients(view: View, context: Context) -> View:
-    """The grid shows activations, or the gradients that reach them (DVT-25, DVT-35)."""
+    """The grid shows activations, or the gradients that reach them (DVT-25); from tiles that show
+    pictures it goes back to what it showed before these (DVT-35)."""
     del context
+    if view.pattern != "maps":
+        return replace(view, pattern="maps", zoom="grid")
     wanted = not view.selection.gradients
     return replace(
         select(view, gradients=wanted), backward_shown=view.backward_shown or wanted, zoom="grid"
