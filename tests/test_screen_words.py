@@ -252,3 +252,60 @@ def test_the_help_lies_over_a_picture_of_half_its_brightness(compositor: Composi
     assert np.array_equal(helped[-20:], half[-20:])
     middle = slice(390, 410), slice(560, 720)
     assert not np.array_equal(helped[middle], half[middle]), "the table of keys"
+
+
+def test_gradients_have_colours_of_their_own_in_the_grid(compositor: Compositor) -> None:
+    """DVT-25: green above zero, red below, black at it; in grey they are grey."""
+    result = result_for()
+    values = torch.tensor([1.0, -1.0, 0.0]).repeat_interleave(2)
+    grads_BCHW = values[None, :, None, None].expand_as(result.maps_BCHW).contiguous()
+    scene = scene_for(result=replace(result, grads_BCHW=grads_BCHW), range_smoothed=False)
+    canvas_HW = pixels(compositor, scene)
+    assert compositor.layout is not None
+    grid = compositor.layout.grid
+    assert grid is not None
+
+    def colour(canvas_HW: np.ndarray, unit: int) -> tuple[int, int, int]:
+        tile = grid.tile(unit)
+        assert tile is not None
+        word = int(part(canvas_HW, tile)[tile.height // 2, tile.width // 2])
+        return word >> 16, word >> 8 & 0xFF, word & 0xFF
+
+    red, green, blue = colour(canvas_HW, 0)
+    assert green > 2 * max(red, blue)
+    red, green, blue = colour(canvas_HW, 3)
+    assert red > 2 * max(green, blue)
+    assert max(colour(canvas_HW, 4)) < 40
+    grey = pixels(compositor, replace(scene, view=replace(scene.view, palette="grey")))
+    assert np.ptp(colour(grey, 0)) < 8
+
+
+def test_the_enlarged_unit_has_its_own_range_and_the_grid_that_of_the_layer(
+    compositor: Compositor,
+) -> None:
+    """RT-14: a unit a tenth as strong as the layer is dark in the grid and bright by itself. The
+    boosts (DVT-40, DVT-41) brighten its tile."""
+    result = result_for(signed=False)
+    maps_BCHW = torch.zeros_like(result.maps_BCHW)
+    maps_BCHW[0, 2, :, :4] = 1.0
+    maps_BCHW[0, 5] = 10.0
+    scene = scene_for(result=replace(result, maps_BCHW=maps_BCHW), range_smoothed=False)
+
+    def brightness(**view: object) -> tuple[float, float]:
+        changed = replace(scene, view=replace(scene.view, **view))  # type: ignore[arg-type]
+        canvas_HW = pixels(compositor, changed)
+        assert compositor.layout is not None
+        grid = compositor.layout.grid
+        assert grid is not None
+        tile, unit = grid.tile(2), compositor.layout.images["unit"]
+        assert tile is not None
+        found = []
+        for rect in (tile, unit):
+            word = int(part(canvas_HW, rect)[rect.height // 4, rect.width // 8])
+            found.append(sum(word >> shift & 0xFF for shift in (0, 8, 16)) / 3)
+        return found[0], found[1]
+
+    tile, unit = brightness()
+    assert unit > 2 * tile
+    assert brightness(gamma=0.3)[0] > 1.5 * tile
+    assert brightness(unit_boost=1.0)[0] == unit

@@ -101,6 +101,26 @@ def test_another_selection_is_computed_on_the_frame_that_is_held() -> None:
     assert bench.turn.figures.num_processed == 1, "a click is no frame"
 
 
+def test_no_backward_pass_is_asked_for_while_its_picture_is_off() -> None:
+    """DVT-12."""
+    bench = Bench()
+    for shown in (False, True):
+        bench.session.update(backward_shown=shown)
+        bench.frame()
+        asked = bench.turn.computing.asked
+        assert asked is not None
+        assert asked.backward == shown
+        assert bench.engine.asked[-1][1] == asked
+    num_asked = len(bench.engine.asked)
+    bench.session.update(backward_shown=False)
+    bench.turn.run()
+    bench.session.update(backward_shown=True)
+    bench.turn.run()
+    bench.turn.run()
+    assert len(bench.engine.asked) > num_asked, "the picture that comes back is computed"
+    assert bench.engine.asked[-1][1].backward
+
+
 def test_a_change_of_the_view_is_drawn_without_computing() -> None:
     bench = Bench()
     bench.frame()
