@@ -176,4 +176,6 @@ def test_what_makes_missing_pictures_is_told_in_as_many_words_as_there_is_room_f
     assert told("131 of 240; units crops makes them") == "131 of 240; units crops makes them"
     assert told("131 of 240; units crops makes") == "131 of 240; units crops"
     assert told("131 of 240; units") == "131 of 240"
+    assert told("131 of 24") == "131/240"
+    assert told("131/2") == "", "a number is never cut off"
     assert told("131 of 131; units crops makes them", 131) == "131 of 131", "none is missing"

@@ -76,13 +76,16 @@ def pattern_facts(scene: Scene, num_units: int, width: int, size: int) -> str:
     pattern = scene.pattern
     if pattern is None:
         return ""
-    counts = f"{len(pattern.tiles)} of {num_units}"
+    num_there = len(pattern.tiles)
+    counts = f"{num_there} of {num_units}"
     told: list[str] = []
     if pattern.is_loading:
         told = [f"{counts}, looking for more"]
-    elif len(pattern.tiles) < num_units:
+    elif num_there < num_units:
         told = [f"{counts}; {note}" for note in pattern.notes]
-    return next((text for text in told if measure(text, size) <= width), counts)
+    # A number that is cut off would be another number.
+    told += [counts, f"{num_there}/{num_units}"]
+    return next((text for text in told if measure(text, size) <= width), "")
 
 
 def gradients_from(scene: Scene) -> str:
