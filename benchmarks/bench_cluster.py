@@ -24,8 +24,8 @@ from benchmarks import common
 from benchmarks.bench_scan import write_jpegs
 from rtvis.cli.units.scan_ray import plan_of
 from rtvis.engine.device import resolve_device
-from rtvis.engine.models import Network, load_network
-from rtvis.engine.reduced_step import ReducedStep, default_batch, reduced_step
+from rtvis.engine.networks.models import Network, load_network
+from rtvis.engine.reduced.step import ReducedStep, default_batch, reduced_step
 from rtvis.units.cluster import Cluster, Wanted, connected
 from rtvis.units.cluster_scan import scan_on_cluster
 from rtvis.units.data_set import find_files

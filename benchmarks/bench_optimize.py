@@ -24,7 +24,7 @@ from benchmarks import common
 from benchmarks.real_crops import best_of_crops
 from rtvis.config_network import DEFAULT_NETWORK
 from rtvis.engine.engine import Engine
-from rtvis.engine.models import load_network
+from rtvis.engine.networks.models import load_network
 from rtvis.units.optimize import optimize
 from rtvis.units.optimized import Optimized
 from rtvis.units.presets import PRESETS, preset

@@ -25,9 +25,9 @@ from benchmarks.alone import graphed, network_alone
 from benchmarks.common import say
 from rtvis.data import ImageU8
 from rtvis.engine.device import resolve_device, resolve_dtype
-from rtvis.engine.models import Network
-from rtvis.engine.reduced import Reduced
-from rtvis.engine.reduced_step import CPU_BATCH, GPU_BATCH, ReducedStep, reduced_step
+from rtvis.engine.networks.models import Network
+from rtvis.engine.reduced.forward import Reduced
+from rtvis.engine.reduced.step import CPU_BATCH, GPU_BATCH, ReducedStep, reduced_step
 from rtvis.threads import num_cores
 from rtvis.units.data_set import find_files
 from rtvis.units.items import Files

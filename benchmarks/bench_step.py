@@ -36,7 +36,7 @@ from benchmarks.turns import (
 from rtvis.data import Intervention, Layer, Origin, Selection
 from rtvis.engine.device import resolve_device
 from rtvis.engine.engine import Engine
-from rtvis.engine.models import Network
+from rtvis.engine.networks.models import Network
 from rtvis.session import PageName, View
 
 CANVAS_SIZE = (800, 1280)

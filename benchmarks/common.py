@@ -18,8 +18,8 @@ import torch
 
 import rtvis
 from rtvis.config_network import DEFAULT_NETWORK
-from rtvis.engine.models import Network, load_network
-from rtvis.engine.own import is_own
+from rtvis.engine.networks.models import Network, load_network
+from rtvis.engine.networks.own import is_own
 from rtvis.errors import RtvisError
 from rtvis.threads import spin_briefly
 

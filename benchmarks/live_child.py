@@ -41,7 +41,7 @@ def run(job: dict[str, Any]) -> dict[str, Any]:
     from benchmarks.gaps import Presser, acts_on, filled_store, selected
     from benchmarks.growing import Growing
     from rtvis.engine.engine import Engine
-    from rtvis.engine.models import load_network
+    from rtvis.engine.networks.models import load_network
     from rtvis.render.compositor import Compositor
     from rtvis.runtime.grower import EngineGrower
     from rtvis.runtime.pipeline import Pipeline

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from benchmarks import common
 from rtvis.data import ImageU8
-from rtvis.engine.models import Network
-from rtvis.engine.reduced_step import reduced_step
+from rtvis.engine.networks.models import Network
+from rtvis.engine.reduced.step import reduced_step
 from rtvis.sources.pixels import read_image
 from rtvis.units.lanes import in_lanes
 

@@ -13,8 +13,8 @@ from benchmarks.alone import graphed
 from benchmarks.common import Call
 from rtvis.data import Frame, ImageU8, Layer, Rates, Selection
 from rtvis.engine.engine import Engine
-from rtvis.engine.pieces import Piece, Runner
-from rtvis.engine.step import Step
+from rtvis.engine.joint.pieces import Piece, Runner
+from rtvis.engine.turn.step import Step
 from rtvis.registry import method_named
 from rtvis.render.compositor import Compositor
 from rtvis.render.download import Pending

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 import rtvis.methods  # noqa: F401 - registers the CAM methods
 from rtvis.data import Layer, Result, Selection
 from rtvis.engine.engine import Engine
-from rtvis.engine.models import Network, load_network
+from rtvis.engine.networks.models import Network, load_network
 from rtvis.errors import RtvisError
 
 Outcome: TypeAlias = Literal["ok", "autograd", "wrong", "failed", "refused", "skipped"]

@@ -12,8 +12,8 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
 import benchmarks.zoo_case  # noqa: F401 - registers what the engine needs
-from rtvis.engine.models import load_network
-from rtvis.engine.trace import flatten
+from rtvis.engine.flat.trace import flatten
+from rtvis.engine.networks.models import load_network
 
 
 def _warm() -> None:

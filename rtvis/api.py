@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 import rtvis.methods  # noqa: F401 - registers the CAM methods
 from rtvis.config_network import DEFAULT_NETWORK
 from rtvis.engine.engine import CompileMode, Engine
-from rtvis.engine.layer_rules import LayerRules
-from rtvis.engine.models import load_network
+from rtvis.engine.networks.layer_rules import LayerRules
+from rtvis.engine.networks.models import load_network
 
 
 def load(

@@ -6,7 +6,7 @@ Imports neither torch nor numpy: `--help` answers at once.
 from typing import Literal, TypeAlias
 
 Rule: TypeAlias = Literal["gradient", "guided", "deconvnet"]
-"""How ReLU passes a gradient back; see `rtvis.engine.backward`."""
+"""How ReLU passes a gradient back; see `rtvis.engine.joint.backward`."""
 
 Seed: TypeAlias = Literal["max", "map", "activation", "score"]
 """Where a backward pass starts: the unit's spatial maximum, its whole map with weight one, or

@@ -8,12 +8,12 @@ from typing import Any
 import torch
 
 from rtvis.data import Layer
-from rtvis.engine.activity import Activity
-from rtvis.engine.costs import num_parameters, parameters_of
 from rtvis.engine.device import prepare_device
+from rtvis.engine.flat.costs import num_parameters, parameters_of
+from rtvis.engine.layers.activity import Activity
 from rtvis.engine.looks import look_into
-from rtvis.engine.network import Network
-from rtvis.engine.pictures import Image, as_picture
+from rtvis.engine.networks.network import Network
+from rtvis.engine.networks.pictures import Image, as_picture
 from rtvis.errors import NetworkError
 
 
@@ -25,7 +25,7 @@ class LayerFacts:
     num_parameters: int
     """Of its module; none for the second use of one."""
     multiply_adds: int
-    """For one picture; see `rtvis.engine.costs`."""
+    """For one picture; see `rtvis.engine.flat.costs`."""
     parameter_range: tuple[float, float] | None
     """Smallest and largest parameter; None without any."""
     activity: Activity | None

@@ -9,7 +9,7 @@ from rtvis.data import Layer
 
 def network_lines() -> Iterator[str]:
     """Every name that `--network` takes, by where it comes from."""
-    from rtvis.engine.models import names
+    from rtvis.engine.networks.models import names
 
     for origin, group in names().items():
         yield f"# {origin}"

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 import rtvis.methods  # noqa: F401 - registers the CAM methods
 from rtvis.engine.engine import Engine
-from rtvis.engine.models import Network
-from rtvis.engine.preprocess import Preprocessing
+from rtvis.engine.networks.models import Network
+from rtvis.engine.networks.preprocess import Preprocessing
 
 
 class HandNet(nn.Module):

@@ -25,7 +25,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
-from rtvis.engine import compile_worker, cuda_headers
+from rtvis.engine.compiled import compile_worker, cuda_headers
 
 _ELF = b"\x7fELF"
 

@@ -17,14 +17,15 @@ from torch import Tensor, nn
 
 import rtvis.methods
 from rtvis.data import Intervention, Layer, Origin, Selection
-from rtvis.engine import cam_site, find_attention
 from rtvis.engine import steps as steps_module
-from rtvis.engine.build import build_pieces
 from rtvis.engine.engine import Engine
-from rtvis.engine.layers import find_layers
-from rtvis.engine.models import Network
-from rtvis.engine.preprocess import Preprocessing
-from rtvis.engine.trace import flatten
+from rtvis.engine.flat.trace import flatten
+from rtvis.engine.joint import cam_site
+from rtvis.engine.joint.build import build_pieces
+from rtvis.engine.layers import find_attention
+from rtvis.engine.layers.find_layers import find_layers
+from rtvis.engine.networks.models import Network
+from rtvis.engine.networks.preprocess import Preprocessing
 from rtvis.errors import SelectionError
 from rtvis.render.display import above_floor
 from rtvis.stills.batch import Stills

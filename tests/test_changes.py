@@ -23,8 +23,8 @@ from rtvis.data import (
     Target,
 )
 from rtvis.engine.engine import Engine
-from rtvis.engine.models import Network
-from rtvis.engine.preprocess import Preprocessing
+from rtvis.engine.networks.models import Network
+from rtvis.engine.networks.preprocess import Preprocessing
 from rtvis.registry import CAM_METHODS
 from rtvis.render import lut, wording
 from rtvis.render.changes_plan import lay_changes

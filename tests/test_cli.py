@@ -16,7 +16,7 @@ from PIL import Image
 
 from rtvis import cli
 from rtvis.cli import root
-from rtvis.engine.labels import class_index
+from rtvis.engine.networks.labels import class_index
 from rtvis.errors import SelectionError
 from tests.waiting import wait_for
 from tests.workplace import num_frames

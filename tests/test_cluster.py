@@ -20,9 +20,9 @@ import pytest
 import torch
 
 import rtvis.cli
-from rtvis.engine.identity import identity_of
-from rtvis.engine.models import Network, load_network
-from rtvis.engine.reduced_step import ReducedStep, reduced_step
+from rtvis.engine.networks.identity import identity_of
+from rtvis.engine.networks.models import Network, load_network
+from rtvis.engine.reduced.step import ReducedStep, reduced_step
 from rtvis.errors import ConfigError, SourceError
 from rtvis.leaving import DONE, INTERRUPTED, MISUSED
 from rtvis.units import parcels

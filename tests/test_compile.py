@@ -15,10 +15,10 @@ import pytest
 import torch
 
 from rtvis.data import Intervention, Origin, Selection
-from rtvis.engine import compile as compiling
-from rtvis.engine import piece_builder
 from rtvis.engine import steps as steps_module
+from rtvis.engine.compiled import compile as compiling
 from rtvis.engine.engine import Engine
+from rtvis.engine.joint import piece_builder
 from tests.nets import CamNet, EverySpelling, engine_of, seeded
 from tests.references import relative_error
 from tests.waiting import wait_for

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from rtvis.data import Selection
+from rtvis.engine.compiled.graphs import CALLS_BEFORE_CAPTURE
 from rtvis.engine.engine import Engine
-from rtvis.engine.graphs import CALLS_BEFORE_CAPTURE
 from rtvis.registry import CAM_METHODS
 from tests.nets import CamNet, EverySpelling, engine_of, seeded
 from tests.references import relative_error

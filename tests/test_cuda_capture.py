@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from rtvis.engine.cuda_capture import CudaCapture
+from rtvis.engine.compiled.cuda_capture import CudaCapture
 from rtvis.engine.device import make_current
 
 if TYPE_CHECKING:

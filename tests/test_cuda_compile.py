@@ -12,13 +12,13 @@ import pytest
 import torch
 from torch import nn
 
-from rtvis.engine import compile as compiling
-from rtvis.engine.artifacts import artifact_path
-from rtvis.engine.build import build_pieces
-from rtvis.engine.compile import _bare, _lacking
-from rtvis.engine.layers import find_layers
-from rtvis.engine.pieces import Piece
-from rtvis.engine.trace import flatten
+from rtvis.engine.compiled import compile as compiling
+from rtvis.engine.compiled.artifacts import artifact_path
+from rtvis.engine.compiled.compile import _bare, _lacking
+from rtvis.engine.flat.trace import flatten
+from rtvis.engine.joint.build import build_pieces
+from rtvis.engine.joint.pieces import Piece
+from rtvis.engine.layers.find_layers import find_layers
 from tests.nets import CamNet, EverySpelling, seeded
 
 SIZE = (40, 48)

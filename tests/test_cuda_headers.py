@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from rtvis.engine import cuda_headers
-from rtvis.engine.cuda_headers import NEEDED, lend_headers
+from rtvis.engine.compiled import cuda_headers
+from rtvis.engine.compiled.cuda_headers import NEEDED, lend_headers
 
 
 def write(folder: Path, *names: str) -> Path:

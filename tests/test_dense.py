@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from rtvis.data import Intervention, Result, Selection
-from rtvis.engine import piece_builder, trace
 from rtvis.engine import steps as steps_module
 from rtvis.engine.dense import corners, region_weights
 from rtvis.engine.engine import Engine
-from rtvis.engine.outputs import wrap
+from rtvis.engine.flat import trace
+from rtvis.engine.joint import piece_builder
+from rtvis.engine.networks.outputs import wrap
 from rtvis.errors import SelectionError
 from tests.nets import DenseNet, engine_of, seeded
 from tests.nets_hed import Hed

@@ -13,9 +13,9 @@ from rtvis.cli import main
 from rtvis.cli.live import opened_engine
 from rtvis.cli.stills import gradcam_main, guided_backprop_main
 from rtvis.config import Config
-from rtvis.engine.identity import identity_of
-from rtvis.engine.models import load_network
-from rtvis.engine.network import Network
+from rtvis.engine.networks.identity import identity_of
+from rtvis.engine.networks.models import load_network
+from rtvis.engine.networks.network import Network
 from rtvis.flags import parse_config
 from rtvis.units.cluster_actor import ActorPlan, NetworkActor
 from rtvis.units.scan import ScanSettings

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rtvis.data import Selection
-from rtvis.engine.skipped import skipped_note
+from rtvis.engine.flat.skipped import skipped_note
 from rtvis.errors import NetworkError
 from rtvis.listing import layer_lines
 from tests.nets import engine_of, seeded

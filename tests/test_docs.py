@@ -14,7 +14,7 @@ import yaml
 
 from rtvis.cli.units import WORDS
 from rtvis.data import Selection
-from rtvis.engine.model_file import ModelFile, read_model_file
+from rtvis.engine.networks.model_file import ModelFile, read_model_file
 from rtvis.render.pages.page import Page
 from rtvis.runtime.bindings import BINDINGS, by_key
 from rtvis.runtime.keymap import with_keys

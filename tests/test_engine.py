@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from rtvis.data import Health, Selection
-from rtvis.engine.placed import place_constants
-from rtvis.engine.step import Step
+from rtvis.engine.joint.placed import place_constants
+from rtvis.engine.turn.step import Step
 from rtvis.errors import DeviceError, NetworkError, RtvisError, SelectionError
 from tests.nets import CamNet, NoConvNet, engine_of, seeded
 

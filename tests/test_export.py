@@ -13,8 +13,8 @@ import torch
 from rtvis import filing
 from rtvis.cli import main
 from rtvis.data import Crop, Layer
-from rtvis.engine.identity import Identity
-from rtvis.engine.preprocess import Preprocessing
+from rtvis.engine.networks.identity import Identity
+from rtvis.engine.networks.preprocess import Preprocessing
 from rtvis.filing import encode_npz
 from rtvis.units import names
 from rtvis.units.crops import BEYOND, ZERO, Window, cut

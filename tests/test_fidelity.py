@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from rtvis.data import Rule, Seed, Selection
 from rtvis.engine.engine import Engine
-from rtvis.engine.models import load_network
+from rtvis.engine.networks.models import load_network
 from tests.nets import engine_of, seeded
 from tests.references import (
     UNIT_SEEDS,

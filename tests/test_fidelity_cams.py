@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from rtvis.data import Selection
 from rtvis.engine.engine import Engine
-from rtvis.engine.models import load_network
+from rtvis.engine.networks.models import load_network
 from tests.nets import CamNet, EverySpelling, engine_of, seeded
 from tests.references import (
     one_thread,  # noqa: F401 - a fixture

@@ -9,8 +9,8 @@ from PIL import Image
 from torch import Tensor
 
 from rtvis.data import Crop, Fit, KeyEvent, Layer, Selection
-from rtvis.engine import preprocess
-from rtvis.engine.preprocess import Preprocessing
+from rtvis.engine.networks import preprocess
+from rtvis.engine.networks.preprocess import Preprocessing
 from rtvis.errors import SelectionError
 from rtvis.render import display, host, lut
 from rtvis.render.cover import cover

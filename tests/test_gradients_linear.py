@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rtvis.data import Selection
-from rtvis.engine.vjps_linear import LINEAR_VJPS
+from rtvis.engine.flat.vjps_linear import LINEAR_VJPS
 from tests.nets import engine_of
 
 aten = torch.ops.aten

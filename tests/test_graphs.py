@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from rtvis.data import Rule, Selection
+from rtvis.engine.compiled.graphs import CALLS_BEFORE_CAPTURE, Replays
 from rtvis.engine.engine import Engine
 from rtvis.engine.forms import Forms
-from rtvis.engine.graphs import CALLS_BEFORE_CAPTURE, Replays
 from rtvis.engine.memory import within_memory
 from rtvis.errors import DeviceError
 from tests.nets import EverySpelling, engine_of, seeded

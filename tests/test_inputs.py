@@ -18,10 +18,10 @@ from rtvis import cli
 from rtvis.cli.stills import gradcam_main, guided_backprop_main
 from rtvis.config_network import NetworkConfig
 from rtvis.data import Selection
-from rtvis.engine import zoo
 from rtvis.engine.engine import Engine
-from rtvis.engine.models import Network, load_network
-from rtvis.engine.preprocess import Preprocessing
+from rtvis.engine.networks import zoo
+from rtvis.engine.networks.models import Network, load_network
+from rtvis.engine.networks.preprocess import Preprocessing
 from rtvis.errors import NetworkError, RtvisError
 from rtvis.flags import parse_config
 from rtvis.render import display

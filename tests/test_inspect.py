@@ -11,9 +11,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from rtvis import cli
-from rtvis.engine.layer_rules import LayerRules
-from rtvis.engine.models import Network, load_network
-from rtvis.engine.preprocess import Preprocessing
+from rtvis.engine.networks.layer_rules import LayerRules
+from rtvis.engine.networks.models import Network, load_network
+from rtvis.engine.networks.preprocess import Preprocessing
 from rtvis.inspection import Inspection, Inspector
 from tests.nets import HAND_PICTURE, HandNet, tensor_of
 

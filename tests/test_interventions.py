@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from rtvis.data import Health, Intervention, Rule, Selection
 from rtvis.engine.engine import Engine
-from rtvis.engine.pieces import Piece
-from rtvis.engine.runners import Runners
-from rtvis.engine.trace import flatten
+from rtvis.engine.flat.trace import flatten
+from rtvis.engine.joint.pieces import Piece
+from rtvis.engine.turn.runners import Runners
 from rtvis.errors import SelectionError
 from tests.nets import EverySpelling, engine_of, seeded
 from tests.references import (

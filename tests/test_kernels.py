@@ -7,13 +7,19 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rtvis.engine import kernels
-from rtvis.engine.artifacts import default_cache_dir
-from rtvis.engine.layers import find_layers
-from rtvis.engine.one_pass import one_pass_piece
-from rtvis.engine.reduced import Reduced, can_be_reduced, counted, reduce_maps, reduced_piece
-from rtvis.engine.reduced_step import reduced_step
-from rtvis.engine.trace import flatten
+from rtvis.engine.compiled import kernels
+from rtvis.engine.compiled.artifacts import default_cache_dir
+from rtvis.engine.flat.trace import flatten
+from rtvis.engine.layers.find_layers import find_layers
+from rtvis.engine.reduced.forward import (
+    Reduced,
+    can_be_reduced,
+    counted,
+    reduce_maps,
+    reduced_piece,
+)
+from rtvis.engine.reduced.one_pass import one_pass_piece
+from rtvis.engine.reduced.step import reduced_step
 from rtvis.units.lanes import in_lanes
 from rtvis.units.statistics import UnitStatistics
 from tests.nets import EverySpelling, seeded

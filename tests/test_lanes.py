@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rtvis.engine.unheld import UnheldRunner
+from rtvis.engine.compiled.unheld import UnheldRunner
 from rtvis.units.lanes import in_lanes
 
 

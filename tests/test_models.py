@@ -17,11 +17,11 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from rtvis.engine import hub, zoo
-from rtvis.engine.labels import imagenet_labels, read_labels
-from rtvis.engine.model_config import from_config
-from rtvis.engine.models import Network, downloads_weights, load_network, names, wrap
-from rtvis.engine.outputs import choose_scores
+from rtvis.engine.networks import hub, zoo
+from rtvis.engine.networks.labels import imagenet_labels, read_labels
+from rtvis.engine.networks.model_config import from_config
+from rtvis.engine.networks.models import Network, downloads_weights, load_network, names, wrap
+from rtvis.engine.networks.outputs import choose_scores
 from rtvis.errors import NetworkError, WeightsError
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from rtvis.data import Layer
 from rtvis.engine.engine import Engine
-from rtvis.engine.models import Network
-from rtvis.engine.preprocess import Preprocessing
+from rtvis.engine.networks.models import Network
+from rtvis.engine.networks.preprocess import Preprocessing
 from rtvis.errors import ConfigError, RtvisError, SelectionError
 from rtvis.units import regularise
 from rtvis.units.ascent import Ascent

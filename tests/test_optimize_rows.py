@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from rtvis.engine.engine import Engine
-from rtvis.engine.preprocess import Preprocessing
+from rtvis.engine.networks.preprocess import Preprocessing
 from rtvis.sources.pixels import read_image
 from rtvis.units import regularise
 from rtvis.units.ascent import Ascent

@@ -17,9 +17,9 @@ import rtvis
 from rtvis.cli.stills import gradcam_main, guided_backprop_main
 from rtvis.config import Config
 from rtvis.data import Selection
-from rtvis.engine import zoo
-from rtvis.engine.models import load_network, wrap
-from rtvis.engine.outputs import choose_scores
+from rtvis.engine.networks import zoo
+from rtvis.engine.networks.models import load_network, wrap
+from rtvis.engine.networks.outputs import choose_scores
 from rtvis.errors import ConfigError, NetworkError
 from rtvis.flags import parse_config
 

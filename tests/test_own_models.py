@@ -19,10 +19,10 @@ from rtvis.cli.stills import gradcam_main
 from rtvis.config_network import NetworkConfig
 from rtvis.data import Intervention, Selection
 from rtvis.engine.engine import Engine
-from rtvis.engine.layer_rules import LayerRules, layer_rules, layers_that_fit
-from rtvis.engine.models import Network, load_network
-from rtvis.engine.network_arguments import network_arguments
-from rtvis.engine.preprocess import Preprocessing
+from rtvis.engine.networks.layer_rules import LayerRules, layer_rules, layers_that_fit
+from rtvis.engine.networks.models import Network, load_network
+from rtvis.engine.networks.network_arguments import network_arguments
+from rtvis.engine.networks.preprocess import Preprocessing
 from rtvis.errors import ConfigError, NetworkError, RtvisError, SelectionError
 from rtvis.option_values import patterns, renaming
 from rtvis.render.grid import Rect

@@ -13,8 +13,8 @@ import torch
 
 from rtvis.cli import main
 from rtvis.data import Crop, Layer
-from rtvis.engine.identity import Identity
-from rtvis.engine.preprocess import Preprocessing
+from rtvis.engine.networks.identity import Identity
+from rtvis.engine.networks.preprocess import Preprocessing
 from rtvis.units import names
 from rtvis.units.pages import write_pages
 from rtvis.units.pages.sheets import TILE

@@ -10,8 +10,8 @@ from torch import Tensor
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
-from rtvis.engine import preprocess
-from rtvis.engine.preprocess import Interpolation, Preprocessing
+from rtvis.engine.networks import preprocess
+from rtvis.engine.networks.preprocess import Interpolation, Preprocessing
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 MODES: dict[Interpolation, InterpolationMode] = {

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from rtvis.data import Intervention, KeyEvent, Origin, Result, Selection
+from rtvis.engine.compiled.graphs import CALLS_BEFORE_CAPTURE
 from rtvis.engine.engine import Engine
-from rtvis.engine.graphs import CALLS_BEFORE_CAPTURE
 from rtvis.render.compositor import Compositor
 from rtvis.runtime.bindings import BINDINGS
 from rtvis.runtime.moments import live_moments
@@ -78,7 +78,7 @@ WRONG: dict[str, tuple[type[Exception], Callable[[], object]]] = {
 
 @pytest.mark.parametrize("wrong", WRONG)
 def test_mistakes_are_found(cuda: Device, wrong: str) -> None:
-    import rtvis.engine.kernels  # noqa: F401 - declares the CPU's operations
+    import rtvis.engine.compiled.kernels  # noqa: F401 - declares the CPU's operations
 
     error, act = WRONG[wrong]
     with no_waiting(), pytest.raises(error):

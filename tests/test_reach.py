@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from rtvis.data import Rule
 from rtvis.engine.engine import Engine
-from rtvis.engine.objectives import Objective
+from rtvis.engine.turn.objectives import Objective
 from rtvis.errors import RtvisError, SelectionError
 from tests.nets import (
     HAND_PICTURE,

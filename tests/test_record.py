@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from rtvis.engine.record import record
+from rtvis.engine.flat.record import record
 
 
 def test_a_recorded_function_gives_its_own_results_for_other_numbers() -> None:

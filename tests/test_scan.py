@@ -21,10 +21,10 @@ import rtvis.cli
 from rtvis import filing
 from rtvis.data import Selection
 from rtvis.engine.engine import Engine
-from rtvis.engine.models import Network
-from rtvis.engine.preprocess import Preprocessing
-from rtvis.engine.reduced import Reduced, unit_slices
-from rtvis.engine.reduced_step import ReducedStep, reduced_step
+from rtvis.engine.networks.models import Network
+from rtvis.engine.networks.preprocess import Preprocessing
+from rtvis.engine.reduced.forward import Reduced, unit_slices
+from rtvis.engine.reduced.step import ReducedStep, reduced_step
 from rtvis.errors import NetworkError, SelectionError
 from rtvis.sources.pixels import read_picture
 from rtvis.units.data_set import find_files

@@ -15,7 +15,7 @@ import torch
 from rtvis.cli.stills import gradcam_main, guided_backprop_main
 from rtvis.data import Crop, Selection
 from rtvis.engine.engine import Engine
-from rtvis.engine.models import load_network
+from rtvis.engine.networks.models import load_network
 from rtvis.errors import SelectionError, SinkError, SourceError
 from rtvis.render import display
 from rtvis.sources.pixels import read_image
@@ -102,7 +102,7 @@ def test_a_letterboxed_still_is_what_the_engine_sees_letterboxed(
     assert raws["letterbox"]["crop_top_left_height_width"].tolist() == [-10, 0, 40, 40]
     assert not np.array_equal(raws["crop"]["scores_K"], raws["letterbox"]["scores_K"])
     from rtvis.engine.engine import Engine
-    from rtvis.engine.models import load_network
+    from rtvis.engine.networks.models import load_network
     from rtvis.sources.pixels import read_image
 
     engine = Engine(load_network(net[1], size=(32, 32)), device="cpu", compile="off")
@@ -114,7 +114,7 @@ def test_a_letterboxed_still_is_what_the_engine_sees_letterboxed(
 def test_the_cams_of_the_two_classes_are_those_that_the_engine_gives(
     tmp_path: Path, picture: Path
 ) -> None:
-    from rtvis.engine.models import load_network
+    from rtvis.engine.networks.models import load_network
     from rtvis.sources.pixels import read_image
 
     (tmp_path / "own.py").write_text(FACTORY)
@@ -211,7 +211,7 @@ def test_without_a_unit_the_strongest_of_each_picture_is_taken(
 ) -> None:
     folder = tmp_path / "pictures"
     paths = [save_picture(folder / f"{i}.png", seed=i) for i in range(5)]
-    from rtvis.engine.models import load_network
+    from rtvis.engine.networks.models import load_network
     from rtvis.sources.pixels import read_image
 
     args = ["-i", str(folder), "-o", str(tmp_path / "o"), "--raw", str(tmp_path / "raw")]

@@ -17,8 +17,8 @@ from nets import CamNet, HandNet, seeded
 
 from rtvis import filing
 from rtvis.data import Layer
-from rtvis.engine.identity import Identity, weights_digest
-from rtvis.engine.preprocess import Preprocessing
+from rtvis.engine.networks.identity import Identity, weights_digest
+from rtvis.engine.networks.preprocess import Preprocessing
 from rtvis.errors import StoreError
 from rtvis.units import names, sums
 from rtvis.units.cache import PictureCache

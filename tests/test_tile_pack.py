@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rtvis.data import ImageU8, Layer
-from rtvis.engine.identity import Identity
+from rtvis.engine.networks.identity import Identity
 from rtvis.runtime.store_shelf import StoreShelf
 from rtvis.units import names
 from rtvis.units.store import Store, open_store

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from rtvis.data import Layer
-from rtvis.engine.reduced import Reduced
+from rtvis.engine.reduced.forward import Reduced
 from rtvis.units.findings import Findings
 from rtvis.units.histogram import NUM_BINS, Histogram
 from rtvis.units.selectivity import ClassSums, selectivity

@@ -11,8 +11,8 @@ import torch
 from rtvis import filing
 from rtvis.cli import main
 from rtvis.data import Layer
-from rtvis.engine.identity import Identity
-from rtvis.engine.preprocess import Preprocessing
+from rtvis.engine.networks.identity import Identity
+from rtvis.engine.networks.preprocess import Preprocessing
 from rtvis.units import names, sums
 from rtvis.units.store import Store, open_store
 from rtvis.units.tracker import Top

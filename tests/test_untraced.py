@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from rtvis.data import Health, Intervention, Origin, Result, Rule, Seed, Selection, Tap
 from rtvis.engine import steps as steps_module
 from rtvis.engine.engine import Engine
-from rtvis.engine.trace import UntraceableError
+from rtvis.engine.flat.trace import UntraceableError
 from rtvis.errors import NetworkError, SelectionError
 from tests.nets import BranchingNet, EverySpelling, HandNet, engine_of, seeded
 from tests.references import (

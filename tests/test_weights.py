@@ -8,8 +8,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from rtvis.engine.models import load_network
-from rtvis.engine.weights import load_into, match_prefixes, num_classes_in, read_checkpoint
+from rtvis.engine.networks.models import load_network
+from rtvis.engine.networks.weights import load_into, match_prefixes, num_classes_in, read_checkpoint
 from rtvis.errors import WeightsError
 
 

@@ -100,8 +100,8 @@ def _run(config: InspectConfig) -> int:
 
 def _inspected(config: InspectConfig, messages: "Console") -> "Inspection":
     from rtvis.engine.device import resolve_device
-    from rtvis.engine.models import load_network
-    from rtvis.engine.network_arguments import network_arguments
+    from rtvis.engine.networks.models import load_network
+    from rtvis.engine.networks.network_arguments import network_arguments
     from rtvis.inspection import Inspector
     from rtvis.stills.files import list_inputs
 

@@ -41,8 +41,8 @@ def opened_engine(
     wanted = config.network
     with console.status(f"loading {wanted.network}") as status:
         from rtvis.api import load
-        from rtvis.engine.models import downloads_weights
-        from rtvis.engine.network_arguments import network_arguments
+        from rtvis.engine.networks.models import downloads_weights
+        from rtvis.engine.networks.network_arguments import network_arguments
 
         if downloads_weights(wanted.network, wanted.weights):
             status.stop()  # the libraries draw bars of their own

@@ -141,7 +141,7 @@ def _run(
 
 
 def _load(args: argparse.Namespace, *, num_pictures: int) -> "Stills":
-    from rtvis.engine.models import load_network
+    from rtvis.engine.networks.models import load_network
     from rtvis.stills.batch import Stills
 
     network = load_network(

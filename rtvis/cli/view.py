@@ -72,7 +72,7 @@ def _by_shown_names(chosen: "Selection", resolved: "Selection") -> "Selection":
 def _selection(config: Config, engine: "Engine") -> "Selection":
     """The selection that the flags name."""
     from rtvis.data import Selection
-    from rtvis.engine.labels import class_index
+    from rtvis.engine.networks.labels import class_index
 
     wanted, named = config.selection, config.selection.class_
     index = None if named is None else class_index(named, engine.labels, network=engine.network)

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from rtvis.engine.queries import stack_of
-from rtvis.engine.site import Site
+from rtvis.engine.layers.queries import stack_of
+from rtvis.engine.layers.site import Site
 from rtvis.registry import AttentionMethod
 
 

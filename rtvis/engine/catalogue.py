@@ -4,11 +4,11 @@ from torch import Tensor
 
 from rtvis.data import Layer, Selection
 from rtvis.engine.attention_methods import fault_of
-from rtvis.engine.network import Network
-from rtvis.engine.queries import described
+from rtvis.engine.layers.queries import described
+from rtvis.engine.networks.network import Network
 from rtvis.engine.resolve import find_layer, resolve_selection
-from rtvis.engine.step import Step
 from rtvis.engine.steps import AnyStep
+from rtvis.engine.turn.step import Step
 from rtvis.registry import ATTENTION_METHODS, CAM_METHODS, AttentionMethod
 
 

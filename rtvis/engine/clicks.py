@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 
 from rtvis.data import Intervention, Origin, Selection
-from rtvis.engine.asked import Click, ClickTensors, Route, pack_click
 from rtvis.engine.catalogue import Catalogue
-from rtvis.engine.interventions import Changes, pack_interventions
-from rtvis.engine.pieces import Facts
+from rtvis.engine.joint.pieces import Facts
+from rtvis.engine.turn.asked import Click, ClickTensors, Route, pack_click
+from rtvis.engine.turn.interventions import Changes, pack_interventions
 from rtvis.registry import ATTENTION_METHODS
 
 

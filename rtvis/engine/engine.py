@@ -9,22 +9,22 @@ import torch
 from torch import Tensor
 
 from rtvis.data import Crop, Fit, Form, Layer, Result, Rule, Selection
-from rtvis.engine.artifacts import default_cache_dir
 from rtvis.engine.catalogue import Catalogue
 from rtvis.engine.clicks import Clicks
-from rtvis.engine.cuda_capture import CudaCapture
+from rtvis.engine.compiled.artifacts import default_cache_dir
+from rtvis.engine.compiled.cuda_capture import CudaCapture
+from rtvis.engine.compiled.graphs import MOST_GRADIENTS, MOST_TURNS, Replays
 from rtvis.engine.device import prepare_device, resolve_device, resolve_dtype
 from rtvis.engine.forms import Forms
-from rtvis.engine.graphs import MOST_GRADIENTS, MOST_TURNS, Replays
-from rtvis.engine.identity import Identity, identity_of
-from rtvis.engine.inputs import Inputs
 from rtvis.engine.memory import within_memory
-from rtvis.engine.network import Network
-from rtvis.engine.objectives import Objective
-from rtvis.engine.pictures import Image
-from rtvis.engine.preprocess import Preprocessing
-from rtvis.engine.reached import Gradients, Reached
+from rtvis.engine.networks.identity import Identity, identity_of
+from rtvis.engine.networks.inputs import Inputs
+from rtvis.engine.networks.network import Network
+from rtvis.engine.networks.pictures import Image
+from rtvis.engine.networks.preprocess import Preprocessing
 from rtvis.engine.steps import Steps
+from rtvis.engine.turn.objectives import Objective
+from rtvis.engine.turn.reached import Gradients, Reached
 from rtvis.engine.unit_gradients import UnitGradients
 
 CompileMode: TypeAlias = Literal["auto", "off"]

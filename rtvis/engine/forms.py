@@ -6,12 +6,12 @@ import torch
 from torch import Tensor
 
 from rtvis.data import Form, Selection
-from rtvis.engine.asked import ClickTensors, Outcome
 from rtvis.engine.clicks import Clicks
-from rtvis.engine.compile import Compiler
-from rtvis.engine.graphs import Replays
-from rtvis.engine.step import Step
+from rtvis.engine.compiled.compile import Compiler
+from rtvis.engine.compiled.graphs import Replays
 from rtvis.engine.steps import Steps
+from rtvis.engine.turn.asked import ClickTensors, Outcome
+from rtvis.engine.turn.step import Step
 from rtvis.registry import method_named
 
 

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor
 
 from rtvis.data import Layer
-from rtvis.engine.activity import Activity, Watcher
-from rtvis.engine.called import CalledModel, find_called_layers
-from rtvis.engine.called_activity import CalledWatcher, called_multiply_adds
-from rtvis.engine.costs import all_multiply_adds, multiply_adds
-from rtvis.engine.layer_rules import apply_rules
-from rtvis.engine.layers import find_layers
-from rtvis.engine.network import Network
-from rtvis.engine.trace import UntraceableError, flatten
+from rtvis.engine.flat.costs import all_multiply_adds, multiply_adds
+from rtvis.engine.flat.trace import UntraceableError, flatten
+from rtvis.engine.layers.activity import Activity, Watcher
+from rtvis.engine.layers.find_layers import find_layers
+from rtvis.engine.networks.layer_rules import apply_rules
+from rtvis.engine.networks.network import Network
+from rtvis.engine.untraced.activity import CalledWatcher, called_multiply_adds
+from rtvis.engine.untraced.called import CalledModel, find_called_layers
 
 
 class Look(Protocol):

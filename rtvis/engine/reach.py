@@ -7,20 +7,20 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from rtvis.engine.build import build_reach
-from rtvis.engine.compile import Compiler
+from rtvis.engine.compiled.compile import Compiler
 from rtvis.engine.dense import REGION
-from rtvis.engine.layer_rules import apply_rules
-from rtvis.engine.layers import find_layers
-from rtvis.engine.network import Network
-from rtvis.engine.objectives import UnitSeed
-from rtvis.engine.placed import affine_of
-from rtvis.engine.queries import Queries
-from rtvis.engine.reached import Reached
-from rtvis.engine.runners import Runners
-from rtvis.engine.site import Site
-from rtvis.engine.trace import FlatModel, flatten
-from rtvis.engine.vjps import Thresholds
+from rtvis.engine.flat.trace import FlatModel, flatten
+from rtvis.engine.flat.vjps import Thresholds
+from rtvis.engine.joint.build import build_reach
+from rtvis.engine.joint.placed import affine_of
+from rtvis.engine.layers.find_layers import find_layers
+from rtvis.engine.layers.queries import Queries
+from rtvis.engine.layers.site import Site
+from rtvis.engine.networks.layer_rules import apply_rules
+from rtvis.engine.networks.network import Network
+from rtvis.engine.turn.objectives import UnitSeed
+from rtvis.engine.turn.reached import Reached
+from rtvis.engine.turn.runners import Runners
 from rtvis.threads import cpu_threads
 
 _MAX_FLAT = 2

@@ -6,16 +6,16 @@ from typing import TypeAlias
 import torch
 from torch import Tensor, nn
 
-from rtvis.engine.build import build_pieces
-from rtvis.engine.layer_rules import apply_rules
-from rtvis.engine.layers import find_layers
-from rtvis.engine.network import Network
-from rtvis.engine.outputs import Borrowing
-from rtvis.engine.pieces import Pieces
-from rtvis.engine.skipped import skipped_layers, skipped_note
-from rtvis.engine.step import Step
-from rtvis.engine.trace import UntraceableError, flatten
-from rtvis.engine.untraced import UntracedStep
+from rtvis.engine.flat.skipped import skipped_layers, skipped_note
+from rtvis.engine.flat.trace import UntraceableError, flatten
+from rtvis.engine.joint.build import build_pieces
+from rtvis.engine.joint.pieces import Pieces
+from rtvis.engine.layers.find_layers import find_layers
+from rtvis.engine.networks.layer_rules import apply_rules
+from rtvis.engine.networks.network import Network
+from rtvis.engine.networks.outputs import Borrowing
+from rtvis.engine.turn.step import Step
+from rtvis.engine.untraced.step import UntracedStep
 from rtvis.errors import NetworkError
 from rtvis.threads import cpu_threads
 

@@ -8,13 +8,13 @@ import torch
 from torch import Tensor
 
 from rtvis.data import Rule
-from rtvis.engine.graphs import Replays
-from rtvis.engine.network import Network
-from rtvis.engine.objectives import Objective
+from rtvis.engine.compiled.graphs import Replays
+from rtvis.engine.networks.network import Network
 from rtvis.engine.reach import Reach, Reaches
-from rtvis.engine.reached import Gradients, Reached
-from rtvis.engine.step import Step
 from rtvis.engine.steps import Steps
+from rtvis.engine.turn.objectives import Objective
+from rtvis.engine.turn.reached import Gradients, Reached
+from rtvis.engine.turn.step import Step
 
 
 class UnitGradients:

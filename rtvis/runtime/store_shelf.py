@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from rtvis.data import ImageU8, Layer
-from rtvis.engine.identity import Identity
+from rtvis.engine.networks.identity import Identity
 from rtvis.errors import StoreError
 from rtvis.render.focus import focus_of
 from rtvis.runtime.shelf import KeptInput, KeptPicture, KeptTop, SheetKind

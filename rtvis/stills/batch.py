@@ -10,8 +10,8 @@ from torch import Tensor
 import rtvis.methods  # noqa: F401 - registers the CAM methods
 from rtvis.data import Fit, Selection
 from rtvis.engine.engine import Engine
-from rtvis.engine.network import Network
-from rtvis.engine.pictures import check_takes_pictures
+from rtvis.engine.networks.network import Network
+from rtvis.engine.networks.pictures import check_takes_pictures
 from rtvis.stills.jobs import Job, batches
 from rtvis.stills.requests import BackpropRequest, CamRequest, Outcome, class_of
 from rtvis.stills.results import Results

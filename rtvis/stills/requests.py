@@ -7,7 +7,7 @@ from typing import Literal
 from rtvis.choices import BackpropDisplay
 from rtvis.data import Rule, Seed, Selection
 from rtvis.engine.engine import Engine
-from rtvis.engine.labels import class_index
+from rtvis.engine.networks.labels import class_index
 
 CamStyle = Literal["overlay", "blend", "heat"]
 """Over the picture, as opaque as it is strong; RT-23's even blend with JET; without the picture."""

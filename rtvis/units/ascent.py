@@ -20,7 +20,7 @@ from torch import Tensor
 
 from rtvis.data import Rule
 from rtvis.engine.engine import Engine
-from rtvis.engine.reached import Gradients
+from rtvis.engine.turn.reached import Gradients
 from rtvis.errors import RtvisError
 from rtvis.threads import cpu_threads
 from rtvis.units import regularise

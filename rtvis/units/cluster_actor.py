@@ -14,12 +14,12 @@ import numpy as np
 import torch
 
 from rtvis._version import __version__
-from rtvis.engine.artifacts import default_cache_dir
+from rtvis.engine.compiled.artifacts import default_cache_dir
 from rtvis.engine.device import resolve_dtype
-from rtvis.engine.identity import Identity, identity_of
-from rtvis.engine.network import Network
-from rtvis.engine.reduced import Reduced
-from rtvis.engine.reduced_step import ReducedStep, reduced_step
+from rtvis.engine.networks.identity import Identity, identity_of
+from rtvis.engine.networks.network import Network
+from rtvis.engine.reduced.forward import Reduced
+from rtvis.engine.reduced.step import ReducedStep, reduced_step
 from rtvis.errors import NetworkError, RtvisError
 from rtvis.units import parcels
 from rtvis.units.findings import Findings

@@ -1,7 +1,7 @@
 """Which part of a picture a neuron sees, cut out of what the network saw and marked in the source.
 
-Everything follows from where the receptive fields of a layer lie, which `rtvis.engine.fields` works
-out for any architecture: no size is written down anywhere.
+Everything follows from where the receptive fields of a layer lie, which `rtvis.engine.flat.fields`
+works out for any architecture: no size is written down anywhere.
 """
 
 import math

@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rtvis.engine.reduced import Reduced
+from rtvis.engine.reduced.forward import Reduced
 from rtvis.units.arrays import Arrays, below
 from rtvis.units.selectivity import ClassSums
 from rtvis.units.statistics import UnitStatistics

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from rtvis._version import __version__
 from rtvis.data import ImageU8, Layer
-from rtvis.engine.preprocess import Preprocessing
+from rtvis.engine.networks.preprocess import Preprocessing
 from rtvis.filing import encode_npz
 from rtvis.plain import Plain, to_plain
 from rtvis.render.display import norm01, to_bytes

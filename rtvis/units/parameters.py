@@ -22,7 +22,7 @@ from typing import Final, Protocol
 import torch
 from torch import Tensor
 
-from rtvis.engine.preprocess import Preprocessing
+from rtvis.engine.networks.preprocess import Preprocessing
 
 _COLOUR_ROOT: Final = (
     (0.244, 0.085, 0.036),

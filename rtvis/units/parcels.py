@@ -13,7 +13,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rtvis.engine.reduced import Reduced
+from rtvis.engine.reduced.forward import Reduced
 from rtvis.units.arrays import Arrays, below
 from rtvis.units.findings import Findings
 from rtvis.units.items import Files, pack_texts, unpack_texts

@@ -15,8 +15,8 @@ import cv2
 import torch
 from torch import Tensor
 
-from rtvis.engine.pictures import as_picture
-from rtvis.engine.preprocess import Preprocessing
+from rtvis.engine.networks.pictures import as_picture
+from rtvis.engine.networks.preprocess import Preprocessing
 from rtvis.errors import SourceError
 from rtvis.sources.pixels import decode_picture, read_file, rgb_from_bgr
 from rtvis.threads import cpu_threads

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass, fields
 from typing import Literal, TypeAlias, get_args
 
-from rtvis.engine.objectives import Objective
+from rtvis.engine.turn.objectives import Objective
 from rtvis.errors import ConfigError, did_you_mean
 
 Parametrisation: TypeAlias = Literal["pixels", "fourier"]

@@ -16,9 +16,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from rtvis.engine.preprocess import Preprocessing
-from rtvis.engine.reduced import Reduced
-from rtvis.engine.reduced_step import ReducedStep
+from rtvis.engine.networks.preprocess import Preprocessing
+from rtvis.engine.reduced.forward import Reduced
+from rtvis.engine.reduced.step import ReducedStep
 from rtvis.errors import StoreError
 from rtvis.units import selectivity
 from rtvis.units.arrays import below

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from rtvis.data import Layer
-from rtvis.engine.reduced import unit_slices
-from rtvis.engine.reduced_step import ReducedStep
+from rtvis.engine.reduced.forward import unit_slices
+from rtvis.engine.reduced.step import ReducedStep
 from rtvis.errors import StoreError
 from rtvis.filing import encode_npz
 from rtvis.units import names

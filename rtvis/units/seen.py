@@ -9,8 +9,8 @@ from torch import Tensor
 
 from rtvis.data import ImageU8, Layer, Rule
 from rtvis.engine.engine import Engine
-from rtvis.engine.pictures import as_picture
-from rtvis.engine.preprocess import Preprocessing
+from rtvis.engine.networks.pictures import as_picture
+from rtvis.engine.networks.preprocess import Preprocessing
 from rtvis.render import display
 from rtvis.sources.pixels import Decoded
 from rtvis.units.items import Item

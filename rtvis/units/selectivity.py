@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from rtvis.data import Layer
-from rtvis.engine.reduced import unit_slices
+from rtvis.engine.reduced.forward import unit_slices
 from rtvis.units.statistics import FRACTION_BITS, in_fixed_point
 
 NUM_TOP: Final = 5

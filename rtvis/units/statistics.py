@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from rtvis.data import Layer
-from rtvis.engine import kernels
-from rtvis.engine.reduced import Reduced, unit_slices
+from rtvis.engine.compiled import kernels
+from rtvis.engine.reduced.forward import Reduced, unit_slices
 from rtvis.units.histogram import LARGEST_VALUE, NUM_BINS, Histogram
 
 LEVELS: Final = (0.01, 0.05, 0.25, 0.5, 0.75, 0.95, 0.99, 0.999)
@@ -83,8 +83,8 @@ class UnitStatistics:
         self._counts["num"] += counts_BT.sum(dim=0)
 
     def _update_at_once(self, reduced: Reduced, is_item_B: Tensor) -> bool:
-        """`update` in a seventh of the time, where `rtvis.engine.kernels` are ready and all values
-        are finite, as nearly always; False where it cannot be done so."""
+        """`update` in a seventh of the time, where `rtvis.engine.compiled.kernels` are ready and
+        all values are finite, as nearly always; False where it cannot be done so."""
         library = kernels.library()
         parts = reduced.values_BT, reduced.mean_BT, reduced.square_BT, reduced.positive_BT
         if library is None or not all(

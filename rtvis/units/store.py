@@ -24,7 +24,7 @@ import numpy.typing as npt
 import torch
 
 from rtvis.data import ImageU8, Layer
-from rtvis.engine.identity import Identity
+from rtvis.engine.networks.identity import Identity
 from rtvis.errors import ConfigError, StoreError, did_you_mean
 from rtvis.plain import from_plain
 from rtvis.units import names

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from rtvis.engine.identity import Identity
+from rtvis.engine.networks.identity import Identity
 from rtvis.errors import ConfigError, StoreError
 from rtvis.plain import Plain, from_plain, to_plain
 from rtvis.units import names

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from rtvis.data import Layer
 from rtvis.engine.engine import Engine
-from rtvis.engine.objectives import Objective
 from rtvis.engine.resolve import check_position, check_unit, find_layer
+from rtvis.engine.turn.objectives import Objective
 from rtvis.errors import SelectionError
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from rtvis.engine.objectives import Objective
+from rtvis.engine.turn.objectives import Objective
 
 
 class Leader(NamedTuple):

@@ -88,7 +88,7 @@ def chosen_layers(store: "Store", patterns: Sequence[str] | None) -> tuple[str, 
     Raises:
         SelectionError: A pattern fits none, with the nearest name.
     """
-    from rtvis.engine.layer_rules import layers_that_fit
+    from rtvis.engine.networks.layer_rules import layers_that_fit
 
     known = [layer.name for layer in store.layers()]
     return layers_that_fit(patterns, known, name=str(store.folder), where="--layers")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rich.console import Console
 
     from rtvis.engine.engine import Engine
-    from rtvis.engine.network import Network
+    from rtvis.engine.networks.network import Network
     from rtvis.units.pictures import PicturesProgress
     from rtvis.units.store import Store
 
@@ -100,7 +100,7 @@ def _scanned(network: "Network", config: CropsConfig) -> tuple["Store", list[str
     Raises:
         RtvisError: There are none.
     """
-    from rtvis.engine.identity import identity_of
+    from rtvis.engine.networks.identity import identity_of
     from rtvis.errors import StoreError
     from rtvis.units.store import open_store
 
@@ -168,8 +168,8 @@ def _with_unit(store: "Store", layers: Sequence[str], unit: int) -> list[str]:
 
 
 def _network(config: CropsConfig) -> "Network":
-    from rtvis.engine.models import load_network
-    from rtvis.engine.network_arguments import network_arguments
+    from rtvis.engine.networks.models import load_network
+    from rtvis.engine.networks.network_arguments import network_arguments
 
     wanted = config.network
     # Which layers are wanted is chosen later: their numbers are those among all.

@@ -95,7 +95,7 @@ def _value(given: str) -> Any:
 
 def _engine(config: OptimizeConfig, messages: "Console") -> "Engine":
     from rtvis.api import load
-    from rtvis.engine.network_arguments import network_arguments
+    from rtvis.engine.networks.network_arguments import network_arguments
 
     network, compute = config.network, config.compute
     with messages.status(f"loading {network.network}"):

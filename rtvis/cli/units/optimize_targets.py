@@ -23,7 +23,7 @@ def targets_of(engine: "Engine", options: OptimizeOptions) -> "tuple[Targets, ..
         ConfigError: A range of units ends before it begins.
         SelectionError: The network has no such layer or unit.
     """
-    from rtvis.engine.layer_rules import layers_that_fit
+    from rtvis.engine.networks.layer_rules import layers_that_fit
     from rtvis.units.targets import Targets
 
     by_name = {layer.name: layer for layer in engine.layers}

@@ -19,7 +19,7 @@ from rtvis.paths import path_of
 if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rich.console import Console
 
-    from rtvis.engine.network import Network
+    from rtvis.engine.networks.network import Network
     from rtvis.units.items import Files
 
 
@@ -53,7 +53,7 @@ def _run(config: ScanConfig) -> int:
 
     messages = Console(stderr=True, highlight=False)
     import_torch()
-    from rtvis.engine.identity import identity_of
+    from rtvis.engine.networks.identity import identity_of
     from rtvis.units.scan_store import forget
     from rtvis.units.store import open_store
 
@@ -148,8 +148,8 @@ def _dump(
 
 
 def _loader(wanted: NetworkConfig) -> "partial[Network]":
-    from rtvis.engine.models import load_network
-    from rtvis.engine.network_arguments import network_arguments
+    from rtvis.engine.networks.models import load_network
+    from rtvis.engine.networks.network_arguments import network_arguments
 
     # Which layers are scanned is chosen later: their numbers are those among all.
     return partial(load_network, wanted.network, **network_arguments(wanted, hides_layers=False))

@@ -17,8 +17,8 @@ if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rich.console import Console
 
     from rtvis.data import Layer
-    from rtvis.engine.network import Network
-    from rtvis.engine.reduced_step import ReducedStep
+    from rtvis.engine.networks.network import Network
+    from rtvis.engine.reduced.step import ReducedStep
     from rtvis.units.cluster import Cluster
     from rtvis.units.items import Files
     from rtvis.units.scan import Progress, ScanSettings, ScanState
@@ -159,7 +159,7 @@ class ScanPass:
             compiled: In that form, where the network can be traced.
         """
         from rtvis.engine.device import resolve_device, resolve_dtype
-        from rtvis.engine.reduced_step import default_batch, reduced_step
+        from rtvis.engine.reduced.step import default_batch, reduced_step
 
         here = self.cluster is None  # else actors compute; here the network is only looked at
         at_once = compiled and here

@@ -14,7 +14,7 @@ from rtvis.options import number_option, option
 if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rich.console import Console
 
-    from rtvis.engine.network import Network
+    from rtvis.engine.networks.network import Network
     from rtvis.units.cluster import Cluster
     from rtvis.units.cluster_actor import ActorPlan
     from rtvis.units.scan import ScanSettings, ScanState
@@ -126,7 +126,7 @@ def plan_of(
         settings: What is looked for.
         state: Of the scan.
     """
-    from rtvis.engine.identity import identity_of
+    from rtvis.engine.networks.identity import identity_of
     from rtvis.units.cluster_actor import ActorPlan
     from rtvis.units.spans import span_size
 

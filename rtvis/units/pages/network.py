@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from html import escape
 
-from rtvis.engine.identity import Identity
+from rtvis.engine.networks.identity import Identity
 from rtvis.units import names
 from rtvis.units.pages.facts import LayerFacts
 from rtvis.units.pages.sheets import kinds_of

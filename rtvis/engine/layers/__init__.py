@@ -1,0 +1,1 @@
+"""What can be looked at in a flat graph: layers, attention, and what their units do."""

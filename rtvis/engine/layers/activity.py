@@ -1,0 +1,158 @@
+"""What units do over many pictures: the range of each one's values, and which never do anything."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import torch
+from torch import Tensor, fx
+
+from rtvis.data import Layer
+from rtvis.engine.flat.trace import FlatModel
+from rtvis.engine.layers.site import Site
+
+RECTIFIERS: Final = {"relu", "hardtanh", "gelu", "silu", "hardswish", "mish"}
+"""Activations that a unit must get above zero to be heard behind them."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Activity:
+    """What a layer's units did."""
+
+    low: float
+    """Smallest value of the layer's own output, in front of any activation."""
+    high: float
+    dead_units: tuple[int, ...]
+    """Never above zero behind the activation; without one that rectifies: always of one value."""
+    is_rectified: bool
+    """Which of the two."""
+
+
+def by_unit(value: Tensor, layer: Layer) -> Tensor:
+    """[places, C] of [B, C, H, W] of a convolution, or of [B, ..., C] of another layer."""
+    if layer.kind == "conv":
+        value = value.movedim(1, -1)
+    return value.reshape(-1, layer.num_units)
+
+
+class Extremes:
+    """The extremes of each unit of some layers, picture by picture."""
+
+    def __init__(self) -> None:
+        self._ends: dict[str, tuple[Tensor, Tensor]] = {}
+        self._highest_behind: dict[str, Tensor] = {}
+
+    def add(self, name: str, values_NC: Tensor, behind_NC: Tensor | None) -> None:
+        """Add what a layer's units did at some places.
+
+        Args:
+            name: Of the layer.
+            values_NC: In front of any activation.
+            behind_NC: Behind one that rectifies; None without one.
+        """
+        low_C, high_C = values_NC.aminmax(dim=0)
+        if name in self._ends:
+            old_low_C, old_high_C = self._ends[name]
+            low_C, high_C = torch.minimum(low_C, old_low_C), torch.maximum(high_C, old_high_C)
+        self._ends[name] = low_C, high_C
+        if behind_NC is not None:
+            highest_C = behind_NC.amax(dim=0)
+            old = self._highest_behind.get(name)
+            self._highest_behind[name] = highest_C if old is None else highest_C.maximum(old)
+
+    def activity(
+        self, name: str, *, scale_C: Tensor | None = None, shift_C: Tensor | None = None
+    ) -> Activity | None:
+        """What they did so far; None if they were not seen.
+
+        Args:
+            name: Of the layer.
+            scale_C: With `shift_C`: the values added were these times it, plus the other.
+            shift_C: See there.
+        """
+        if name not in self._ends:
+            return None
+        low_C, high_C = (each.double().cpu() for each in self._ends[name])
+        behind_C = self._highest_behind.get(name)
+        # In this order NaN, which is neither, is not dead.
+        is_dead_C = low_C == high_C if behind_C is None else behind_C.cpu() <= 0
+        ends_2C = torch.stack([low_C, high_C])
+        if scale_C is not None and shift_C is not None:
+            scale_C, shift_C = scale_C.cpu(), shift_C.cpu()
+            known = scale_C != 0
+            ends_2C = ((ends_2C - shift_C) / scale_C)[:, known]
+        low, high = (float(end) for end in ends_2C.aminmax()) if ends_2C.numel() else (0.0, 0.0)
+        dead = tuple(is_dead_C.nonzero().flatten().tolist())
+        return Activity(low=low, high=high, dead_units=dead, is_rectified=behind_C is not None)
+
+
+class Watcher:
+    """Runs pictures through a flat graph and keeps the extremes of each unit."""
+
+    def __init__(self, flat: FlatModel, sites: Sequence[Site], device: torch.device) -> None:
+        """Put the graph's constants on the device.
+
+        Args:
+            flat: For one picture at a time. Not to be used elsewhere.
+            sites: Layers with units of one value at each place: convolutions and dense layers.
+            device: Where to compute.
+        """
+        module = flat.module
+        for node in module.graph.find_nodes(op="get_attr"):
+            name = str(node.target)
+            setattr(module, name, getattr(module, name).to(device))
+        self._sites = {site.node: site for site in sites if not site.is_rest}
+        self._run = _Run(module, self)
+        self._device = device
+        self._extremes = Extremes()
+
+    def watch(self, x_1CHW: Tensor) -> None:
+        """Add one picture, preprocessed."""
+        with torch.inference_mode():
+            self._run.run(x_1CHW.to(self._device))
+
+    def activities(self) -> dict[str, Activity]:
+        """What the units of each layer did so far, by the layer's name."""
+        found = {}
+        for site in self._sites.values():
+            # The node's value has a batch norm in it, which the layer's own has not.
+            scales = {"scale_C": site.scale_C, "shift_C": site.shift_C}
+            activity = self._extremes.activity(site.layer.name, **scales)
+            if activity is not None:
+                found[site.layer.name] = activity
+        return found
+
+    def take(self, node: fx.Node, value: Tensor) -> None:
+        """The value of a node, before it is freed."""
+        site = self._sites.get(node)
+        if site is None:
+            return
+        behind_NC = None
+        if _is_rectified(site):
+            assert site.activation is not None
+            behind_NC = by_unit(site.activation.to(self._device)(value), site.layer)
+        self._extremes.add(site.layer.name, by_unit(value, site.layer), behind_NC)
+
+
+class _Run(fx.Interpreter):
+    """Shows each value to the watcher; the base class frees what nobody reads any more."""
+
+    def __init__(self, module: fx.GraphModule, watcher: Watcher) -> None:
+        super().__init__(module)
+        self._watcher = watcher
+
+    def run_node(self, n: fx.Node) -> Any:
+        """One node's value."""
+        value = super().run_node(n)
+        if isinstance(value, Tensor):
+            self._watcher.take(n, value)
+        return value
+
+
+def _is_rectified(site: Site) -> bool:
+    activation = site.activation
+    if activation is None or activation.name not in RECTIFIERS:
+        return False
+    arguments = activation.node.args
+    # A clipped one that begins elsewhere lets negative values through.
+    return activation.name != "hardtanh" or arguments[1:2] == (0,)

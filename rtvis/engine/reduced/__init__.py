@@ -1,0 +1,1 @@
+"""A pass over many pictures that keeps of every layer a few numbers for each unit."""

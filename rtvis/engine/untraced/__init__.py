@@ -1,0 +1,1 @@
+"""Models that cannot be traced: run as they are, and explained by torch's autograd."""
