@@ -6,11 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from rtvis.data import Health, Intervention, Origin, SourceStatus, Target
+from rtvis.data import NO_GRADIENT_PATH, Health, Intervention, Origin, SourceStatus, Target
 from rtvis.render import bar_words, empty_words, lut
 from rtvis.render.compositor import Compositor
+from rtvis.render.hover_words import hover_text
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Scene
+from rtvis.render.text import Run
+from rtvis.render.wording import class_name
 from tests.test_compositor import LAYERS, compositor, part, pixels, result_for, scene_for
 
 __all__ = ["compositor"]  # a fixture
@@ -309,3 +312,59 @@ def test_the_enlarged_unit_has_its_own_range_and_the_grid_that_of_the_layer(
     assert unit > 2 * tile
     assert brightness(gamma=0.3)[0] > 1.5 * tile
     assert brightness(unit_boost=1.0)[0] == unit
+
+
+# Words for layers, units, classes
+
+
+def said(runs: tuple[Run, ...]) -> str:
+    return "".join(run.text for run in runs)
+
+
+def test_what_lies_under_the_pointer_is_named_with_its_value() -> None:
+    scene, readout = scene_for(), replace(READOUT, hover_value=-0.5)
+    unit = Target(kind="unit", pane="grid", layer="conv1", unit=4)
+    assert said(hover_text(scene, readout, unit)) == "unit 4   max −0.500"
+    neuron = Target(kind="position", pane="unit", layer="conv1", position=(3, 5))
+    assert said(hover_text(scene, readout, neuron)) == "row 3, column 5   −0.500"
+    layer = Target(kind="layer", pane="layers", layer="fc")
+    assert said(hover_text(scene, readout, layer)).startswith("fc   dense")
+    dense = scene_for(result=result_for("fc", 1))
+    cell = Target(kind="unit", pane="grid", layer="fc", unit=2)
+    assert said(hover_text(dense, readout, cell)) == "bird   unit 2   −0.500"
+    nameless = replace(dense, labels=None)
+    assert said(hover_text(nameless, readout, cell)) == "unit 2   −0.500"
+    assert hover_text(dense, readout, unit) == (), "of another layer than the one that is shown"
+
+
+def test_classes_without_names_have_their_numbers() -> None:
+    assert class_name(("tabby, tabby cat", "dog"), 0) == "tabby"
+    assert class_name(("tabby, tabby cat", "dog"), 2) == "class 2"
+    assert class_name(None, 7) == "class 7"
+    assert status_of(replace(scene_for(), labels=None)).endswith("grad-cam of class 0")
+
+
+def test_a_layer_that_no_gradient_leaves_is_the_reason_for_an_empty_backward_picture() -> None:
+    """DVT-95."""
+    cut_off = (replace(LAYERS[0], reaches_input=False), LAYERS[1])
+    scene = scene_for(backward_shown=True, layers=cut_off)
+    readout = Readout(health=Health.GRADIENT_ZERO)
+    assert empty_words.backward_message(scene, readout) == NO_GRADIENT_PATH
+
+
+def test_the_grid_says_whose_gradients_it_shows_and_the_list_what_it_counts() -> None:
+    scene = scene_for()
+    assert bar_words.gradients_from(scene) == ""
+    assert scene.result is not None
+    with_grads = replace(scene.result, grads_BCHW=scene.result.maps_BCHW)
+    scene = replace(scene, result=with_grads)
+    assert bar_words.gradients_from(scene) == "gradients of conv1:2, guided backprop"
+    frozen = chosen(scene, origin=Origin(layer="fc", unit=1), rule="gradient")
+    assert bar_words.gradients_from(frozen) == "gradients of fc:1, gradient"
+    assert bar_words.classes_title(scene) == "top classes"
+    dense_BKHW = torch.zeros(1, 3, 4, 4)
+    heat = replace(scene, result=replace(with_grads, dense_BKHW=dense_BKHW))
+    assert bar_words.classes_title(heat) == "output map"
+    labels_BHW = torch.zeros(1, 4, 4, dtype=torch.int64)
+    labelled = replace(with_grads, dense_BKHW=dense_BKHW, labels_BHW=labels_BHW)
+    assert bar_words.classes_title(replace(scene, result=labelled)) == "share of pixels"
