@@ -4,9 +4,11 @@ import sys
 
 if __name__ == "__main__":
     try:
-        from rtvis.cli.stills import gradcam_main
+        from rtvis.cli.stills import gradcam_program
 
-        sys.exit(gradcam_main())
+        gradcam_program()
+    except KeyboardInterrupt:  # before the program could take care of it
+        sys.exit(130)
     except ModuleNotFoundError as fault:
         from rtvis.leaving import not_installed
 

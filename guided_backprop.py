@@ -4,9 +4,11 @@ import sys
 
 if __name__ == "__main__":
     try:
-        from rtvis.cli.stills import guided_backprop_main
+        from rtvis.cli.stills import guided_backprop_program
 
-        sys.exit(guided_backprop_main())
+        guided_backprop_program()
+    except KeyboardInterrupt:  # before the program could take care of it
+        sys.exit(130)
     except ModuleNotFoundError as fault:
         from rtvis.leaving import not_installed
 

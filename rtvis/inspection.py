@@ -161,6 +161,7 @@ def _plain_layer(facts: LayerFacts, total: int) -> dict[str, Any]:
     }
     if activity is not None:
         plain["value_range"] = _finite((activity.low, activity.high))
+        plain["gradient_range"] = _finite(activity.gradients)
         plain["dead_units"] = list(activity.dead_units)
         plain["dead_means"] = "never above zero" if activity.is_rectified else "constant"
     return plain

@@ -1,5 +1,6 @@
 """How the programs end: their exit codes, and Ctrl-C while they still start."""
 
+import atexit
 import contextlib
 import os
 import signal
@@ -7,7 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 DONE: Final = 0
 FAILED: Final = 1
@@ -15,6 +16,19 @@ MISUSED: Final = 2
 """A flag, a key, or a value that cannot be used."""
 INTERRUPTED: Final = 130
 """What shells report for Ctrl-C."""
+
+
+def end_process(code: int) -> NoReturn:
+    """End the process at once; everything is closed by then.
+
+    The interpreter's own end would look through a million objects of torch for cycles: 1.3 s after
+    Ctrl-C, instead of 0.1 s.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # closed at the other end
+            stream.flush()
+    os._exit(code)
 
 
 def called(script: str, *, installed: str) -> str:

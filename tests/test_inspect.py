@@ -144,6 +144,33 @@ def test_value_ranges_are_of_the_layers_own_output() -> None:
     assert (first.low, first.high) == (-2, 10), "r - g doubles; 2 b - 1 does not quite"
 
 
+def test_gradient_ranges_are_those_of_the_top_score() -> None:
+    facts = watched(HandNet(), HAND_PICTURE)
+    ranges = [f.activity.gradients for f in facts.layers if f.activity is not None]
+    # s1 = 2 p1 + 0.5 is the top one; of the four places v1 is above zero at two: 2 / 4. There h1
+    # counts three times, and h0, above zero at one of them, is taken away.
+    assert ranges == [(-0.5, 1.5), (0.0, 0.5), (0.0, 1.0)]
+
+
+class CutOff(nn.Module):
+    """Nobody hears of the layer `silent`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.silent = nn.Conv2d(3, 2, 1)
+        self.fc = nn.Linear(2, 2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc(self.silent(x).detach().mean((2, 3)))
+
+
+def test_a_layer_that_no_gradient_gets_to_has_no_range_of_them() -> None:
+    cut_off = watched(CutOff(), HAND_PICTURE).layers[0]
+    assert cut_off.activity is not None
+    assert cut_off.activity.gradients is None
+    assert cut_off.activity.high > cut_off.activity.low
+
+
 class Dying(nn.Module):
     """Unit 1 of the first layer never gets above zero, unit 0 of the second is always 3."""
 
@@ -267,6 +294,7 @@ def test_a_model_that_cannot_be_traced_tells_the_same_as_a_traced_one(model: nn.
         assert (ours.activity.low, ours.activity.high) == pytest.approx(
             (theirs.activity.low, theirs.activity.high), rel=1e-4
         )
+        assert ours.activity.gradients == pytest.approx(theirs.activity.gradients, rel=1e-4)
 
 
 def test_products_that_no_module_computes_count_in_all_also_when_untraced() -> None:
@@ -340,6 +368,7 @@ def test_json_says_the_same_and_nothing_else_is_on_standard_output(
     assert layer["activation"] == "relu"
     assert layer["dead_means"] == "never above zero"
     assert layer["value_range"][0] < layer["value_range"][1]
+    assert layer["gradient_range"][0] < layer["gradient_range"][1]
     assert cli.main(["inspect", "--network", "net.py:make", "--json", "--size", "8"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert found["input"]["height"] == 8

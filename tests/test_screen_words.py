@@ -337,6 +337,12 @@ def test_what_lies_under_the_pointer_is_named_with_its_value() -> None:
     assert hover_text(dense, readout, unit) == (), "of another layer than the one that is shown"
 
 
+def test_what_explains_no_class_names_none() -> None:
+    for method in ("eigen-cam", "rollout"):
+        assert status_of(chosen(scene_for(), cam=method)).endswith(f"·   {method}")
+    assert status_of(chosen(scene_for(), cam="legrad")).endswith("legrad of cat")
+
+
 def test_classes_without_names_have_their_numbers() -> None:
     assert class_name(("tabby, tabby cat", "dog"), 0) == "tabby"
     assert class_name(("tabby, tabby cat", "dog"), 2) == "class 2"

@@ -1,6 +1,7 @@
 """gradcam.py and guided_backprop.py: what they write, and what they say when they cannot."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -587,3 +588,32 @@ def test_the_script_runs_as_a_program_and_its_results_can_be_piped(
     assert done.stdout.startswith(f"{out}_0.png: ")
     assert done.stdout.count("\n") == 1
     assert image_at(tmp_path / "out_0.png").shape == (40, 50, 3)
+
+
+def test_ctrl_c_leaves_within_a_second_and_half_a_picture_is_never_left(
+    tmp_path: Path, net: list[str]
+) -> None:
+    pictures, out = tmp_path / "pictures", tmp_path / "out"
+    pictures.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    for index in range(3000):
+        assert cv2.imwrite(str(pictures / f"{index:04d}.bmp"), pixels)
+    program = subprocess.Popen(
+        [sys.executable, "guided_backprop.py", "-i", str(pictures), "-o", str(out), *net],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert program.stdout is not None
+    assert program.stdout.readline(), "the first picture is there"
+    program.send_signal(signal.SIGINT)
+    sent = time.monotonic()
+    _, errors = program.communicate(timeout=30)
+    assert time.monotonic() - sent < 1
+    assert program.returncode == 130
+    assert errors == "guided_backprop.py: interrupted\n"
+    written = list(out.iterdir())
+    assert 0 < len(written) < 3000
+    assert all(image_at(path).shape for path in written)

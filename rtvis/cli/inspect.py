@@ -151,6 +151,7 @@ def _table(inspection: "Inspection") -> "Table":
     table.add_column("parameters from .. to", justify="right", no_wrap=True)
     if inspection.num_pictures:
         table.add_column("values from .. to", justify="right", no_wrap=True)
+        table.add_column("gradients from .. to", justify="right", no_wrap=True)
         table.add_column("dead", justify="right", no_wrap=True)
     for facts in inspection.layers:
         layer = facts.layer
@@ -178,7 +179,11 @@ def _activity_cells(facts: "LayerFacts") -> tuple[str, ...]:
         return ()
     num_dead = len(activity.dead_units)
     first = ", ".join(map(str, activity.dead_units[:3])) + (", ..." if num_dead > 3 else "")
-    return _range((activity.low, activity.high)), f"{num_dead} ({first})" if num_dead else "0"
+    return (
+        _range((activity.low, activity.high)),
+        _range(activity.gradients),
+        f"{num_dead} ({first})" if num_dead else "0",
+    )
 
 
 def _summary(inspection: "Inspection") -> list[str]:
@@ -206,6 +211,7 @@ def _summary(inspection: "Inspection") -> list[str]:
         )
     if inspection.num_pictures:
         dead = sum(len(f.activity.dead_units) for f in inspection.layers if f.activity is not None)
+        lines.append("gradients are those of each picture's top score at the layer's own output")
         lines.append(
             f"{inspection.num_pictures} pictures: {dead} units are dead, that is never above zero "
             "behind their ReLU (or its kin), or of one value everywhere where none follows"

@@ -1,6 +1,5 @@
 """The composition root of the live program: flags in, parts put together, an exit code out."""
 
-import atexit
 import contextlib
 import logging
 import os
@@ -17,7 +16,7 @@ from rtvis.command import Command
 from rtvis.config import Config
 from rtvis.errors import ConfigError, RtvisError, SelectionError
 from rtvis.flags import parse_config
-from rtvis.leaving import DONE, FAILED, INTERRUPTED, MISUSED, called, import_torch
+from rtvis.leaving import DONE, FAILED, INTERRUPTED, MISUSED, called, end_process, import_torch
 from rtvis.threads import spin_briefly
 
 _DESCRIPTION = (
@@ -31,17 +30,8 @@ _EPILOG = (
 
 
 def program() -> NoReturn:
-    """Run the program as a process of its own, and end that at once.
-
-    Everything is closed by then. The interpreter's own end would look through a million objects of
-    torch for cycles: 1.3 s after Ctrl-C, instead of 0.1 s.
-    """
-    code = main()
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError, ValueError):  # closed at the other end
-            stream.flush()
-    os._exit(code)
+    """Run the program as a process of its own, and end that at once."""
+    end_process(main())
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,15 +5,25 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from rtvis.cli.stills_flags import backprop_parser, cam_parser
 from rtvis.errors import RtvisError
-from rtvis.leaving import DONE, FAILED, INTERRUPTED, import_torch
+from rtvis.leaving import DONE, FAILED, INTERRUPTED, end_process, import_torch
 
 if TYPE_CHECKING:
     from rtvis.stills.batch import Stills
     from rtvis.stills.requests import Outcome
+
+
+def gradcam_program() -> NoReturn:
+    """`gradcam_main` as a process of its own."""
+    end_process(gradcam_main())
+
+
+def guided_backprop_program() -> NoReturn:
+    """`guided_backprop_main` as a process of its own."""
+    end_process(guided_backprop_main())
 
 
 def gradcam_main(argv: Sequence[str] | None = None) -> int:

@@ -15,6 +15,9 @@ _RULE_WORDS = {
     "deconvnet": "deconvnet",
 }
 
+_OF_NO_CLASS = {"eigen-cam", "rollout"}
+"""Methods that show what the network looks at, whatever it takes it for."""
+
 
 def classes_title(scene: Scene) -> str:
     """What the list of classes counts."""
@@ -111,8 +114,9 @@ def status(scene: Scene, layer: Layer, name: str, readout: Readout, size: int) -
         boost = f"{scene.view.unit_boost:g}/{scene.view.gamma:g}"
         runs += [dim("   ·   boost "), bright(boost)]
     if scene.view.cam_shown:
-        class_explained = bright(class_name(scene.labels, readout.class_index))
-        runs += [dim("   ·   "), bright(chosen.cam), dim(" of "), class_explained]
+        runs += [dim("   ·   "), bright(chosen.cam)]
+        if chosen.cam not in _OF_NO_CLASS:
+            runs += [dim(" of "), bright(class_name(scene.labels, readout.class_index))]
         if readout.health & Health.CAM_ZERO:
             runs += [dim(": "), Run(Health.TEXTS[Health.CAM_ZERO], lut.WARNING)]
     if chosen.region is not None:

@@ -1,4 +1,5 @@
-"""What units do over many pictures: the range of each one's values, and which never do anything."""
+"""What units do over many pictures: the range of each one's values and of the gradients that reach
+them, and which never do anything."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ class Activity:
     """Never above zero behind the activation; without one that rectifies: always of one value."""
     is_rectified: bool
     """Which of the two."""
+    gradients: tuple[float, float] | None
+    """Smallest and largest gradient of each picture's top score at the layer's own output; None
+    where none gets there."""
 
 
 def by_unit(value: Tensor, layer: Layer) -> Tensor:
@@ -41,6 +45,7 @@ class Extremes:
     def __init__(self) -> None:
         self._ends: dict[str, tuple[Tensor, Tensor]] = {}
         self._highest_behind: dict[str, Tensor] = {}
+        self._gradients: dict[str, tuple[float, float]] = {}
 
     def add(self, name: str, values_NC: Tensor, behind_NC: Tensor | None) -> None:
         """Add what a layer's units did at some places.
@@ -59,6 +64,12 @@ class Extremes:
             highest_C = behind_NC.amax(dim=0)
             old = self._highest_behind.get(name)
             self._highest_behind[name] = highest_C if old is None else highest_C.maximum(old)
+
+    def add_gradient(self, name: str, grad_NC: Tensor) -> None:
+        """Add the gradient at a layer's own output, at some places."""
+        low, high = (float(end) for end in grad_NC.aminmax())
+        old_low, old_high = self._gradients.get(name, (low, high))
+        self._gradients[name] = min(low, old_low), max(high, old_high)
 
     def activity(
         self, name: str, *, scale_C: Tensor | None = None, shift_C: Tensor | None = None
@@ -83,7 +94,28 @@ class Extremes:
             ends_2C = ((ends_2C - shift_C) / scale_C)[:, known]
         low, high = (float(end) for end in ends_2C.aminmax()) if ends_2C.numel() else (0.0, 0.0)
         dead = tuple(is_dead_C.nonzero().flatten().tolist())
-        return Activity(low=low, high=high, dead_units=dead, is_rectified=behind_C is not None)
+        return Activity(
+            low=low,
+            high=high,
+            dead_units=dead,
+            is_rectified=behind_C is not None,
+            gradients=self._gradients.get(name),
+        )
+
+
+def top_score_gradients(scores: Tensor, values: Sequence[Tensor]) -> list[Tensor | None]:
+    """The plain gradient of the largest score at some values; None where it does not get to.
+
+    Args:
+        scores: Of any shape, as the network returned them.
+        values: On the way to them, of a run with a graph of autograd's.
+    """
+    if not scores.requires_grad or not values:
+        return [None] * len(values)
+    reached = [value for value in values if value.requires_grad]
+    grads = torch.autograd.grad(scores.max(), reached, allow_unused=True)
+    found = dict(zip(map(id, reached), grads, strict=True))
+    return [found.get(id(value)) for value in values]
 
 
 class Watcher:
@@ -105,11 +137,19 @@ class Watcher:
         self._run = _Run(module, self)
         self._device = device
         self._extremes = Extremes()
+        self._taken: dict[fx.Node, Tensor] = {}
 
     def watch(self, x_1CHW: Tensor) -> None:
         """Add one picture, preprocessed."""
-        with torch.inference_mode():
-            self._run.run(x_1CHW.to(self._device))
+        self._taken.clear()
+        x_1CHW = x_1CHW.to(self._device).detach().requires_grad_()
+        with torch.enable_grad():
+            scores = self._run.run(x_1CHW)
+        grads = top_score_gradients(scores, list(self._taken.values()))
+        with torch.no_grad():
+            for (node, value), grad in zip(self._taken.items(), grads, strict=True):
+                self._add(self._sites[node], value, grad)
+        self._taken.clear()
 
     def activities(self) -> dict[str, Activity]:
         """What the units of each layer did so far, by the layer's name."""
@@ -124,9 +164,15 @@ class Watcher:
 
     def take(self, node: fx.Node, value: Tensor) -> None:
         """The value of a node, before it is freed."""
-        site = self._sites.get(node)
-        if site is None:
-            return
+        if node in self._sites:
+            self._taken[node] = value
+
+    def _add(self, site: Site, value: Tensor, grad: Tensor | None) -> None:
+        if grad is not None:
+            grad_NC = by_unit(grad, site.layer)
+            # The node's value is the layer's own times the scale of a batch norm.
+            scaled_NC = grad_NC if site.scale_C is None else grad_NC * site.scale_C.to(grad_NC)
+            self._extremes.add_gradient(site.layer.name, scaled_NC)
         behind_NC = None
         if _is_rectified(site):
             assert site.activation is not None

@@ -7,7 +7,13 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvTransposeNd
 from torch.utils.flop_counter import FlopCounterMode
 
-from rtvis.engine.layers.activity import RECTIFIERS, Activity, Extremes, by_unit
+from rtvis.engine.layers.activity import (
+    RECTIFIERS,
+    Activity,
+    Extremes,
+    by_unit,
+    top_score_gradients,
+)
 from rtvis.engine.untraced.called import CalledModel, CalledSite
 from rtvis.engine.untraced.ruled import RuledActivations
 
@@ -42,14 +48,23 @@ class CalledWatcher:
             rules.watch(given, call)
             return given
 
-        with torch.no_grad(), rules:
-            self._model.run(x_1CHW.to(self._device), self._model.layers, on_call)
-        for call, value in taken.items():
-            site, behind = self._sites[call], rules.behind.get(call)
-            behind_NC = None
-            if behind is not None and _is_rectified(site, behind):
-                behind_NC = by_unit(behind, site.layer)
-            self._extremes.add(site.layer.name, by_unit(value, site.layer), behind_NC)
+        x_1CHW = x_1CHW.to(self._device).detach().requires_grad_()
+        with torch.enable_grad(), rules:
+            scores = self._model.run(x_1CHW, self._model.layers, on_call)
+        grads = top_score_gradients(scores, list(taken.values()))
+        with torch.no_grad():
+            for (call, value), grad in zip(taken.items(), grads, strict=True):
+                self._add(self._sites[call], value, rules.behind.get(call), grad)
+
+    def _add(
+        self, site: CalledSite, value: Tensor, behind: Tensor | None, grad: Tensor | None
+    ) -> None:
+        if grad is not None:
+            self._extremes.add_gradient(site.layer.name, by_unit(grad, site.layer))
+        behind_NC = None
+        if behind is not None and _is_rectified(site, behind):
+            behind_NC = by_unit(behind, site.layer)
+        self._extremes.add(site.layer.name, by_unit(value, site.layer), behind_NC)
 
     def activities(self) -> dict[str, Activity]:
         """What the units of each layer did so far, by the layer's name."""
