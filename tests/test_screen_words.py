@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from rtvis.data import NO_GRADIENT_PATH, Health, Intervention, Origin, SourceStatus, Target
+from rtvis.data import NO_GRADIENT_PATH, Health, Intervention, Origin, Rates, SourceStatus, Target
 from rtvis.render import bar_words, empty_words, lut
 from rtvis.render.compositor import Compositor
 from rtvis.render.hover_words import hover_text
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Scene
 from rtvis.render.text import Run
-from rtvis.render.wording import class_name
+from rtvis.render.wording import class_name, time_left
 from tests.test_compositor import LAYERS, compositor, part, pixels, result_for, scene_for
 
 __all__ = ["compositor"]  # a fixture
@@ -341,6 +341,20 @@ def test_what_explains_no_class_names_none() -> None:
     for method in ("eigen-cam", "rollout"):
         assert status_of(chosen(scene_for(), cam=method)).endswith(f"·   {method}")
     assert status_of(chosen(scene_for(), cam="legrad")).endswith("legrad of cat")
+
+
+def test_a_picture_by_itself_has_no_rates() -> None:
+    rates = Rates(captured_fps=25.0, processed_fps=20.0, shown_fps=15.0, latency_ms=80)
+    live = scene_for(rates=rates)
+    still = replace(live, is_still=True)
+    told = [said(bar_words.rates(scene, 13, short=True)).split() for scene in (live, still)]
+    assert ["".join(words) for words in told] == ["15.0fps·80ms", "–fps·–ms"]
+
+
+def test_what_is_left_is_told_in_the_unit_that_one_counts_in() -> None:
+    told = [time_left(seconds) for seconds in (12, 200, 7200, 4 * 86_400)]
+    assert told == ["12 s left", "3 min left", "2 h left", "4 days left"]
+    assert time_left(None) == ""
 
 
 def test_classes_without_names_have_their_numbers() -> None:

@@ -504,7 +504,9 @@ def test_an_unplugged_webcam_is_reported_and_asked_for_again(monkeypatch):
     with source:
         source.start(LatestSlot())
         wait_for(lambda: source.status().state == "reconnecting", limit_s=10, what="the report")
-        assert source.status().message.startswith("the camera cannot be opened; is it plugged in")
+        message = source.status().message
+        assert message.startswith("the camera cannot be opened; is it plugged in")
+        assert "its number?" in message
         wait_for(lambda: "(2 times" in source.status().message, limit_s=10, what="a second try")
 
 

@@ -216,7 +216,8 @@ def rates(scene: Scene, size: int, *, short: bool = False) -> tuple[Run, ...]:
     """Captured, processed and shown pictures a second, and what was dropped; or, where it is
     short, the shown ones and their latency."""
     now = scene.rates
-    is_current = now.frame_age_s <= CURRENT_S
+    # A picture by itself is shown again when something beside it changes: that is no rate.
+    is_current = now.frame_age_s <= CURRENT_S and not scene.is_still
 
     def rate(value: float) -> Run:
         return figure(f"{value:.1f}" if is_current else "–", "000.0", size)

@@ -39,12 +39,15 @@ def age(now_ns: int, since_ns: int) -> str:
 
 
 def time_left(seconds: float | None) -> str:
-    """How long something still takes: "12 s left", "3 min left"; empty where nobody knows."""
+    """How long something still takes: "12 s left", "3 days left"; empty where nobody knows."""
     if seconds is None:
         return ""
     if seconds < 100:
         return f"{seconds:.0f} s left"
-    return f"{seconds / 60:.0f} min left" if seconds < 6000 else f"{seconds / 3600:.0f} h left"
+    if seconds < 6000:
+        return f"{seconds / 60:.0f} min left"
+    hours = seconds / 3600
+    return f"{hours:.0f} h left" if hours < 48 else f"{hours / 24:.0f} days left"
 
 
 def class_name(labels: tuple[str, ...] | None, index: int) -> str:

@@ -225,7 +225,10 @@ class StreamSource(ThreadSource):
             return "it claims frames of an absurd size"
         if isinstance(self._target, int):
             what = "cannot be opened" if is_opening else "gives no more pictures"
-            return f"the camera {what}; is it plugged in, and in no other program's hands?"
+            return (
+                f"the camera {what}; is it plugged in, in no other program's hands, and is "
+                f"{self._target} its number?"
+            )
         patience_s = self._limits.open_s if is_opening else self._limits.stale_s
         if lost["silent_s"] > 0.9 * patience_s:
             return f"no {'answer' if is_opening else 'frame'} for {lost['silent_s']:.0f} s"
