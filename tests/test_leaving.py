@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from rtvis.cli import main
-from rtvis.cli.stills import gradcam_main, guided_backprop_main
+from rtvis.cli.stills import gradcam_program, guided_backprop_program
 from rtvis.leaving import INTERRUPTED, called, import_torch, interrupts_held, leaving_at_once
 
 ROOT = Path(__file__).parents[1]
@@ -126,7 +126,7 @@ def test_each_installed_command_starts_and_names_itself(
     scripts = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
     command = EntryPoint(name=name, value=scripts[name], group="console_scripts").load()
     command = main if name == "rtvis" else command  # `program` ends the process
-    assert command in {main, gradcam_main, guided_backprop_main}
+    assert command in {main, gradcam_program, guided_backprop_program}
     monkeypatch.setattr(sys, "argv", [f"/somewhere/{name}", "--help"])
     with pytest.raises(SystemExit) as left:
         command()
