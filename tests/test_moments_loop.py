@@ -9,7 +9,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import pytest
 import torch
 from torch import Tensor
 
@@ -29,19 +28,11 @@ from rtvis.runtime.controller import Controller
 from rtvis.runtime.drawn import Drawn
 from rtvis.runtime.moments import live_moments
 from rtvis.runtime.pipeline import Pipeline
-from rtvis.session import Session, View
-from rtvis.threads import cpu_threads
+from rtvis.session import Session
 from tests.nets_fake import LAYERS, FakeEngine, FakeSource
+from tests.test_live_moments import PAGE, one_thread
 
-SIZE = (800, 1280)
-STEM = Selection(layer="stem", unit=3, tap="pre")
-PAGE = View(canvas_size=SIZE, page="moments", selection=STEM)
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> object:
-    with cpu_threads(1):
-        yield
+__all__ = ["one_thread"]  # a fixture
 
 
 class Room:

@@ -210,5 +210,4 @@ class Pieces:
 
     def segment_of(self, site: Placed) -> int:
         """Index of the segment that holds a layer."""
-        holds = (any(each is site for each in segment.sites) for segment in self.segments)
-        return list(holds).index(True)
+        return next(i for i, s in enumerate(self.segments) if any(each is site for each in s.sites))

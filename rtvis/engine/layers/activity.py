@@ -1,7 +1,7 @@
 """What units do over many pictures: the range of each one's values and of the gradients that reach
 them, and which never do anything."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -134,22 +134,20 @@ class Watcher:
             name = str(node.target)
             setattr(module, name, getattr(module, name).to(device))
         self._sites = {site.node: site for site in sites if not site.is_rest}
-        self._run = _Run(module, self)
+        self._module = module
         self._device = device
         self._extremes = Extremes()
-        self._taken: dict[fx.Node, Tensor] = {}
 
     def watch(self, x_1CHW: Tensor) -> None:
         """Add one picture, preprocessed."""
-        self._taken.clear()
+        run = _Run(self._module, self._sites)
         x_1CHW = x_1CHW.to(self._device).detach().requires_grad_()
         with torch.enable_grad():
-            scores = self._run.run(x_1CHW)
-        grads = top_score_gradients(scores, list(self._taken.values()))
+            scores = run.run(x_1CHW)
+        grads = top_score_gradients(scores, list(run.kept.values()))
         with torch.no_grad():
-            for (node, value), grad in zip(self._taken.items(), grads, strict=True):
+            for (node, value), grad in zip(run.kept.items(), grads, strict=True):
                 self._add(self._sites[node], value, grad)
-        self._taken.clear()
 
     def activities(self) -> dict[str, Activity]:
         """What the units of each layer did so far, by the layer's name."""
@@ -161,11 +159,6 @@ class Watcher:
             if activity is not None:
                 found[site.layer.name] = activity
         return found
-
-    def take(self, node: fx.Node, value: Tensor) -> None:
-        """The value of a node, before it is freed."""
-        if node in self._sites:
-            self._taken[node] = value
 
     def _add(self, site: Site, value: Tensor, grad: Tensor | None) -> None:
         if grad is not None:
@@ -181,17 +174,18 @@ class Watcher:
 
 
 class _Run(fx.Interpreter):
-    """Shows each value to the watcher; the base class frees what nobody reads any more."""
+    """Keeps the values of some nodes; the base class frees what nobody reads any more."""
 
-    def __init__(self, module: fx.GraphModule, watcher: Watcher) -> None:
+    def __init__(self, module: fx.GraphModule, nodes: Collection[fx.Node]) -> None:
         super().__init__(module)
-        self._watcher = watcher
+        self._nodes = nodes
+        self.kept: dict[fx.Node, Tensor] = {}
 
     def run_node(self, n: fx.Node) -> Any:
         """One node's value."""
         value = super().run_node(n)
-        if isinstance(value, Tensor):
-            self._watcher.take(n, value)
+        if n in self._nodes:
+            self.kept[n] = value
         return value
 
 
