@@ -132,6 +132,13 @@ DISPLAY_FIELDS: Final = tuple(
 """The user's choices beside the Selection: what a saved view holds."""
 
 
+def settled(view: View) -> View:
+    """The view without what passes, such as pointer and notice: as it opens after it was saved."""
+    fresh = View()
+    passing = [one.name for one in fields(View) if not one.metadata.get("is_choice", True)]
+    return replace(view, **{name: getattr(fresh, name) for name in passing})
+
+
 Command: TypeAlias = Callable[[View], View]
 """What a key or a click does: a pure function from one state to the next."""
 

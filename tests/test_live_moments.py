@@ -208,10 +208,42 @@ def test_a_state_holds_the_moments_of_every_layer_with_their_pictures(tmp_path: 
         for slot, number in zip(ranks.slot_NU[:, 0], ranks.frame_NU[:, 0].tolist(), strict=True):
             assert number < 0 or (pool.picture_PHW3[slot] == number + 1).all(), "its picture"
     assert list(again.moments.gathered) == list(watch.moments.gathered)
+    # It begins with the frame that was saved, which is not counted a second time.
+    again.see(5.0, 8.0, selection=STEM, path="/film.mp4")
+    assert again.of(STEM) == watch.of(STEM)
+    gathered = again.moments.of(STEM)
+    assert gathered is not None
+    assert gathered.tracker.num_frames == 2
+    counted = again.moments.shown(PAGE, STEM)
+    assert counted is not None
+    assert counted.pool_2 is not None
+    assert counted.pool_2.tolist() == [5, 0], "the other layers' pictures are kept, too"
     # The film goes on in the layer that was not selected, and no number is given twice.
     again.see(9.0, 20.0, selection=middle, path="/film.mp4")
     assert again.of(middle)[0] == (9.0, 0, 20.0)
     assert len(again.of(middle)) == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "seconds", "num_frames"),
+    [("/frame.png", 0.0, 1), ("/film.mp4", 3.0, 2)],
+    ids=["the copy of a camera's frame", "another place in the film"],
+)
+def test_the_first_frame_of_a_state_counts_if_it_is_another_than_the_saved_one(
+    tmp_path: Path, path: str, seconds: float, num_frames: int
+) -> None:
+    watch = Watch()
+    watch.see(1.0, 2.0, path="/film.mp4")
+    found = saved_moments(watch.moments, STEM)
+    assert found is not None
+    again = Watch()
+    put_back(again.moments, found, where=tmp_path)
+    again.see(7.0, seconds, path=path)
+    gathered = again.moments.of(STEM)
+    assert gathered is not None
+    assert gathered.tracker.num_frames == num_frames
+    again.see(8.0, 9.0, path=path)
+    assert gathered.tracker.num_frames == num_frames + 1
 
 
 def test_of_too_many_layers_the_one_looked_at_longest_ago_is_forgotten() -> None:
@@ -465,6 +497,25 @@ def test_tiles_in_sight_come_first() -> None:
     assert seen[0] == list(range(40, 64))
     assert set(range(40, 70)) <= set(seen[1])
     assert seen[3] == list(range(90))
+
+
+def test_tiles_go_on_coming_while_no_frame_does() -> None:
+    layers = (make_layer(0, "many", 90, 2),)
+    watch, selection = Watch(layers), Selection(layer="many", unit=0, tap="pre")
+    watch.see(1.0, 0.0, selection=selection)
+    view = replace(PAGE, selection=selection, pattern="moments")
+    drawn, num_draws = None, 0
+    while watch.moments.state != drawn:  # as a turn does of a held picture
+        pattern = watch.moments.pattern(view, selection)
+        assert pattern is not None
+        drawn, num_draws = watch.moments.state, num_draws + 1
+        assert num_draws < 10
+    assert sorted(pattern.tiles) == list(range(90))
+    other = Watch(layers)
+    other.see(1.0, 0.0, selection=selection)
+    at_once = other.moments.pattern(view, selection, whole=True)
+    assert at_once is not None
+    assert sorted(at_once.tiles) == list(range(90)), "for a picture that nobody waits for"
 
 
 def test_of_neurons_that_see_all_tiles_show_the_half_around_each_and_the_page_marks_it() -> None:

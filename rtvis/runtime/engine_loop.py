@@ -117,7 +117,9 @@ class EngineLoop:
 
     def save_now(self, parent: Path) -> Path:
         """See `Pipeline.save_now`."""
-        return self._saving.save_now(self.turn.composed, self._about(), parent)
+        make_current(self._engine.device)
+        self.turn.flush()
+        return self._saving.save_now(self.turn.settled(), self._about(), parent)
 
     def close(self) -> None:
         """Finish saves, and write what was learned. Safe to call twice."""
@@ -161,7 +163,8 @@ class EngineLoop:
         """Begin a snapshot if the user asked for one, and go on with the one that was begun."""
         if self._save_wanted.is_set():
             self._save_wanted.clear()
-            self._saving.begin(self.turn.composed, self._about())
+            self._delivery.give(self.turn.flush())
+            self._saving.begin(self.turn.settled(), self._about())
         self._saving.step()
 
     def _end_with_source(self) -> None:

@@ -52,6 +52,8 @@ class AboutMoments:
     """(height, width) of what a neuron sees of them."""
     query: tuple[int, int] | None = None
     """At attention."""
+    pictures_given_up: int = 0
+    """Of any layer, for want of room."""
     clips: tuple[SavedClip, ...] = ()
 
 

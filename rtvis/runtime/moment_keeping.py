@@ -89,6 +89,7 @@ def _saved(
             input_size=moments.input_size,
             field=field,
             query=query,
+            pictures_given_up=int(moments.the_pool().num_given_up),
             clips=tuple(_saved_clip(clip) for clip in moments.times.seen),
         ),
         crops=crops or {},
@@ -133,6 +134,7 @@ def put_back(moments: LiveMoments, saved: SavedMoments, *, where: Path) -> None:
     parts = *saved.others, saved
     pool = moments.the_pool()
     slot_of = pool.put_back(_most_wanted(saved.pictures, parts))
+    pool.num_given_up.fill_(saved.about.pictures_given_up)
     clips = max((part.about.clips for part in parts), key=len)  # some came while others were saved
     numbers = [int(part.arrays["frame_CN"].max()) for part in parts]
     moments.put_back(

@@ -74,11 +74,18 @@ class MomentTiles:
         self._in_sight = range(0)
         self._next = 0
         """Where the search for changed units goes on, so that each has its turn."""
+        self._has_more = False
+
+    @property
+    def waits(self) -> bool:
+        """There is more to fetch, though no other frame may come: call `of` again."""
+        return self._has_more or self._numbers is not None or self._crops is not None
 
     def rest(self) -> None:
         """Forget everything."""
         self._of, self._tiles, self._have = None, {}, {}
         self._numbers = self._crops = None
+        self._has_more = False
 
     def of(
         self, ranks: Ranks, pool: FramePool, layer: Layer, in_sight: range = range(0)
@@ -112,13 +119,13 @@ class MomentTiles:
         num_units = best_5C.shape[1]
         wanted: dict[int, _Best] = {}
         crops, slots = [], []
-        for unit in self._missing(best_5C):
+        missing = self._missing(best_5C)
+        self._has_more = len(missing) > _AT_ONCE
+        for unit in missing[:_AT_ONCE]:
             frame, row, column, slot, _ = best_5C[:, unit].tolist()
             wanted[unit] = _Best(frame, row, column)
             crops.append(cut(pool.picture_PHW3, slot, layer, (row, column)))
             slots.append(pool.frame_P[slot])
-            if len(wanted) == _AT_ONCE:
-                break
         self._next = (max(wanted) + 1) % num_units if wanted else 0
         if wanted:
             crops_M3HW = torch.stack(crops).permute(0, 3, 1, 2)

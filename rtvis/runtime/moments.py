@@ -90,6 +90,8 @@ class LiveMoments:
         self._num_frames = 0
         self._last: tuple[Frame, object] | None = None
         """What was taken last, to be taken once."""
+        self._put_back: Key | None = None
+        """Whose next frame may be one that it knows, the one that was saved."""
         self._key: Key | None = None
         self._others_P: Tensor | None = None
         """Who refers to the pictures from layers that are not selected."""
@@ -99,6 +101,8 @@ class LiveMoments:
     @property
     def state(self) -> int:
         """Changes when there is something new to draw that no frame brought."""
+        if self.tiles.waits:  # a held picture's tiles come, too
+            self._version += 1
         return self._version
 
     def take(self, frame: Frame, source: str, result: Result) -> None:
@@ -117,12 +121,30 @@ class LiveMoments:
         once = (key, selection.fit)
         if self._last is not None and self._last[0] is frame and self._last[1] == once:
             return
+        num_clips = len(self.times.seen)
         when = self.times.when(frame, source)
         if when is None:
             return
         self._last = frame, once
+        if self._was_saved(key, when, is_new=len(self.times.seen) > num_clips):
+            self._of_layer(key, layer, self.the_pool())
+            return
         with cpu_threads(1):
             self._update(key, layer, result.maps_BCHW[0], result.input_BCHW[:1], when)
+
+    def _was_saved(self, key: Key, when: int, *, is_new: bool) -> bool:
+        """Whether this is the frame with which a saved view begins: it was counted before.
+
+        Args:
+            key: Of what it is computed.
+            when: The frame was.
+            is_new: Its clip was not known: it is a copy that was saved, or its film was moved.
+        """
+        saved, self._put_back = self._put_back, None
+        if saved != key:
+            return False
+        _, past = self.gathered[key].tracker.just_past()
+        return is_new or past[-1:] == [when]
 
     def _update(
         self, key: Key, layer: Layer, maps_CHW: Tensor, input_1CHW: Tensor, when: int
@@ -178,7 +200,7 @@ class LiveMoments:
     def clear(self) -> None:
         """Forget all moments of all layers, and count anew."""
         self.gathered.clear()
-        self._key = self._others_P = self._last = None
+        self._key = self._others_P = self._last = self._put_back = None
         if self.pool is not None:
             self.pool.clear()
         self.tiles.rest()
@@ -211,14 +233,26 @@ class LiveMoments:
             moments_NF=self._numbers(ranks, self.pool),
             slot_N=ranks.slot_NU[:, 0].clamp(min=0),
             picture_PHW3=self.pool.picture_PHW3,
-            pool_2=torch.stack(((self.pool.frame_P >= 0).sum(), self.pool.num_given_up)),
+            pool_2=torch.stack((self._num_needed(gathered, self.pool), self.pool.num_given_up)),
         )
 
+    def _num_needed(self, gathered: Gathered, pool: FramePool) -> Tensor:
+        """How many pictures somebody refers to: others lie there until their place is taken."""
+        refs_P = pool.count_refs(gathered.tracker.ranks)
+        if self._others_P is not None:
+            refs_P += self._others_P
+        return (refs_P > 0).sum()
+
     def pattern(
-        self, view: View, selection: Selection | None, in_sight: range = range(0)
+        self,
+        view: View,
+        selection: Selection | None,
+        in_sight: range = range(0),
+        *,
+        whole: bool = False,
     ) -> PatternShown | None:
-        """The best moment of every unit, of those `in_sight` first; None while the tiles of the
-        grid show something else."""
+        """The best moment of every unit, of those `in_sight` first, a few at each call or the
+        `whole`; None while the tiles of the grid show something else."""
         if view.pattern != "moments" or view.zoom != "grid" or selection is None:
             self.tiles.rest()
             return None
@@ -226,7 +260,10 @@ class LiveMoments:
         tiles: Mapping[int, ImageU8] = {}
         if gathered is not None and layer is not None and self.pool is not None:
             with cpu_threads(1):
-                tiles = self.tiles.of(gathered.tracker.ranks, self.pool, layer, in_sight)
+                ranks = gathered.tracker.ranks
+                tiles = self.tiles.of(ranks, self.pool, layer, in_sight)
+                while whole and self.tiles.waits:
+                    tiles = self.tiles.of(ranks, self.pool, layer, in_sight)
         note = note_of(view.compared, selection.interventions) or "more to come"
         return PatternShown(layer=selection.layer or "", tiles=tiles, notes=(note,))
 
@@ -278,6 +315,7 @@ class LiveMoments:
         """
         self.times.put_back(clips)
         self.gathered.update(gathered)
+        self._put_back = next(reversed(list(gathered)), None)
         self._num_frames = num_frames
         self._version += 1
 

@@ -128,6 +128,7 @@ class Pipeline:
             recording_note=self.recordings.note,
             rival=rival,
             moments=moments,
+            settles=window is None,
         )
         units = AboutUnits(
             engine=engine,

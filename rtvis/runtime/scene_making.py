@@ -76,13 +76,16 @@ class SceneMaker:
             self._moments.state if self._moments is not None else 0,
         )
 
-    def scene(self, view: View, *, now_ns: int, units_in_sight: range) -> Scene:
+    def scene(
+        self, view: View, *, now_ns: int, units_in_sight: range, whole: bool = False
+    ) -> Scene:
         """What is to be seen now.
 
         Args:
             view: As it is to be drawn.
             now_ns: When that is.
             units_in_sight: Whose tiles the last picture had.
+            whole: Wait for all that is known of units; else some of it comes with later scenes.
         """
         frame = self._looked.frame
         scene = Scene(
@@ -109,7 +112,7 @@ class SceneMaker:
             bindings=self._bindings,
             recording_note=self._recording_note(),
         )
-        scene = self._with_learned(scene, units_in_sight)
+        scene = self._with_learned(scene, units_in_sight, whole=whole)
         return scene if self._rival is None else self._arranged(scene, self._rival)
 
     def _weights(self, view: View) -> Tensor | None:
@@ -118,17 +121,19 @@ class SceneMaker:
             return None
         return self._engine.weights(selection.layer)
 
-    def _with_learned(self, scene: Scene, units_in_sight: range) -> Scene:
+    def _with_learned(self, scene: Scene, units_in_sight: range, *, whole: bool) -> Scene:
         """What is known of the unit that this picture is about."""
         view, selection = scene.view, self._computing.selection
         if self._moments is not None:
             scene = replace(
                 scene,
                 moments=self._moments.shown(view, selection),
-                pattern=self._moments.pattern(view, selection, units_in_sight),
+                pattern=self._moments.pattern(view, selection, units_in_sight, whole=whole),
             )
         if self.learning is None:
             return scene
+        if whole:
+            self.learning.settle(view, selection)
         return replace(
             scene,
             learned=self.learning.shown(view, selection),

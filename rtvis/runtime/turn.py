@@ -8,7 +8,7 @@ from typing import Final
 from torch import Tensor
 
 from rtvis.data import Frame, Selection
-from rtvis.render.scene import Binding
+from rtvis.render.scene import Binding, Scene
 from rtvis.runtime.compare import Rival
 from rtvis.runtime.composed import Composed
 from rtvis.runtime.computing import Computing
@@ -19,7 +19,7 @@ from rtvis.runtime.looked_at import LookedAt
 from rtvis.runtime.scene_making import SceneMaker
 from rtvis.runtime.shown import ShownMeter
 from rtvis.runtime.turn_parts import CompositorLike, EngineLike, LearningLike, MomentsLike
-from rtvis.session import Session, View
+from rtvis.session import Session, View, settled
 from rtvis.slot import LatestSlot
 from rtvis.sources.base import Source
 from rtvis.timing import StageClock
@@ -53,6 +53,7 @@ class Turn:
         now_ns: Callable[[], int] = time.monotonic_ns,
         rival: Rival | None = None,
         moments: MomentsLike | None = None,
+        settles: bool = False,
     ) -> None:
         """Take turns between these; nothing is looked at before `run` or `show`.
 
@@ -68,10 +69,12 @@ class Turn:
             now_ns: The clock of captures.
             rival: What network and source are compared with.
             moments: Looks at each frame, and shows the best ones of the unit.
+            settles: Nobody waits for pictures: each has all that is known of units.
         """
         self._session = session
         self._source = source
         self._now_ns = now_ns
+        self._settles = settles
         self._overlaps = engine.device.type == "cuda"
         self._clock = StageClock(engine.device)
         self._looked = LookedAt(source, frames, now_ns=now_ns)
@@ -186,6 +189,18 @@ class Turn:
         submitted, self._submitted = self._submitted, None
         return self._drawing.finish(submitted) if submitted is not None else None
 
+    def settled(self) -> Composed | None:
+        """The last picture without what passes, drawn for whoever saves it; nobody else sees it.
+
+        Takes the place of what still travels: call `flush` before, and show that.
+        """
+        last = self.composed
+        if last is None or (view := settled(last.view)) == last.view:
+            return last
+        submitted = self._begin(self._scene(view, now_ns=self._now_ns()))
+        drawn = self._drawing.finish(submitted) if submitted is not None else None
+        return drawn if drawn is not None else last
+
     def compute(self, frame: Frame, selection: Selection, revision: int) -> None:
         """Compute what stays to be seen where the next `show` asks for what cannot be computed.
 
@@ -205,11 +220,10 @@ class Turn:
             revision: Grows with every call that asks for something else.
             stale_s: How old what is shown shall be, if this cannot be computed.
         """
+        self._settles = True
         fresh = frame is not None and frame is not self.frame
         self._looked.frame = frame if frame is not None else self.frame
         self._compute(view, revision, fresh=fresh, paused=False)
-        if self._scenes.learning is not None:
-            self._scenes.learning.settle(view, self.selection)
         now_ns = self._now_ns()
         if self.computing.stale_since_ns:
             self.computing.stale_since_ns = now_ns - round(1e9 * stale_s)
@@ -250,19 +264,22 @@ class Turn:
         return True
 
     def _draw(self, view: View, revision: int, *, now_ns: int | None = None) -> Submitted | None:
-        scene = self._scenes.scene(
-            view,
-            now_ns=self._now_ns() if now_ns is None else now_ns,
-            units_in_sight=self._drawing.units_in_sight,
-        )
+        scene = self._scene(view, now_ns=self._now_ns() if now_ns is None else now_ns)
         self._drawn_revision = revision
         self._drawn_state = self._scenes.state
         self._drawn_ns = self._now_ns()
+        return self._begin(scene)
+
+    def _scene(self, view: View, *, now_ns: int) -> Scene:
+        in_sight = self._drawing.units_in_sight
+        return self._scenes.scene(view, now_ns=now_ns, units_in_sight=in_sight, whole=self._settles)
+
+    def _begin(self, scene: Scene) -> Submitted | None:
         computed = self.computing
         return self._drawing.begin(
             scene,
             Of(
-                view=view,
+                view=scene.view,
                 frame=self.frame,
                 result=computed.result,
                 second=computed.second,

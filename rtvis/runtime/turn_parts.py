@@ -71,5 +71,10 @@ class MomentsLike(Protocol):
     def take(self, frame: Frame, source: str, result: Result) -> None: ...
     def shown(self, view: View, selection: Selection | None) -> MomentsShown | None: ...
     def pattern(
-        self, view: View, selection: Selection | None, in_sight: range
+        self,
+        view: View,
+        selection: Selection | None,
+        in_sight: range,
+        *,
+        whole: bool,
     ) -> PatternShown | None: ...
