@@ -22,6 +22,8 @@ from typing import Any
 import psutil
 import pytest
 
+from benchmarks import browser
+
 ROOT = Path(__file__).resolve().parent.parent
 
 os.environ.setdefault("OMP_NUM_THREADS", str(min(2, os.cpu_count() or 1)))
@@ -46,6 +48,7 @@ REQUIRE_CUDA = os.environ.get("RTVIS_REQUIRE_CUDA") == "1"
 PROGRAMS = {
     "window": ("Xvfb", "xdotool", "xwininfo", "import"),
     "stream": ("gst-launch-1.0",),
+    "browser": (),
 }
 """What a marker needs on PATH; `import` is ImageMagick's screenshot."""
 
@@ -75,6 +78,8 @@ def missing_for(marker: str) -> str:
         )
         if asked.returncode != 0:
             missing.append("GStreamer's RTSP server for the system's python3")
+    if marker == "browser" and browser.program() is None:
+        missing.append(" or ".join(browser.PROGRAMS))
     return ", ".join(missing)
 
 

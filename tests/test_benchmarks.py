@@ -206,6 +206,16 @@ def test_bench_moments_compares_turns_with_moments_and_without(tmp_path: Path) -
 
 
 @pytest.mark.slow
+@pytest.mark.browser
+def test_bench_pages_opens_each_kind_of_page(tmp_path: Path) -> None:
+    text = run(tmp_path, "bench_pages")
+    small, large = (cells(text, f"layer of {units} units") for units in (16, 96))
+    assert small[2] == "**1.00**"
+    assert (int(small[4]), int(large[4])) == (4, 4), "itself, style, script and a sheet"
+    assert float(large[5]) > float(small[5])
+    assert int(cells(text, "unit, all pictures")[4]) == 4 + 45
+
+
 def test_bench_cluster_compares_one_process_with_actors(tmp_path: Path) -> None:
     flags = ("--networks", f"{tmp_path}/tiny.py:tiny", "--actors", "1")
     text = run(tmp_path, "bench_cluster", *flags)

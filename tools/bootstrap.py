@@ -37,6 +37,9 @@ TEST_PACKAGES = (
 )
 """A screen without a monitor and a pair of hands for it; an RTSP server for the stream tests."""
 
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+"""Any of them will do. Debian has the first; Ubuntu has it as a snap alone."""
+
 
 @dataclass(frozen=True)
 class Interpreter:
@@ -243,13 +246,21 @@ def install_test_packages(wanted: str) -> None:
         )
     needed, better = missing_for_run(choose_interpreter(wanted))
     packages = needed + better + not_installed(TEST_PACKAGES)
-    if not packages:
+    lacks_browser = all(shutil.which(name) is None for name in BROWSERS)
+    if not packages and not lacks_browser:
         print("every Debian package that the tests need is installed")
         return
     prefix = become_root()
     if prefix is None:
-        raise SystemExit(f"not root, and sudo would ask: {install_line(packages)}")
-    install(packages, prefix)
+        wanted_too = [BROWSERS[0]] if lacks_browser else []
+        raise SystemExit(f"not root, and sudo would ask: {install_line(packages + wanted_too)}")
+    if packages:
+        install(packages, prefix)
+    if lacks_browser:
+        try:
+            install([BROWSERS[0]], prefix)
+        except SystemExit:
+            print(f"no {BROWSERS[0]} here: tests of HTML pages need a browser, {BROWSERS[-1]} too")
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ def layer_page(facts: LayerFacts, *, network: str) -> bytes:
     told = f'<p class="dim">{_told(facts)}</p>'
     return page(
         layer.name,
-        f'{told}{_form(kinds)}<main class="tiles">{"".join(parts)}</main>',
+        f'{told}{_form(facts, kinds)}<main class="tiles">{"".join(parts)}</main>',
         title=f"{layer.name} · {network}",
         root="../",
         crumbs=((network, f"../{names.PAGE}"),),
@@ -56,7 +56,7 @@ def _sheet_rules(facts: LayerFacts, kind: str) -> str:
     )
 
 
-def _form(kinds: tuple[str, ...]) -> str:
+def _form(facts: LayerFacts, kinds: tuple[str, ...]) -> str:
     """Hidden without JavaScript, for it does nothing there."""
     shown = "".join(f"<option value={kind}>{_KINDS[kind]}</option>" for kind in kinds)
     choice = f"<label>show <select name=show>{shown}</select></label>" if len(kinds) > 1 else ""
@@ -64,9 +64,12 @@ def _form(kinds: tuple[str, ...]) -> str:
         f"<option>{text}</option>"
         for text in ("number", "largest value", "how often it fires", "class selectivity")
     )
+    classes = ""
+    if facts.selectivity:
+        classes = "<label>class <input type=search name=class></label><output class=dim></output>"
     return (
         f"<form hidden>{choice}<label>by <select name=sort>{orders}</select></label>"
-        "<label>unit <input name=unit inputmode=numeric></label></form>"
+        f"<label>unit <input name=unit inputmode=numeric></label>{classes}</form>"
     )
 
 
@@ -82,7 +85,7 @@ def _tile(facts: LayerFacts, unit: int) -> str:
         said.append(f"fires in {percent(share)} of the pictures")
     classes = facts.classes_of(unit)
     if classes:
-        said.append(f"answers most to {classes[0][0]}")
+        said.append(f"answers most to {classes[0][0]}")  # the script reads that
     dead = " dead" if facts.of("is_dead_C", unit) else ""
     return (
         f'<a id=u{unit} class="t{dead}" href="{names.unit_page(unit)}" '

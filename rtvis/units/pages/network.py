@@ -37,7 +37,9 @@ def network_page(
         )
     )
     rows = "".join(_row(facts, is_linked=facts.layer.name in with_page) for facts in layers)
-    body = f'<p class="dim">{told}</p><table class="layers"><tr>{heads}</tr>{rows}</table>'
+    # Hidden without JavaScript, for it does nothing there.
+    form = "<form hidden><label>layer <input type=search name=layer></label></form>"
+    body = f'<p class="dim">{told}</p>{form}<table class="layers"><tr>{heads}</tr>{rows}</table>'
     return page(identity.network, body, title=identity.network, root="")
 
 
@@ -59,6 +61,7 @@ def _row(facts: LayerFacts, *, is_linked: bool) -> str:
     if is_linked:
         name = f'<a href="{link}">{name}</a>'
     if is_linked and kinds_of(facts):
-        strip = f'<a href="{link}"><img loading=lazy src="{folder}/{names.STRIP}" alt=""></a>'
+        image = f'<img loading=lazy src="{folder}/{names.STRIP}" alt="">'
+        strip = f'<a class=strip href="{link}">{image}</a>'
     numbers = "".join(f"<td class=n>{text}</td>" for text in cells)
     return f'<tr><td>{name}</td><td class="dim">{layer.kind}</td>{numbers}<td>{strip}</td></tr>'

@@ -22,18 +22,21 @@ table{border-collapse:collapse}th{font-weight:400;color:var(--dim);text-align:le
 th,td{padding:3px 14px 3px 0;vertical-align:middle}.n{text-align:right}
 img{display:block;background:var(--panel)}
 .layers td{border-top:1px solid var(--line)}.layers{width:100%}
-.layers td:last-child{width:100%;max-width:0;overflow:hidden;padding-right:0}
+.layers td:last-child{width:100%;max-width:0;padding-right:0}
 .layers img{height:48px;max-width:none}
+.strip{display:block;overflow:hidden;max-width:592.5px;
+width:calc(round(down,100% + 1.5px,49.5px) - 1.5px)}
 .tiles{display:flex;flex-wrap:wrap;gap:4px}
 .tiles>div{display:flex;flex-wrap:wrap;gap:4px;content-visibility:auto;
 contain-intrinsic-size:auto 1100px;width:100%}
 .t{width:64px;height:80px;font-size:11px;line-height:16px;text-align:center;color:var(--dim);
 background:var(--panel);display:block}.t i{display:block;height:64px;background-repeat:no-repeat}
-.t:hover{color:var(--text);outline:1px solid var(--chosen);text-decoration:none}
+.t:hover,.t:target{color:var(--text);outline:1px solid var(--chosen);text-decoration:none}
 .t.dead{opacity:.45}
-form{display:flex;gap:16px;flex-wrap:wrap;margin:0 0 12px;align-items:center}
+form{display:flex;gap:8px 16px;flex-wrap:wrap;margin:0 0 12px;align-items:center}
+[hidden]{display:none!important}p,h1{overflow-wrap:anywhere}
 select,input{background:var(--panel);color:var(--text);border:1px solid var(--line);
-font:inherit;padding:2px 6px}input{width:6em}
+font:inherit;padding:2px 6px}input{width:6em}input[type=search]{width:11em}
 .unit{display:grid;grid-template-columns:minmax(240px,300px) 1fr;gap:24px}
 .unit aside img{width:100%;height:auto}.unit aside section{margin-bottom:20px}
 .unit aside td{padding-right:8px}.unit aside th{white-space:nowrap}
@@ -45,6 +48,18 @@ repeat(3,minmax(60px,114px));gap:8px 10px;align-items:center}
 svg{display:block}svg rect{fill:var(--dim)}
 @media(max-width:900px){.unit{grid-template-columns:1fr}.unit aside{display:flex;flex-wrap:wrap;
 gap:20px}.unit aside section{width:260px}}
+@media(max-width:700px){body{padding:8px 12px 32px}.layers,.layers tbody{display:block}
+.layers tr:first-child{display:none}.layers tr{display:flex;flex-wrap:wrap;gap:0 12px;
+align-items:baseline;border-top:1px solid var(--line);padding:6px 0}
+.layers td{display:block;border:0;padding:0;text-align:left}.layers td:empty{display:none}
+.layers td:first-child{width:100%;overflow-wrap:anywhere}
+.layers td:last-child{max-width:none;padding-top:4px}
+.layers .n::before{color:var(--dim)}.layers .n:nth-child(3)::before{content:"units "}
+.layers .n:nth-child(4)::before{content:"map "}.layers .n:nth-child(5)::before{content:"sees "}
+.layers .n:nth-child(6)::before{content:"dead "}.layers .n:nth-child(7)::before{content:"pictures "}
+.layers .n:nth-child(8)::before{content:"optimised "}
+.rows{grid-template-columns:repeat(5,1fr);gap:6px}.rows .say{grid-column:1/-1;margin-top:6px}
+.rows .head:first-child{display:none}.rows .head{font-size:11px}}
 """
 
 SCRIPT: Final = """\
@@ -56,10 +71,23 @@ addEventListener("keydown", event => {
   const link = rel && document.querySelector(`a[rel=${rel}]`);
   if (link) { event.preventDefault(); location.href = link.href; }
 });
-const tiles = document.querySelector(".tiles");
-if (tiles) {
-  const all = [...tiles.querySelectorAll(".t")], form = document.querySelector("form");
+const tiles = document.querySelector(".tiles"), form = document.querySelector("form");
+if (form) {
   form.hidden = false;
+  form.addEventListener("submit", event => event.preventDefault());
+}
+if (form?.elements.layer) {
+  const rows = [...document.querySelectorAll(".layers tr")].slice(1);
+  const find = () => {
+    const text = form.elements.layer.value.trim().toLowerCase();
+    for (const row of rows)
+      row.hidden = !row.cells[0].textContent.toLowerCase().includes(text);
+  };
+  form.elements.layer.addEventListener("input", find);
+  find();
+}
+if (tiles) {
+  const all = [...tiles.querySelectorAll(".t")], found = form.querySelector("output");
   const put = order => {
     tiles.replaceChildren();
     for (let first = 0; first < order.length; first += 256) {
@@ -68,12 +96,20 @@ if (tiles) {
       tiles.append(part);
     }
   };
-  form.elements.sort.addEventListener("change", event => {
-    const by = event.target.selectedIndex - 1;
+  const show = () => {
+    const by = form.elements.sort.selectedIndex - 1;
+    const text = form.elements.class?.value.trim().toLowerCase() ?? "";
+    const answers = tile => tile.title.split("answers most to ")[1]?.toLowerCase() ?? "";
+    const some = all.filter(tile => !text || answers(tile).includes(text));
     const value = tile => by < 0 ? 0 : parseFloat(tile.dataset.v.split(" ")[by]);
     const rank = x => Number.isNaN(x) ? -Infinity : x;
-    put([...all].sort((a, b) => (rank(value(b)) - rank(value(a))) || 0));
-  });
+    put(some.sort((a, b) => (rank(value(b)) - rank(value(a))) || 0));
+    if (found) found.textContent = text ? `${some.length} of ${all.length} units` : "";
+  };
+  form.elements.sort.addEventListener("change", show);
+  form.elements.class?.addEventListener("input", show);
+  // A browser that comes back to a page fills in what stood there.
+  if (form.elements.sort.selectedIndex > 0 || form.elements.class?.value) show();
   form.elements.show?.addEventListener("change", event => {
     document.body.className = event.target.value;
   });
@@ -81,7 +117,6 @@ if (tiles) {
     const tile = document.getElementById(`u${parseInt(event.target.value)}`);
     if (tile) location.href = tile.href;
   });
-  form.addEventListener("submit", event => event.preventDefault());
 }
 """
 
