@@ -261,6 +261,14 @@ class LearnedConfig:
         field_name="growing",
         saved=False,
     )
+    learned_memory: int = number_option(
+        "megabytes (2^20 bytes) that pictures of what units have learned take at most; what was "
+        "looked at longest ago is read from the store again",
+        10,
+        2**20,
+        default=2000,
+        saved=False,  # of this machine
+    )
     moments_distance: float = option(
         "two of a unit's best moments are at least so far from each other",
         default=1.0,

@@ -10,8 +10,11 @@ import pytest
 import torch
 from torch import nn
 
+from rtvis.cli import learned as cli_learned
+from rtvis.config import Config
 from rtvis.data import ClosedEvent, Crop, KeyEvent, Selection
 from rtvis.errors import ConfigError, StoreError
+from rtvis.flags import parse_config
 from rtvis.render.compositor import Compositor
 from rtvis.render.focus import focus_of
 from rtvis.runtime.grower import EngineGrower
@@ -52,6 +55,27 @@ def engine():
 @pytest.fixture(scope="module")
 def grown(engine) -> list[Grown]:
     return list(EngineGrower(engine).grow(engine.layers[1].name, 2, start_13HW=None))
+
+
+def test_pictures_take_as_much_memory_as_the_flag_says(engine, tmp_path: Path) -> None:
+    """DVT-98: 2000 MiB unless the user says otherwise, and not less than ten; an eighth of it is
+    for files as the store has them."""
+
+    def config_of(*words: str) -> Config:
+        return parse_config(
+            Config, ["--store", str(tmp_path), *words], prog="rtvis", description=""
+        )
+
+    mib = 2**20
+    config = config_of()
+    assert cli_learned.known_bytes_of(config) == 1750 * mib
+    ten = config_of("--learned-memory", "10")
+    shelf = cli_learned.shelf_of(ten, engine)
+    assert isinstance(shelf, StoreShelf)
+    assert shelf._store().cache.max_bytes + cli_learned.known_bytes_of(ten) == 10 * mib
+    assert shelf._store().cache.max_bytes == 10 * mib // 8
+    with pytest.raises(ConfigError, match=r"--learned-memory: '9' cannot be used; give a whole"):
+        config_of("--learned-memory", "9")
 
 
 def shelf_of(engine, root: Path, preset: str = "default") -> StoreShelf:
@@ -195,7 +219,9 @@ def test_beside_a_film_the_clicked_unit_s_picture_grows_is_kept_and_comes_back(
         window=sink,
         grower=EngineGrower(engine),
         shelf=shelf,
+        known_bytes=12_345_678,
     ) as pipeline:
+        assert pipeline.loop.units.learning._known.max_bytes == 12_345_678
         user = _User(source, session, layer)
         import threading
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:  # imports are late
     from rtvis.runtime.moments import LiveMoments
     from rtvis.runtime.shelf import Shelf
 
+_OF_FILES = 8
+"""One part in so many is for files as the store has them; the others are for what is shown."""
+
 
 def grower_of(config: Config, engine: "Engine") -> "Grower":
     """Optimises inputs.
@@ -35,7 +38,18 @@ def shelf_of(config: Config, engine: "Engine") -> "Shelf | None":
         lambda: engine.identity,
         engine.layers,
         preset_name=config.learned.preset,
+        cache_bytes=learned_bytes_of(config) // _OF_FILES,
     )
+
+
+def learned_bytes_of(config: Config) -> int:
+    """What pictures of what units have learned may take in memory, with those of the shelf."""
+    return config.learned.learned_memory * 2**20
+
+
+def known_bytes_of(config: Config) -> int:
+    """What is left of that to the pictures that are shown: the shelf has its part."""
+    return learned_bytes_of(config) - learned_bytes_of(config) // _OF_FILES
 
 
 def moments_of(config: Config, engine: "Engine", saved: str) -> "LiveMoments":

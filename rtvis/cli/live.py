@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, assert_never
 
 from rtvis.cli.compare import compares_networks, opened_second, rival_of, second_config
-from rtvis.cli.learned import grower_of, moments_of, shelf_of
+from rtvis.cli.learned import grower_of, known_bytes_of, moments_of, shelf_of
 from rtvis.cli.replay import found_frames, kept_by, replay_of
 from rtvis.cli.unseen import run_unseen, say
 from rtvis.cli.view import view_of, with_selection
@@ -208,6 +208,7 @@ def _pipeline(
         rival=parts.rival,
         grower=grower_of(config, engine),
         shelf=shelf_of(config, engine),
+        known_bytes=known_bytes_of(config),
         moments=moments_of(config, engine, parts.resume.moments),
         # Also for the film in the window's place; what is shown again has the unit that it had.
         seeks_unit=config.output.view == "window"

@@ -11,6 +11,7 @@ from rtvis.runtime.bindings import OfUnits
 from rtvis.runtime.generate import Generate
 from rtvis.runtime.growth import Grower
 from rtvis.runtime.jobs import Jobs
+from rtvis.runtime.known import MEMORY_BYTES
 from rtvis.runtime.learning import NO_GRADIENTS, Learning
 from rtvis.runtime.moments import LiveMoments
 from rtvis.runtime.shelf import Shelf
@@ -43,6 +44,7 @@ class AboutUnits:
         moments: LiveMoments,
         say: Callable[[str, bool], None],
         why_not: str = NO_GRADIENTS,
+        known_bytes: int = MEMORY_BYTES,
     ) -> None:
         """Let the turn show what is known.
 
@@ -55,6 +57,7 @@ class AboutUnits:
             moments: The best moments of every unit, which the turn shows, too.
             say: Tells the user something; the second argument: whether it is a warning.
             why_not: Why nobody makes pictures, where nobody does.
+            known_bytes: Of pictures of units in memory.
         """
         self._engine = engine
         self._session = session
@@ -71,6 +74,7 @@ class AboutUnits:
             start=self._network_input,
             now_s=time.monotonic,
             why_not=why_not,
+            max_bytes=known_bytes,
         )
         self.moments = moments
         turn.attend(self.learning)

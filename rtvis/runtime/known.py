@@ -9,8 +9,8 @@ from torch import Tensor
 
 from rtvis.render.scene import TopShown
 
-MEMORY_BYTES: Final = 256 * 2**20
-"""Of pictures that the session keeps: 1,700 of 224x224."""
+MEMORY_BYTES: Final = 2000 * 2**20
+"""Of pictures that the session keeps: 13,900 of 224x224."""
 
 Name: TypeAlias = tuple[str, int]
 """Layer and unit."""

@@ -17,6 +17,7 @@ from rtvis.runtime.delivery import Delivery
 from rtvis.runtime.engine_loop import EngineLoop
 from rtvis.runtime.first_unit import FirstUnit
 from rtvis.runtime.growth import Grower
+from rtvis.runtime.known import MEMORY_BYTES
 from rtvis.runtime.learning import NO_GRADIENTS
 from rtvis.runtime.moments import LiveMoments, live_moments
 from rtvis.runtime.notices import Notices
@@ -65,6 +66,7 @@ class Pipeline:
         rival: Rival | None = None,
         grower: Grower | None = None,
         shelf: Shelf | None = None,
+        known_bytes: int = MEMORY_BYTES,
         moments: LiveMoments | None = None,
         seeks_unit: bool = False,
     ) -> None:
@@ -89,6 +91,7 @@ class Pipeline:
             rival: What network and source are compared with; the caller closes it.
             grower: Makes pictures that excite units; without one there are none but the shelf's.
             shelf: Where what units have learned is kept.
+            known_bytes: What pictures of units may take in memory.
             moments: Keeps the best moments of every unit; default: with nothing in it yet.
             seeks_unit: Begin with the unit that answers most, if the session names none.
         """
@@ -136,6 +139,7 @@ class Pipeline:
             turn=turn,
             grower=grower if replay is None else None,
             shelf=shelf,
+            known_bytes=known_bytes,
             moments=moments,
             say=say,
             why_not="a replay shows what the store has" if replay is not None else NO_GRADIENTS,

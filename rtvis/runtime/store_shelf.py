@@ -15,6 +15,7 @@ from rtvis.errors import StoreError
 from rtvis.render.focus import focus_of
 from rtvis.runtime.shelf import KeptInput, KeptPicture, KeptTop, SheetKind
 from rtvis.units import names
+from rtvis.units.cache import DEFAULT_BYTES, PictureCache
 from rtvis.units.items import Items
 from rtvis.units.optimized import Optimized, files_of
 from rtvis.units.source_pictures import SourcePictures
@@ -43,6 +44,7 @@ class StoreShelf:
         layers: Of the network.
         preset_name: Of the optimised pictures to show and write.
         seed: Likewise.
+        cache_bytes: What decoded files may take in memory.
     """
 
     def __init__(
@@ -53,12 +55,14 @@ class StoreShelf:
         *,
         preset_name: str,
         seed: int = 0,
+        cache_bytes: int = DEFAULT_BYTES,
     ) -> None:
         self._root = root
         self._identity = identity
         self._layers = {layer.name: layer for layer in layers}
         self._preset_name = preset_name
         self._seed = seed
+        self._cache = PictureCache(cache_bytes)
         self._opening = threading.Lock()
         self._opened: Store | None = None
         self.back_rule = ""
@@ -159,7 +163,7 @@ class StoreShelf:
     def _store(self) -> Store:
         with self._opening:
             if self._opened is None:
-                self._opened = open_store(self._root, self._identity())
+                self._opened = open_store(self._root, self._identity(), cache=self._cache)
             return self._opened
 
 
