@@ -24,6 +24,7 @@ from rtvis.units.presets import PRESETS, preset
 from rtvis.units.recipe import Recipe
 from rtvis.units.steps import Adam, step_lengths
 from rtvis.units.targets import Targets
+from rtvis.units.trace import Leader, Run, Trace
 from tests.nets import CamNet, HandNet, engine_of, seeded
 
 PLAIN = Recipe(
@@ -155,6 +156,11 @@ def test_spreading_moves_towards_mean_0_and_deviation_1() -> None:
         # s = 0.8: late 0.1 * 0.2 = 0.02 is less than early 0.03
         ({"policy": "progress01", "early_progress": 0.03, "late_progress": 0.1}, 0.02 / 25),
         ({"policy": "progress01", "early_progress": 0.01, "late_progress": 0.1}, 0.01 / 25),
+        # A share that is to go down ends at 0: late 0.01 * 0.8 = 0.008.
+        (
+            {"policy": "progress01", "late_progress": 0.01, "direction": "minimise"},
+            0.008 / 25,
+        ),
         ({"policy": "l2", "lr": 20.0}, 20 / (5 + 1e-6)),
         ({"policy": "rms", "lr": 0.15}, 0.15 / (math.sqrt(12.5) + 1e-6)),
     ],
@@ -284,6 +290,23 @@ def test_bytes_and_input_are_the_same_picture_in_other_units() -> None:
     assert np.allclose(found.x_CHW, expected.numpy(), atol=1e-6)
 
 
+def test_total_variation_is_taken_off_and_grey_takes_the_mean_of_the_channels() -> None:
+    """DV-27, one step in the network's own space: x + lr * (g - share * slope of the variation)."""
+    model = seeded(CamNet)
+    engine = engine_of(model, size=8)
+    x0 = torch.randn(1, 3, 8, 8)
+    recipe = replace(PLAIN, space="input", lr=0.5, total_variation=3.0, iterations=2)
+    targets = Targets(layer="stem", units=(2,))
+    leaf = x0.clone().requires_grad_()
+    (grad,) = torch.autograd.grad(model.stem(leaf)[0, 2, 4, 4], leaf)  # type: ignore[operator]
+    slope = regularise.total_variation_gradient(x0)
+    expected = (x0 + 0.5 * (grad - 3.0 * slope))[0]
+    (found,) = last_of(engine, targets, recipe, start=x0).results()
+    assert np.allclose(found.x_CHW, expected.numpy(), atol=1e-5)
+    (grey,) = last_of(engine, targets, replace(recipe, grey=True), start=x0).results()
+    assert np.allclose(grey.x_CHW, expected.mean(dim=0).expand(3, -1, -1).numpy(), atol=1e-5)
+
+
 def test_minimising_goes_down_and_keeps_the_lowest() -> None:
     engine = engine_of(seeded(CamNet), size=8)
     recipe = replace(PLAIN, lr=1000.0, iterations=5, direction="minimise", keep="best")
@@ -322,6 +345,24 @@ def test_behind_shut_relus_the_first_runs_take_the_gradient_of_a_deconvnet() -> 
     plain = last_of(hand_engine(), targets, replace(recipe, redirect=0), start=start, batch=2)
     assert plain.results()[0].record["result"] == "grad 0 failure"
     assert plain.results()[1].record["runs"]["value"] == other.record["runs"]["value"]
+
+
+def test_a_lead_that_is_lost_again_counts_and_the_first_run_that_had_it() -> None:
+    """DVT-75: the first of two pictures leads in runs 0 and 1, the second one never."""
+    x = torch.zeros(2, 1, 1, 1)
+    trace = Trace(x, 1.0)
+    for at, leads in enumerate((True, True, False)):
+        numbers = torch.full((2,), float(at))
+        leader = Leader(torch.tensor([3, 0]), torch.tensor([leads, False]))
+        run = Run(value_B=numbers, leader=leader, norm_B=numbers, distance_B=numbers, std_B=numbers)
+        trace.add(run, x + at, torch.tensor([True, True]))
+    first, second = (trace.plain(lane, (1, 1), "neuron") for lane in (0, 1))
+    assert first["result"] == "majority success"
+    assert first["moments"]["majority"] == {"iteration": 0, "value": 0.0}
+    assert first["runs"]["is_leader"] == [True, True, False]
+    assert trace.majority.x_BCHW[0].item() == 0.0
+    assert second["result"] == "majority failure"
+    assert second["moments"]["majority"] is None
 
 
 def test_majority_is_the_first_run_at_which_the_unit_leads_its_layer() -> None:

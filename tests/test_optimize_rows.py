@@ -89,6 +89,19 @@ def test_dvs_preset_has_its_numbers() -> None:
     assert dv.robust_spread == 0.05
 
 
+def test_dvs_earlier_presets_have_their_numbers() -> None:
+    """DV-27: the first with steps of one RMS and five plain epochs, the second with total variation
+    and no move but the spreading."""
+    dv_1, dv_0 = preset("dv-1"), preset("dv-0")
+    assert (dv_1.policy, dv_1.lr, dv_1.plain_last, dv_1.shown) == ("rms", 0.15, 6, "clip")
+    assert (dv_1.robust_degrees, dv_1.robust_roll, dv_1.robust_blur) == (10, 5, 0.5)
+    assert (dv_0.policy, dv_0.lr, dv_0.total_variation, dv_0.shown) == ("rms", 0.2, 0.005, "clip")
+    assert (dv_0.robust, dv_0.robust_spread, dv_0.plain_last) == (True, 0.05, 0)
+    moves = (dv_0.robust_rotate_chance, dv_0.robust_scale_chance, dv_0.robust_roll_chance)
+    assert (*moves, dv_0.robust_blur) == (0, 0, 0, 0)
+    assert dv_0.objective == dv_1.objective == "mean"
+
+
 def drawn(ascent: Ascent, **shares: float) -> None:
     """Have these numbers drawn, in 0..1, in each run."""
     for name, share in shares.items():
