@@ -27,7 +27,7 @@ from rtvis.options import (
     section,
 )
 
-Subject: TypeAlias = Literal["networks", "layers", "methods", "keys"]
+Subject: TypeAlias = Literal["networks", "layers", "methods", "keys", "theme"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -299,6 +299,10 @@ class SectionsConfig:
         files="means moments",
     )
     """What the picture depends on and nobody chose; see `rtvis.state.Resume`."""
+    theme: Mapping[str, Entry] = section()
+    """Fields of `rtvis.theme.Theme`."""
+    panes: Mapping[str, Entry] = section()
+    """Fields of `rtvis.theme.Panes`."""
     keys: Mapping[str, Entry] = section()
     """Command -> key or keys; see `rtvis.runtime.bindings`."""
 

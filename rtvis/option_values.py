@@ -145,3 +145,17 @@ def gigabytes(value: Any) -> float:
     if number == 0:
         raise ValueError("nothing")
     return number
+
+
+def colour(value: Any) -> str:
+    """A colour as "#e6e8eb", in small letters."""
+    if not isinstance(value, str):
+        raise TypeError("not text")
+    if not re.fullmatch(r"#[0-9a-fA-F]{6}", value):
+        raise ValueError("no colour")
+    return value.lower()
+
+
+def or_none(parse: Parse) -> Parse:
+    """The same parser, which lets null pass."""
+    return lambda value: None if value is None else parse(value)

@@ -7,6 +7,7 @@ from typing import Final, Literal, TypeAlias
 
 from rtvis.choices import BackpropDisplay
 from rtvis.data import Intervention, Selection, Side, Target
+from rtvis.theme import Panes, Theme
 
 MapPalette: TypeAlias = Literal["colour", "grey", "jet"]
 """Perceptual colours, none, or RT's (RT-11, RT-12)."""
@@ -49,6 +50,10 @@ _PASSING: Final = {"is_choice": False}
 """Marks what nobody chose to see again: it is not saved with a view."""
 
 
+_OF_FILES: Final = {"is_choice": False}
+"""Marks what files give in sections of their own, a saved view too; no command changes it."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class View:
     """One consistent state of the user's choices, read once a turn."""
@@ -70,6 +75,10 @@ class View:
     """Which of two is shown; "off" where nothing is compared. The loop sets it to what there is."""
     column_shown: bool = False
     """On a canvas too narrow for it the right column stands there all the same."""
+    theme: Theme = field(default_factory=Theme, metadata=_OF_FILES)
+    """Colours and sizes."""
+    panes: Panes = field(default_factory=Panes, metadata=_OF_FILES)
+    """Which panes stand where."""
     ui_scale: float | None = None
     """Size of text and gaps, 0.75 to 3; None: by the canvas (DVT-97)."""
     panes_shown: bool = False

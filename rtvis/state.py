@@ -15,6 +15,7 @@ from rtvis.options import Entry
 from rtvis.paths import path_of
 from rtvis.plain import Plain, fields_from_plain, to_plain
 from rtvis.session import DISPLAY_FIELDS, View
+from rtvis.theme_files import panes_of, sections_of, theme_of
 
 FRAME_FILE: Final = "frame.png"
 """The saved frame, beside the state: the source of a view of a camera, whose moment is gone."""
@@ -55,7 +56,13 @@ def restored(view: View, sections: SectionsConfig) -> View:
     """
     selection = _checked(Selection, sections.selection)
     display = _checked(View, sections.display, names=DISPLAY_FIELDS)
-    return replace(view, selection=replace(view.selection, **selection), **display)
+    return replace(
+        view,
+        selection=replace(view.selection, **selection),
+        theme=theme_of(sections.theme, view.theme),
+        panes=panes_of(sections.panes, view.panes),
+        **display,
+    )
 
 
 def resume_of(sections: SectionsConfig) -> Resume:
@@ -120,6 +127,7 @@ def state_document(
         **rest,
         "selection": selection,
         "display": display,
+        **sections_of(view.theme, view.panes),
         "resume": to_plain(resume),
         ABOUT_KEY: dict(about),
     }

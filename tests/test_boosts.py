@@ -40,7 +40,7 @@ def test_gradients_are_green_above_zero_red_below_and_black_at_it() -> None:
     maps_CHW = torch.tensor([2.0, -1.0, 0.0, 0.5]).view(4, 1, 1)
     draw_tiles(
         canvas_HW, maps_CHW, grid, range_low=torch.tensor(-2.0), range_high=torch.tensor(2.0),
-        palette="gradient",
+        palette="gradient", ground=lut.DEFAULT_GROUND,
     )  # fmt: skip
     tiles = [grid.tile(i) for i in range(4)]
     seen = [int(canvas_HW[t.top, t.left]) & 0xFFFFFF for t in tiles if t is not None]

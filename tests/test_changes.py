@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from dataclasses import replace
 
+import inks
 import numpy as np
 import pytest
 import torch
@@ -26,7 +27,7 @@ from rtvis.engine.engine import Engine
 from rtvis.engine.networks.models import Network
 from rtvis.engine.networks.preprocess import Preprocessing
 from rtvis.registry import CAM_METHODS
-from rtvis.render import lut, wording
+from rtvis.render import wording
 from rtvis.render.changes_plan import lay_changes
 from rtvis.render.compositor import Compositor
 from rtvis.render.grid import Rect
@@ -528,28 +529,28 @@ def test_keys_and_clicks_trace_and_compile_nothing(
 
 
 def test_changed_units_and_layers_wear_a_corner(room: Room) -> None:
-    assert lut.CHANGED not in room.look()
+    assert inks.CHANGED not in room.look()
     room.point(room.tile(2))
     canvas_HW = room.press("1")
     tile, chip = room.tile(2), room.chip("stem")
     corner = Rect(tile.top, tile.right - 4, 4, 4)
-    assert num_of(canvas_HW, corner, lut.CHANGED) == 16
-    assert num_of(canvas_HW, room.tile(1), lut.CHANGED) == 0
-    assert canvas_HW[chip.top, chip.right - 1] == lut.CHANGED
-    assert num_of(canvas_HW, room.chip("last"), lut.CHANGED) == 0
+    assert num_of(canvas_HW, corner, inks.CHANGED) == 16
+    assert num_of(canvas_HW, room.tile(1), inks.CHANGED) == 0
+    assert canvas_HW[chip.top, chip.right - 1] == inks.CHANGED
+    assert num_of(canvas_HW, room.chip("last"), inks.CHANGED) == 0
     room.point(room.chip("last"))
     canvas_HW = room.look()
-    assert all(num_of(canvas_HW, room.tile(unit), lut.CHANGED) == 0 for unit in range(5))
-    assert canvas_HW[chip.top, chip.right - 1] == lut.CHANGED
-    assert lut.CHANGED not in room.press("7")
+    assert all(num_of(canvas_HW, room.tile(unit), inks.CHANGED) == 0 for unit in range(5))
+    assert canvas_HW[chip.top, chip.right - 1] == inks.CHANGED
+    assert inks.CHANGED not in room.press("7")
 
 
 def test_the_status_line_and_the_unit_say_what_is_changed(room: Room) -> None:
     canvas_HW = room.press("1")
-    assert num_of(canvas_HW, room.drawn.panes["status"], lut.CHANGED) > 20, "1 change"
+    assert num_of(canvas_HW, room.drawn.panes["status"], inks.CHANGED) > 20, "1 change"
     title = room.drawn.panes["unit"]
     title = Rect(title.top, title.left, room.drawn.metrics.title, title.width)
-    assert num_of(canvas_HW, title, lut.CHANGED) > 40, "knocked out, and the lit button"
+    assert num_of(canvas_HW, title, inks.CHANGED) > 40, "knocked out, and the lit button"
 
 
 def test_a_narrow_window_still_says_what_the_changes_do(engine: Engine) -> None:
@@ -559,8 +560,8 @@ def test_a_narrow_window_still_says_what_the_changes_do(engine: Engine) -> None:
     before = room.look()
     canvas_HW = room.press("1")
     status = room.drawn.panes["status"]
-    assert num_of(before, status, lut.CHANGED) == 0
-    assert num_of(canvas_HW, status, lut.CHANGED) > 20
+    assert num_of(before, status, inks.CHANGED) == 0
+    assert num_of(canvas_HW, status, inks.CHANGED) > 20
     assert room.drawn.button("knock-out") is not None, "and the buttons are there"
 
 
@@ -573,8 +574,8 @@ def test_each_line_of_the_list_answers_the_pointer_and_takes_its_change_back(roo
     assert room.controller.drawn.hit(first.left + 5, first.top + 5) == Target(
         kind="change", pane="details", layer="stem", unit=0
     )
-    plain = num_of(room.look(), first, lut.LIT)
-    lit = num_of(room.point(first, kind="move"), first, lut.LIT)
+    plain = num_of(room.look(), first, inks.LIT)
+    lit = num_of(room.point(first, kind="move"), first, inks.LIT)
     assert (plain, lit > first.size // 2) == (0, True)
     room.point(first)
     assert changes(room.view) == {("stem", 1): (2.0, 0.0)}
@@ -605,7 +606,7 @@ def test_the_bars_of_the_top_classes_show_where_they_would_end_untouched(room: R
     assert moved is not None
     row, metrics = room.drawn.class_rows[0], room.drawn.metrics
     track = canvas_HW[row.top + metrics.row + 1, row.columns]
-    marked = np.flatnonzero(track == lut.CHANGED)
+    marked = np.flatnonzero(track == inks.CHANGED)
     assert 0 < len(marked) <= 4
     assert abs(marked.mean() - moved.before[0] * row.width) <= 2
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+import inks
 import numpy as np
 import pytest
 import torch
@@ -19,7 +20,7 @@ from rtvis import cli
 from rtvis.data import Frame, Health, Intervention, KeyEvent, Result, Selection
 from rtvis.engine.engine import Engine
 from rtvis.errors import SourceError
-from rtvis.render import bar_words, lut
+from rtvis.render import bar_words
 from rtvis.render.compositor import Compositor
 from rtvis.render.layout import layout
 from rtvis.render.pictures_plan import Sizes
@@ -33,6 +34,7 @@ from rtvis.runtime.turn import Turn
 from rtvis.session import Session, View
 from rtvis.slot import LatestSlot
 from rtvis.sources import open_source
+from rtvis.theme import Ink
 from tests.nets import engine_of, seeded
 from tests.nets_fake import FakeSource
 from tests.test_cli import NET
@@ -219,9 +221,9 @@ def test_two_sets_of_weights_are_called_by_their_files() -> None:
 
 def test_the_header_warns_of_random_weights_alone() -> None:
     for note, colour in (
-        ("random weights", lut.WARNING),
-        ("A: weights mine.pth, B: random weights", lut.WARNING),
-        ("weights mine.pth", lut.TEXT),
+        ("random weights", Ink.WARNING),
+        ("A: weights mine.pth, B: random weights", Ink.WARNING),
+        ("weights mine.pth", Ink.TEXT),
     ):
         (run,) = (
             each
@@ -337,7 +339,7 @@ def test_two_equal_ones_leave_the_grid_black_and_unequal_ones_do_not() -> None:
         compositor = Compositor(CPU)
         canvas_HW = pixels(compositor, paired_scene(one, second, compared="difference"))
         tile = compositor.layout.grid.tile(4)
-        assert (part(canvas_HW, tile) == lut.BACKGROUND).all() == is_black
+        assert (part(canvas_HW, tile) == inks.BACKGROUND).all() == is_black
 
 
 @pytest.mark.parametrize("size", [(700, 1000), (800, 1280), (1080, 1920)])

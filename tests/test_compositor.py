@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import inks
 import numpy as np
 import pytest
 import torch
@@ -14,6 +15,7 @@ from rtvis.render.grid import Rect
 from rtvis.render.layer_words import layer_facts_within
 from rtvis.render.readout import pack_readout, subject_of, unpack_readout
 from rtvis.render.scene import Binding, Scene
+from rtvis.render.text import Font
 from rtvis.render.wording import number
 from rtvis.session import View
 
@@ -210,7 +212,7 @@ def test_zero_in_a_signed_map_is_the_background_s_black(compositor: Compositor) 
     assert compositor.layout.grid is not None
     tile = compositor.layout.grid.tile(3)
     assert tile is not None
-    assert (part(canvas_HW, tile) == lut.BACKGROUND).all()
+    assert (part(canvas_HW, tile) == inks.BACKGROUND).all()
     negative = compositor.layout.grid.tile(0)
     assert negative is not None
     assert canvas_HW[negative.top, negative.left] == lut.table_words("colour")[766 - 255]
@@ -244,7 +246,7 @@ def test_a_tile_shows_its_own_unit(compositor: Compositor) -> None:
     for unit in range(5):
         tile = grid.tile(unit)
         assert tile is not None
-        expected = lut.table_words("colour")[510] if unit == 4 else lut.BACKGROUND
+        expected = lut.table_words("colour")[510] if unit == 4 else inks.BACKGROUND
         assert (part(canvas_HW, tile) == expected).all()
 
 
@@ -258,12 +260,12 @@ def test_the_selected_tile_has_a_cyan_outline_and_the_hovered_one_a_light_one(
     selected, hovered = grid.tile(2), grid.tile(4)
     assert selected is not None
     assert hovered is not None
-    assert (canvas_HW[selected.rows, selected.left - 1] == lut.SELECTED).all()
-    assert (canvas_HW[selected.top - 1, selected.columns] == lut.SELECTED).all()
-    assert (canvas_HW[hovered.top - 1, hovered.columns] == lut.TEXT).all()
+    assert (canvas_HW[selected.rows, selected.left - 1] == inks.SELECTED).all()
+    assert (canvas_HW[selected.top - 1, selected.columns] == inks.SELECTED).all()
+    assert (canvas_HW[hovered.top - 1, hovered.columns] == inks.TEXT).all()
     other = grid.tile(1)
     assert other is not None
-    assert not (canvas_HW[other.rows, other.left - 1] == lut.SELECTED).any()
+    assert not (canvas_HW[other.rows, other.left - 1] == inks.SELECTED).any()
 
 
 def test_the_seed_s_position_is_framed_in_amber_in_the_enlarged_map(
@@ -274,7 +276,7 @@ def test_the_seed_s_position_is_framed_in_amber_in_the_enlarged_map(
     plan = compositor.layout
     assert plan is not None
     row, column = result.position_B2[0].tolist()
-    amber_Y, amber_X = np.nonzero(canvas_HW == lut.SOURCE)
+    amber_Y, amber_X = np.nonzero(canvas_HW == inks.SOURCE)
     inside = [
         plan.images["unit"].contains(int(x), int(y)) for y, x in zip(amber_Y, amber_X, strict=True)
     ]
@@ -332,8 +334,8 @@ def test_a_zero_gradient_is_told_in_words_instead_of_a_picture(compositor: Compo
     image = compositor.layout.images["backprop"]  # type: ignore[union-attr]
     shown = part(canvas_HW, image)
     # A picture would leave no panel; words leave most of it, and some pixels of pure red text.
-    assert (shown == lut.PANEL).mean() > 0.8
-    assert (shown == lut.WARNING).any()
+    assert (shown == inks.PANEL).mean() > 0.8
+    assert (shown == inks.WARNING).any()
 
 
 def test_the_text_of_a_cpu_canvas_uses_the_picture_s_own_numbers(compositor: Compositor) -> None:
@@ -397,7 +399,7 @@ def test_a_canvas_without_frame_or_result_says_what_it_waits_for(compositor: Com
     assert plan is not None
     for pane in ("input", "unit", "backprop", "grid"):
         shown = part(canvas_HW, plan.contents[pane])
-        assert 0 < (shown == lut.DIM).sum() < 0.1 * shown.size
+        assert 0 < (shown == inks.DIM).sum() < 0.1 * shown.size
     assert compositor.download().readout() is None
 
 
@@ -422,7 +424,7 @@ def test_not_finite_numbers_are_drawn_without_a_warning(compositor: Compositor) 
     canvas_HW = pixels(compositor, scene_for(result=result))
     tile = compositor.layout.grid.tile(2)  # type: ignore[union-attr]
     assert tile is not None
-    assert (part(canvas_HW, tile) == lut.WARNING).all()
+    assert (part(canvas_HW, tile) == inks.WARNING).all()
 
 
 def test_half_precision_maps_look_like_single_precision_ones() -> None:
@@ -509,7 +511,7 @@ def test_canvases_in_flight_do_not_mix() -> None:
     ],
 )
 def test_a_title_says_as_much_of_a_layer_as_there_is_room_for(shown: str, width: int) -> None:
-    assert layer_facts_within(LAYERS[0], width, 14) == shown
+    assert layer_facts_within(LAYERS[0], width, Font(14)) == shown
 
 
 def test_a_title_never_cuts_a_number_off() -> None:
@@ -517,9 +519,9 @@ def test_a_title_never_cuts_a_number_off() -> None:
         replace(LAYERS[0], kind=kind, num_units=1280, map_size=size)
         for kind, size in (("conv", (7, 7)), ("dense", (1, 1)))
     )
-    assert layer_facts_within(wide, 60, 14) == "1280"
-    assert layer_facts_within(wide, 20, 14) == ""
-    assert layer_facts_within(dense, 85, 14) == "1280 units"
+    assert layer_facts_within(wide, 60, Font(14)) == "1280"
+    assert layer_facts_within(wide, 20, Font(14)) == ""
+    assert layer_facts_within(dense, 85, Font(14)) == "1280 units"
 
 
 @pytest.mark.parametrize("size", [(700, 1000), (1080, 1920)])

@@ -1,5 +1,6 @@
 """The dense layer's values beside the maps, driven by real clicks on a real layout."""
 
+import inks
 import numpy as np
 import pytest
 import torch
@@ -94,6 +95,6 @@ def test_a_cell_is_hit_as_the_start_of_the_backward_pass(engine: Engine, image: 
         assert (target.kind, target.layer, target.unit) == ("start", "last", unit)
     tile = grid.tile(2)
     assert tile is not None
-    assert int(words_HW[tile.top - 1, tile.left + 1]) & 0xFFFFFF == lut.SOURCE
+    assert int(words_HW[tile.top - 1, tile.left + 1]) & 0xFFFFFF == inks.SOURCE
     wanted = engine.run(image, Selection(layer="last", unit=2)).backprop_B3HW
     assert torch.equal(engine.run(image, selection).backprop_B3HW, wanted)

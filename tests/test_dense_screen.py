@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import inks
 import numpy as np
 import pytest
 import torch
@@ -49,6 +50,7 @@ from rtvis.render.scene import Scene
 from rtvis.runtime.controller import Controller
 from rtvis.runtime.drawn import Drawn
 from rtvis.session import Session, View
+from rtvis.theme import Ink
 from tests.nets import engine_of
 
 CPU = torch.device("cpu")
@@ -199,7 +201,7 @@ def test_no_class_has_a_colour_that_means_something_on_the_canvas() -> None:
     for word, gap in HUE_GAPS.items():
         meant_3 = as_lab(np.array([lut.channels(word)], float))[0]
         assert hue_between(lab_K3, meant_3).min() > gap
-    assert set(HUE_GAPS) == {lut.SELECTED, lut.SOURCE, lut.WARNING}
+    assert set(HUE_GAPS) == {inks.SELECTED, inks.SOURCE, inks.WARNING}
 
 
 def test_a_class_beyond_the_table_has_a_colour_again() -> None:
@@ -322,7 +324,7 @@ def test_the_selected_pixel_is_framed_on_the_canvas(desk: Desk) -> None:
     rect = desk.layout.pixels.rect((7, 5, 1, 1))
     assert rect is not None
     frame = desk.canvas[rect.top - 1, rect.left - 1 : rect.right + 1]
-    assert (frame == np.array(lut.channels(lut.TEXT))).all()
+    assert (frame == np.array(lut.channels(inks.TEXT))).all()
     assert not (before[rect.top - 1, rect.left - 1] == frame[0]).all()
 
 
@@ -338,11 +340,11 @@ def test_the_legend_has_swatch_name_and_share_of_the_pixels(desk: Desk) -> None:
     assert rows[4].name == ""
     swatches = {row.name: row.swatch for row in rows[:4]}
     assert swatches["red"] == class_colour(1)
-    assert swatches["__background__"] == lut.PANEL
+    assert swatches["__background__"] is Ink.PANEL
     place = [row.name for row in rows].index("red")
     rect = desk.layout.class_rows[place]
     metrics = desk.layout.metrics
-    y, x = rect.top + metrics.row // 2, rect.left + metrics.text * 3 // 8
+    y, x = rect.top + metrics.row // 2, rect.left + metrics.text.size * 3 // 8
     assert tuple(desk.canvas[y, x]) == lut.channels(class_colour(1))
 
 

@@ -3,6 +3,7 @@
 import math
 
 import cv2
+import inks
 import numpy as np
 import pytest
 import torch
@@ -152,9 +153,9 @@ def test_nan_and_inf_do_not_enter_the_range() -> None:
 
 def test_zero_has_the_background_s_colour_in_every_table() -> None:
     words = lut.table_words("colour")
-    assert words[index_of(0.0, 0.0, 5.0)] == lut.BACKGROUND
-    assert words[index_of(0.0, -5.0, 5.0)] == lut.BACKGROUND
-    assert lut.table_words("grey")[index_of(0.0, 0.0, 5.0)] == lut.BACKGROUND
+    assert words[index_of(0.0, 0.0, 5.0)] == inks.BACKGROUND
+    assert words[index_of(0.0, -5.0, 5.0)] == inks.BACKGROUND
+    assert lut.table_words("grey")[index_of(0.0, 0.0, 5.0)] == inks.BACKGROUND
 
 
 def test_values_become_indices_rounded_half_up_and_clipped() -> None:
@@ -163,7 +164,7 @@ def test_values_become_indices_rounded_half_up_and_clipped() -> None:
     assert index_of(9.0, 0.0, 4.0) == 255 + 255
     # Below a range that starts at zero lies the colour of zero.
     words = lut.table_words("colour")
-    assert words[index_of(-3.0, 0.0, 4.0)] == lut.BACKGROUND
+    assert words[index_of(-3.0, 0.0, 4.0)] == inks.BACKGROUND
     # Signed: zero is entry 766; -1 of 4 is -63.75, and floor(-63.25) = -64.
     assert index_of(-1.0, -4.0, 4.0) == 766 - 64
     assert index_of(-4.0, -4.0, 4.0) == 766 - 255
@@ -171,7 +172,7 @@ def test_values_become_indices_rounded_half_up_and_clipped() -> None:
 
 
 def test_nan_is_drawn_in_the_warning_colour() -> None:
-    assert lut.table_words("colour")[index_of(float("nan"), 0.0, 1.0)] == lut.WARNING
+    assert lut.table_words("colour")[index_of(float("nan"), 0.0, 1.0)] == inks.WARNING
 
 
 def test_equal_magnitudes_are_equally_light_whatever_their_sign() -> None:
@@ -193,7 +194,7 @@ def test_signs_can_be_told_apart_at_a_tenth_of_the_range() -> None:
 @pytest.mark.parametrize("palette", ["colour", "grey"])
 def test_no_data_colour_is_a_colour_of_the_interface(palette: str) -> None:
     words = set(lut.table_words(palette)[: lut.NAN_INDEX].tolist())  # type: ignore[arg-type]
-    assert not words & {lut.SELECTED, lut.SOURCE, lut.WARNING}
+    assert not words & {inks.SELECTED, inks.SOURCE, inks.WARNING}
 
 
 def test_a_cam_is_divided_by_its_maximum() -> None:
@@ -237,5 +238,5 @@ def test_bytes_are_rounded_half_up_and_clipped_and_nan_is_black() -> None:
 def test_a_packed_pixel_reads_as_its_hex_colour() -> None:
     bytes_HW3 = torch.tensor([[[0x4C, 0xC9, 0xF0]]], dtype=torch.uint8)
     # The highest byte is never read.
-    assert int(display.pack_bytes(bytes_HW3)) & 0xFFFFFF == lut.SELECTED
-    assert lut.channels(lut.SELECTED) == (0x4C, 0xC9, 0xF0)
+    assert int(display.pack_bytes(bytes_HW3)) & 0xFFFFFF == inks.SELECTED
+    assert lut.channels(inks.SELECTED) == (0x4C, 0xC9, 0xF0)

@@ -18,6 +18,7 @@ from rtvis.engine.networks.model_file import ModelFile, read_model_file
 from rtvis.render.pages.page import Page
 from rtvis.runtime.bindings import BINDINGS, by_key
 from rtvis.runtime.keymap import with_keys
+from rtvis.theme_files import panes_of, theme_of
 from tools.keys_page import keys_page
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -164,6 +165,14 @@ def test_the_keys_of_the_page_can_be_bound() -> None:
     keys = yaml.safe_load(text)["keys"]
     bindings = with_keys({name: (value, "share.md") for name, value in keys.items()})
     assert len(by_key(bindings)) >= len(keys)
+
+
+def test_the_themes_and_panes_of_the_page_are_read() -> None:
+    theme, panes = (yaml.safe_load(text) for text in blocks("theme.md", "yaml"))
+    entries = {name: (value, "theme.md") for name, value in theme["theme"].items()}
+    assert theme_of(entries).text_size == 16
+    entries = {name: (value, "theme.md") for name, value in panes["panes"].items()}
+    assert panes_of(entries).layers == "below"
 
 
 def test_the_build_needs_what_the_extra_installs() -> None:

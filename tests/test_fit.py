@@ -2,6 +2,7 @@
 
 from typing import get_args
 
+import inks
 import numpy as np
 import pytest
 import torch
@@ -12,7 +13,7 @@ from rtvis.data import Crop, Fit, KeyEvent, Layer, Selection
 from rtvis.engine.networks import preprocess
 from rtvis.engine.networks.preprocess import Preprocessing
 from rtvis.errors import SelectionError
-from rtvis.render import display, host, lut
+from rtvis.render import display, host
 from rtvis.render.cover import cover
 from rtvis.render.grid import Rect
 from rtvis.render.layout import layout
@@ -303,9 +304,10 @@ def test_a_neuron_that_looks_at_a_bar_sees_the_panel(row: int, bar_rows: int) ->
         layer=layer,
         input_size=(32, 32),
         crop=LETTERBOX_OF_WIDE,
+        around=inks.PANEL,
     )
     # The picture is rows 8 to 24 of the input. Neuron 1 sees 2 to 10: 6 of 8 in the bar.
-    in_bar_HW = (canvas_HW & 0xFFFFFF) == lut.PANEL
+    in_bar_HW = (canvas_HW & 0xFFFFFF) == inks.PANEL
     in_picture_HW = (canvas_HW & 0xFFFFFF) == 0xC8C8C8
     assert (in_bar_HW | in_picture_HW).all()
     assert in_bar_HW.all(dim=1).sum() == in_bar_HW.any(dim=1).sum() == bar_rows
@@ -360,6 +362,7 @@ def test_cuda_fits_as_the_cpu_does_and_never_waits(fit: Fit) -> None:
             layer=layer,
             input_size=(224, 224),
             crop=crop,
+            around=inks.PANEL,
         )
         return prep.apply(image, fit), canvas_HW, seen_HW
 

@@ -245,9 +245,9 @@ def test_the_right_column_folds_away_below_1100_pixels() -> None:
 def test_text_is_13_to_15_pixels_and_scales_by_one_and_a_half_and_two() -> None:
     sizes = [laid(size).metrics for size in SIZES]
     assert [metrics.scale for metrics in sizes] == [1, 1, 1, 1.5, 2]
-    assert [round(metrics.text / metrics.scale) for metrics in sizes][0::2] == [13, 15, 15]
+    assert [round(metrics.text.size / metrics.scale) for metrics in sizes][0::2] == [13, 15, 15]
     for metrics in sizes:
-        assert 13 <= metrics.text / metrics.scale <= 15
+        assert 13 <= metrics.text.size / metrics.scale <= 15
 
 
 def test_a_canvas_is_never_smaller_than_640_by_480() -> None:
@@ -399,7 +399,7 @@ def test_the_scale_is_the_users_as_far_as_there_is_room(
 ) -> None:
     assert canvas_scale(size, asked) == expected
     assert laid(size, ui_scale=asked).metrics.line == round(2 * expected)
-    assert laid(size, ui_scale=asked).metrics.text == pytest.approx(
+    assert laid(size, ui_scale=asked).metrics.text.size == pytest.approx(
         14 * expected, abs=1.1 * max(expected, 1)
     )
 

@@ -10,7 +10,7 @@ from rtvis.render import bar_words
 from rtvis.render.compositor import Compositor
 from rtvis.render.learned_plan import lay_learned
 from rtvis.render.scene import Learned, PatternShown, Scene, TopShown
-from rtvis.render.text import measure
+from rtvis.render.text import Font, measure
 from rtvis.session import View
 from tests.learning_desk import SIZE, STEM, flat
 from tests.nets_fake import LAYERS, FakeEngine
@@ -171,7 +171,7 @@ def test_what_makes_missing_pictures_is_told_in_as_many_words_as_there_is_room_f
     scene = Scene(view=View(), layers=LAYERS, pattern=pattern)
 
     def told(room_for: str, num_units: int = 240) -> str:
-        return bar_words.pattern_facts(scene, num_units, measure(room_for, 15), 15)
+        return bar_words.pattern_facts(scene, num_units, measure(room_for, Font(15)), Font(15))
 
     assert told("131 of 240; units crops makes them") == "131 of 240; units crops makes them"
     assert told("131 of 240; units crops makes") == "131 of 240; units crops"

@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import inks
 import numpy as np
 import pytest
 import torch
@@ -536,14 +537,14 @@ def test_of_neurons_that_see_all_tiles_show_the_half_around_each_and_the_page_ma
     # The page: twice as large, the neuron of row 2 and column 1 at (40, 24) with 8 on each side.
     canvas_HW = torch.zeros(70, 70, dtype=torch.int32)
     numbers_F = torch.tensor([1.0, 0, 0, 2, 1, 5, 1], dtype=torch.float64)
-    mark_neuron(canvas_HW, Rect(3, 5, 64, 64), numbers_F, layer, size, 1)
+    mark_neuron(canvas_HW, Rect(3, 5, 64, 64), numbers_F, layer, size, 1, inks.SOURCE)
     rows_M, columns_M = canvas_HW.nonzero().unbind(1)
     assert (int(rows_M.min()), int(rows_M.max())) == (3 + 32, 3 + 47)
     assert (int(columns_M.min()), int(columns_M.max())) == (5 + 16, 5 + 31)
     assert int((canvas_HW != 0).sum()) == 4 * 16 - 4, "an outline"
     none_HW = torch.zeros(70, 70, dtype=torch.int32)
     numbers_F[6] = 0
-    mark_neuron(none_HW, Rect(3, 5, 64, 64), numbers_F, layer, size, 1)
+    mark_neuron(none_HW, Rect(3, 5, 64, 64), numbers_F, layer, size, 1, inks.SOURCE)
     assert not none_HW.any(), "no picture, no mark"
 
 

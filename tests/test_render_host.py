@@ -1,15 +1,16 @@
 """What a CPU draws with NumPy and OpenCV is what torch operations draw."""
 
+import inks
 import numpy as np
 import pytest
 import torch
 
 from rtvis.data import Layer
-from rtvis.render import display, host, lut, panes
+from rtvis.render import display, host, panes
 from rtvis.render.chrome import Chrome
 from rtvis.render.grid import Rect
 from rtvis.render.seen import seen_pixels
-from rtvis.render.text import Run
+from rtvis.render.text import Font, Run
 from rtvis.session import CamStyle
 
 CPU = torch.device("cpu")
@@ -78,14 +79,14 @@ def test_a_neuron_is_framed_alike_also_at_the_borders(map_size: tuple[int, int])
             position_2 = torch.tensor([row, column])
             expected = torch.zeros(40, 50, dtype=torch.int32)
             places = panes._frame_places(position_2, rect, map_size, reach, 2)
-            expected[rect.rows, rect.columns][places] = lut.SOURCE
+            expected[rect.rows, rect.columns][places] = inks.SOURCE
             drawn = torch.zeros_like(expected)
             centre = [
                 (2 * at + 1) * size // (2 * cells)
                 for at, size, cells in zip((row, column), (30, 41), map_size, strict=True)
             ]
             host.fill_frame(
-                drawn, rect, (centre[0], centre[1]), reach, colour=lut.SOURCE, thickness=2
+                drawn, rect, (centre[0], centre[1]), reach, colour=inks.SOURCE, thickness=2
             )
             assert torch.equal(drawn, expected)
             assert expected.count_nonzero() > 20
@@ -139,14 +140,14 @@ def test_the_pixels_that_a_neuron_sees_are_its_field_around_its_stride() -> None
 
 
 def lines(chrome: Chrome, *texts: str) -> np.ndarray:
-    runs = tuple(Run(text, lut.TEXT, width=40 * (place % 2)) for place, text in enumerate(texts))
-    chrome.text("line", Rect(4, 6, 24, 300), runs, 14, align=0.3)
+    runs = tuple(Run(text, inks.TEXT, width=40 * (place % 2)) for place, text in enumerate(texts))
+    chrome.text("line", Rect(4, 6, 24, 300), runs, Font(14), align=0.3)
     return chrome.brush.words_HW & 0xFFFFFF
 
 
 def test_a_line_whose_words_are_drawn_one_by_one_equals_one_drawn_whole() -> None:
     chrome = Chrome(CPU)
-    chrome.begin("geometry", (40, 320))
+    chrome.begin("geometry", (40, 320), inks.INKS)
     for texts in (
         ("max ", "4.21", "  at ", "(3, 4)"),
         ("max ", "4.2", "  at ", "(13, 4)"),
@@ -156,13 +157,13 @@ def test_a_line_whose_words_are_drawn_one_by_one_equals_one_drawn_whole() -> Non
         ("a", "4.21"),
     ):
         fresh = Chrome(CPU)
-        fresh.begin("geometry", (40, 320))
+        fresh.begin("geometry", (40, 320), inks.INKS)
         assert np.array_equal(lines(chrome, *texts), lines(fresh, *texts)), texts
 
 
 def test_of_a_line_only_the_words_that_changed_travel() -> None:
     chrome = Chrome(CPU)
-    chrome.begin("geometry", (40, 320))
+    chrome.begin("geometry", (40, 320), inks.INKS)
     lines(chrome, "max ", "4.21", "  at ", "(3, 4)")
     chrome.dirty()
     lines(chrome, "max ", "4.22", "  at ", "(3, 4)")

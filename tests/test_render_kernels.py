@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
+import inks
 import numpy as np
 import pytest
 import torch
@@ -19,6 +20,8 @@ from rtvis.render.resample import grow, shrink
 from rtvis.render.tiles import draw_tiles, draw_tiles_torch
 
 CPU = torch.device("cpu")
+
+GROUND = lut.DEFAULT_GROUND
 
 
 def ranges_of(maps_CHW: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -56,7 +59,7 @@ def reference(maps_CHW: np.ndarray, grid: Grid, canvas_HW: np.ndarray) -> np.nda
         for x in range(area.left, area.right):
             unit = grid.at(x, y)
             if unit is None:
-                canvas_HW[y, x] = lut.HAIRLINE if on_line(grid, x, y) else lut.PANEL
+                canvas_HW[y, x] = inks.HAIRLINE if on_line(grid, x, y) else inks.PANEL
                 continue
             tile = grid.tile(unit)
             assert tile is not None
@@ -90,7 +93,14 @@ def test_tiles_equal_a_reference_that_works_pixel_by_pixel(case: str, channels_l
     grid = fit_grid(num, map_size, area, min_tile=3, gap=1)
     canvas_HW = torch.full((80, 90), 7, dtype=torch.int32)
     expected = reference(maps_CHW.double().numpy(), grid, canvas_HW.numpy().copy())
-    draw_tiles(canvas_HW, maps_CHW, grid, palette="colour", **ranges_of(maps_CHW))
+    draw_tiles(
+        canvas_HW,
+        maps_CHW,
+        grid,
+        palette="colour",
+        ground=GROUND,
+        **ranges_of(maps_CHW),
+    )
     # float32 may land on the other side of a rounding: then one of 511 colours is next to it.
     different = (canvas_HW.numpy() != expected).mean()
     assert different < 0.002
@@ -113,23 +123,30 @@ def test_only_the_tiles_in_sight_are_drawn_from_the_top_of_the_area() -> None:
         pitch_x=10,
     )
     canvas_HW = torch.zeros(20, 20, dtype=torch.int32)
-    draw_tiles(canvas_HW, maps_CHW, grid, palette="grey", **ranges_of(maps_CHW))
+    draw_tiles(canvas_HW, maps_CHW, grid, palette="grey", ground=GROUND, **ranges_of(maps_CHW))
     words = lut.table_words("grey")
     # Unit 16 of 19: 255 * 16 / 19 = 214.7, rounded 215.
     assert canvas_HW[0, 0] == words[255 + 215]
     assert canvas_HW[10, 10] == words[255 + 255]
-    assert canvas_HW[9, 0] == lut.HAIRLINE  # units 16 and 18 meet there
-    assert canvas_HW[19, 0] == lut.PANEL  # below 18 is nothing
+    assert canvas_HW[9, 0] == inks.HAIRLINE  # units 16 and 18 meet there
+    assert canvas_HW[19, 0] == inks.PANEL  # below 18 is nothing
 
 
 def test_zero_stays_black_among_signed_values() -> None:
     maps_CHW = torch.tensor([[[0.0, -1.0], [3.0, 0.0]]])
     grid = fit_grid(1, (2, 2), Rect(0, 0, 20, 20), min_tile=3, gap=0)
     canvas_HW = torch.zeros(20, 20, dtype=torch.int32)
-    draw_tiles(canvas_HW, maps_CHW, grid, palette="colour", **ranges_of(maps_CHW))
-    assert (canvas_HW[:10, :10] == lut.BACKGROUND).all()
-    assert (canvas_HW[10:, 10:] == lut.BACKGROUND).all()
-    assert (canvas_HW[:10, 10:] != lut.BACKGROUND).all()
+    draw_tiles(
+        canvas_HW,
+        maps_CHW,
+        grid,
+        palette="colour",
+        ground=GROUND,
+        **ranges_of(maps_CHW),
+    )
+    assert (canvas_HW[:10, :10] == inks.BACKGROUND).all()
+    assert (canvas_HW[10:, 10:] == inks.BACKGROUND).all()
+    assert (canvas_HW[:10, 10:] != inks.BACKGROUND).all()
 
 
 def test_nan_and_inf_in_a_map_are_drawn_and_do_not_hide_the_others() -> None:
@@ -137,9 +154,9 @@ def test_nan_and_inf_in_a_map_are_drawn_and_do_not_hide_the_others() -> None:
     ranges = {"range_low": torch.tensor(0.0), "range_high": torch.tensor(2.0)}
     grid = fit_grid(3, (1, 1), Rect(0, 0, 10, 30), min_tile=3, gap=0)
     canvas_HW = torch.zeros(10, 30, dtype=torch.int32)
-    draw_tiles(canvas_HW, maps_CHW, grid, palette="colour", **ranges)
+    draw_tiles(canvas_HW, maps_CHW, grid, palette="colour", ground=GROUND, **ranges)
     words = lut.table_words("colour")
-    assert canvas_HW[5, 5] == lut.WARNING
+    assert canvas_HW[5, 5] == inks.WARNING
     assert canvas_HW[5, 15] == words[510]
     assert canvas_HW[5, 25] == words[255 + 128]
 
@@ -206,8 +223,8 @@ def test_the_cuda_kernel_draws_what_the_torch_operations_draw(
     grid = fit_grid(num, map_size, area, min_tile=3, gap=1)
     drawn, expected = (torch.zeros(80, 90, dtype=torch.int32, device="cuda") for _ in range(2))
     ranges = ranges_of(maps_CHW)
-    draw_tiles(drawn, maps_CHW, grid, palette="colour", **ranges)
-    draw_tiles_torch(expected, maps_CHW.float(), grid, palette="colour", **ranges)
+    draw_tiles(drawn, maps_CHW, grid, palette="colour", ground=GROUND, **ranges)
+    draw_tiles_torch(expected, maps_CHW.float(), grid, palette="colour", ground=GROUND, **ranges)
     assert expected.unique().numel() > 10
     assert (drawn != expected).float().mean().item() < 0.002
 

@@ -2,18 +2,20 @@
 
 from dataclasses import replace
 
+import inks
 import numpy as np
 import pytest
 import torch
 
 from rtvis.data import NO_GRADIENT_PATH, Health, Intervention, Origin, Rates, SourceStatus, Target
-from rtvis.render import bar_words, empty_words, lut
+from rtvis.render import bar_words, empty_words
 from rtvis.render.compositor import Compositor
 from rtvis.render.hover_words import hover_text
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Scene
-from rtvis.render.text import Run
+from rtvis.render.text import Font, Run
 from rtvis.render.wording import class_name, time_left
+from rtvis.theme import Ink
 from tests.test_compositor import LAYERS, compositor, part, pixels, result_for, scene_for
 
 __all__ = ["compositor"]  # a fixture
@@ -32,7 +34,7 @@ def chosen(scene: Scene, **changes: object) -> Scene:
 def status_of(scene: Scene) -> str:
     """The status line without the room that keeps its places."""
     layer = LAYERS[0]
-    runs = bar_words.status(scene, layer, layer.name, READOUT, 13)
+    runs = bar_words.status(scene, layer, layer.name, READOUT, Font(13))
     return "".join(run.text for run in runs)
 
 
@@ -80,16 +82,16 @@ def test_the_status_line_says_how_it_is_shown() -> None:
 @pytest.mark.parametrize(
     ("source", "paused", "text", "colour"),
     [
-        ("opening", False, "opening", lut.TEXT),
-        ("live", False, "live", lut.DIM),
-        ("live", True, "paused", lut.TEXT),
-        ("ended", False, "ended", lut.TEXT),
-        ("failed", True, "source failed", lut.WARNING),
-        ("reconnecting", True, "reconnecting 4.0 s", lut.WARNING),
+        ("opening", False, "opening", Ink.TEXT),
+        ("live", False, "live", Ink.DIM),
+        ("live", True, "paused", Ink.TEXT),
+        ("ended", False, "ended", Ink.TEXT),
+        ("failed", True, "source failed", Ink.WARNING),
+        ("reconnecting", True, "reconnecting 4.0 s", Ink.WARNING),
     ],
 )
 def test_the_state_is_said_and_a_broken_source_goes_before_a_pause(
-    source: str, paused: bool, text: str, colour: int
+    source: str, paused: bool, text: str, colour: Ink
 ) -> None:
     status = SourceStatus(state=source, since_ns=6 * 10**9)  # type: ignore[arg-type]
     run = bar_words.state(scene_for(source=status, paused=paused))
@@ -138,7 +140,7 @@ def test_a_bare_picture_says_that_nothing_speaks_for_the_class(compositor: Compo
     assert title(Health.CAM_ZERO, cam_shown=False) == "input"
     assert title(0) == "input"
     bare = replace(READOUT, health=Health.CAM_ZERO)
-    runs = bar_words.status(scene_for(), LAYERS[0], "conv1", bare, 13)
+    runs = bar_words.status(scene_for(), LAYERS[0], "conv1", bare, Font(13))
     text = "".join(run.text for run in runs)
     assert text.endswith("grad-cam of cat: nothing at the CAM layer speaks for this class")
 
@@ -163,14 +165,14 @@ def test_the_selected_layer_is_cyan_and_the_one_where_the_backward_pass_starts_a
     compositor: Compositor,
 ) -> None:
     plain = pixels(compositor, scene_for())
-    assert share(chip_of(compositor, plain, "conv1"), lut.SELECTED) > 0.5
-    assert share(chip_of(compositor, plain, "fc"), lut.SOURCE) == 0
+    assert share(chip_of(compositor, plain, "conv1"), inks.SELECTED) > 0.5
+    assert share(chip_of(compositor, plain, "fc"), inks.SOURCE) == 0
     frozen = pixels(compositor, chosen(scene_for(), origin=Origin(layer="fc", unit=1)))
-    assert share(chip_of(compositor, frozen, "conv1"), lut.SELECTED) > 0.5
-    assert share(chip_of(compositor, frozen, "fc"), lut.SOURCE) > 0.4
+    assert share(chip_of(compositor, frozen, "conv1"), inks.SELECTED) > 0.5
+    assert share(chip_of(compositor, frozen, "fc"), inks.SOURCE) > 0.4
     hover = Target(kind="layer", pane="layers", layer="fc")
     hovered = pixels(compositor, scene_for(hover=hover))
-    assert share(chip_of(compositor, hovered, "fc"), lut.RAISED) > 0.4
+    assert share(chip_of(compositor, hovered, "fc"), inks.RAISED) > 0.4
 
 
 def test_in_its_own_layer_the_start_of_the_backward_pass_has_an_amber_outline(
@@ -181,7 +183,7 @@ def test_in_its_own_layer_the_start_of_the_backward_pass_has_an_amber_outline(
     assert compositor.layout is not None
     grid = compositor.layout.grid
     assert grid is not None
-    for unit, colour in ((4, lut.SOURCE), (2, lut.SELECTED)):
+    for unit, colour in ((4, inks.SOURCE), (2, inks.SELECTED)):
         tile = grid.tile(unit)
         assert tile is not None
         assert (canvas_HW[tile.top - 1, tile.columns] == colour).all()
@@ -196,7 +198,10 @@ def test_bars_of_the_best_classes_are_as_long_as_their_share_and_the_explained_o
     canvas_HW = pixels(compositor, scene_for())
     assert compositor.layout is not None
     # exp(2), exp(1), exp(0) by their sum: cat .665, bird .245, dog .090.
-    expected = (("cat", 0.665, lut.TEXT, lut.TEXT), ("bird", 0.245, lut.DIM, lut.FAINT))
+    expected = (
+        ("cat", 0.665, Ink.TEXT, inks.TEXT),
+        ("bird", 0.245, Ink.DIM, inks.FAINT),
+    )
     for place, (name, probability, words, bar) in enumerate(expected):
         (run,) = compositor._chrome._shown[f"class {place}"][1][0]
         assert (run.text, run.colour) == (name, words)
@@ -204,9 +209,9 @@ def test_bars_of_the_best_classes_are_as_long_as_their_share_and_the_explained_o
         bar_rect = compositor._chrome._shown[f"class bar {place}"][0]
         line = part(canvas_HW, bar_rect)[0]
         assert (line == bar).sum() == pytest.approx(probability * rect.width, abs=1)
-        assert (line == lut.RAISED).sum() == pytest.approx((1 - probability) * rect.width, abs=1)
+        assert (line == inks.RAISED).sum() == pytest.approx((1 - probability) * rect.width, abs=1)
     (run,) = compositor._chrome._shown["class share 1"][1][0]
-    assert (run.text, run.colour) == (".24", lut.DIM)
+    assert (run.text, run.colour) == (".24", Ink.DIM)
 
 
 def test_the_cells_of_classes_have_their_names_below_them(compositor: Compositor) -> None:
@@ -347,7 +352,7 @@ def test_a_picture_by_itself_has_no_rates() -> None:
     rates = Rates(captured_fps=25.0, processed_fps=20.0, shown_fps=15.0, latency_ms=80)
     live = scene_for(rates=rates)
     still = replace(live, is_still=True)
-    told = [said(bar_words.rates(scene, 13, short=True)).split() for scene in (live, still)]
+    told = [said(bar_words.rates(scene, Font(13), short=True)).split() for scene in (live, still)]
     assert ["".join(words) for words in told] == ["15.0fps·80ms", "–fps·–ms"]
 
 

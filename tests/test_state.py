@@ -25,6 +25,7 @@ from rtvis.state import (
     state_document,
     state_text,
 )
+from rtvis.theme import Panes, Theme
 
 # Every field, whoever added it
 
@@ -60,7 +61,8 @@ def sections_of(path: Path) -> Any:
 
 
 def test_every_choice_travels_through_a_file(tmp_path: Path) -> None:
-    view = dataclasses.replace(all_changed(View), selection=all_changed(Selection))
+    looks = {"theme": Theme(text="#123456"), "panes": Panes(left=())}  # tested: test_theme.py
+    view = dataclasses.replace(all_changed(View), selection=all_changed(Selection), **looks)
     assert view.selection.interventions != ()
     assert view.grid_scroll != View().grid_scroll
     document = state_document({}, frame=None, view=view, resume=Resume(), about={})
@@ -72,7 +74,8 @@ def test_every_choice_travels_through_a_file(tmp_path: Path) -> None:
         assert getattr(again, name) == getattr(view, name), name
     passing = {"hover", "recording", "notice", "notice_is_warning", "earlier_changes", "nudged"}
     passing |= {"moment", "top_input"}  # of this session's film and store
-    assert {*DISPLAY_FIELDS, *passing, "selection"} == set(View.__dataclass_fields__)
+    assert {*DISPLAY_FIELDS, *passing, *looks, "selection"} == set(View.__dataclass_fields__)
+    assert (again.theme, again.panes) == (looks["theme"], looks["panes"])
     assert all(getattr(again, name) == getattr(View(), name) for name in passing)
 
 

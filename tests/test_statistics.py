@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import inks
 import numpy as np
 import pytest
 import torch
@@ -16,13 +17,14 @@ from rtvis.render.correlation import CorrelationGauge, every, shown_units, stand
 from rtvis.render.grid import Rect
 from rtvis.render.histogram import HistogramGauge, count_bins, count_waitless, count_weights
 from rtvis.render.layout import layout
-from rtvis.render.pages import PAGES, histogram
+from rtvis.render.pages import PAGES
 from rtvis.render.pages.correlation import listed_units
 from rtvis.render.pages.histogram import plan_of, plot
 from rtvis.render.pairs import lay_pairs
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Scene
 from rtvis.session import View
+from rtvis.theme import Ink
 from tests.nets import engine_of
 from tests.nets_fake import FakeEngine
 from tests.test_compositor import CPU, part, pixels, result_for, scene_for
@@ -302,19 +304,21 @@ def test_standardised_columns_have_mean_zero_and_norm_one() -> None:
 
 def test_bars_are_as_high_as_their_share_of_the_peak() -> None:
     heights = torch.tensor([0.0, 0.5, 1.0, 0.01])
-    words_HW = plot(heights, torch.tensor(1.0), (10, 8), behind_N=torch.tensor([0.3]))
-    bars = (words_HW == lut.FAINT).sum(dim=0)
+    words_HW = plot(
+        heights, torch.tensor(1.0), (10, 8), behind_N=torch.tensor([0.3]), inks=inks.INKS
+    )
+    bars = (words_HW == inks.FAINT).sum(dim=0)
     # Two pixels to a bar are too few for gaps; the smallest share is one pixel high.
     assert bars.tolist() == [0, 0, 5, 5, 10, 10, 1, 1]
-    assert (words_HW[5:, 2] == lut.FAINT).all(), "bars stand on the ground"
-    behind = (words_HW == histogram._BEHIND).sum(dim=0)
+    assert (words_HW[5:, 2] == inks.FAINT).all(), "bars stand on the ground"
+    behind = (words_HW == inks.INKS[Ink.BEHIND]).sum(dim=0)
     assert behind.tolist() == [3, 3, 0, 0, 0, 0, 2, 2]
 
 
 def test_counts_as_logarithms() -> None:
     counts = torch.tensor([0.0, 9.0, 99.0])
-    words_HW = plot(counts, torch.tensor(99.0), (10, 9), log_of=1.0)
-    bars = (words_HW == lut.FAINT).sum(dim=0)
+    words_HW = plot(counts, torch.tensor(99.0), (10, 9), log_of=1.0, inks=inks.INKS)
+    bars = (words_HW == inks.FAINT).sum(dim=0)
     # log 10 / log 100 is one half; the first column of the second and third bar is a gap.
     assert bars.tolist() == [0, 0, 0, 0, 5, 5, 0, 10, 10]
 
@@ -326,8 +330,9 @@ def test_the_unit_s_distribution_is_a_stepped_line() -> None:
         (10, 4),
         line_N=torch.tensor([0.4, 0.8]),
         thickness=1,
+        inks=inks.INKS,
     )
-    lit = words_HW == lut.SELECTED
+    lit = words_HW == inks.SELECTED
     assert lit[:, 1].nonzero().flatten().tolist() == [6]
     assert lit[:, 2].nonzero().flatten().tolist() == [2, 3, 4, 5, 6], "it climbs"
     assert lit[:, 3].nonzero().flatten().tolist() == [2]
@@ -343,11 +348,11 @@ def test_the_histogram_page_draws_the_layer_s_bars_and_says_its_numbers() -> Non
     # Half of all values are zero, so bin 32 is full; each other one holds a 128th, and the line
     # of the unit, 64 values in each bin, is one 32nd of it.
     zero = slice(plan.activations.width // 2 + 1, plan.activations.width // 2 + 3)
-    assert (plotted_HW[:, zero] == lut.FAINT).mean() > 0.9
+    assert (plotted_HW[:, zero] == inks.FAINT).mean() > 0.9
     low, high, num_zeros, num_dead, *_ = compositor.readout.page_numbers
     assert (low, high, num_zeros, num_dead) == (-4.0, 4.0, 4096.0, 1.0)
     assert plan.weights is not None
-    bars_HW = part(canvas_HW, plan.weights) == lut.FAINT
+    bars_HW = part(canvas_HW, plan.weights) == inks.FAINT
     assert bars_HW.sum(axis=0).max() == plan.weights.height, "equal counts fill the plot"
     gaps = int((~bars_HW.any(axis=0)).sum())
     assert gaps == 15
@@ -406,9 +411,9 @@ def test_the_matrix_is_drawn_with_zero_black_and_its_ends_in_two_colours() -> No
     table = lut.table_words("colour")
     together, against = table[lut.DIVERGING_ZERO + 255], table[lut.DIVERGING_ZERO - 255]
     wanted = [
-        [together, against, lut.BACKGROUND],
-        [against, together, lut.BACKGROUND],
-        [lut.BACKGROUND] * 3,
+        [together, against, inks.BACKGROUND],
+        [against, together, inks.BACKGROUND],
+        [inks.BACKGROUND] * 3,
     ]
     for row in range(3):
         for column in range(3):
@@ -577,7 +582,7 @@ def test_on_cuda_a_page_measures_and_draws_the_same_without_waiting(page: str) -
 
     def draw(measured: object, peak: Tensor) -> Tensor:
         heights_N = getattr(measured, "layer_N", None)
-        return plot(heights_N, peak, size) if heights_N is not None else peak
+        return plot(heights_N, peak, size, inks=inks.INKS) if heights_N is not None else peak
 
     draw(gauge.measure(on_device, ends), torch.ones((), device=device))  # fills what is kept
     torch.cuda.synchronize()

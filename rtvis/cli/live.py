@@ -144,7 +144,7 @@ def _run(parts: _Parts, view: "View", console: "Console") -> int:
     if window is None:  # nobody could go on
         view = replace(view, paused=False)
     compositor = _compositor(parts, view)
-    replay = replay_of(config, parts.source, compositor, parts.rival)
+    replay = replay_of(config, parts.source, compositor, parts.rival, view)
     with (
         window if window is not None else contextlib.nullcontext(),
         _pipeline(parts, view, window, compositor, replay) as pipeline,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rtvis.runtime.compare import Rival
     from rtvis.runtime.recording import Kept
     from rtvis.runtime.replay import Replay
+    from rtvis.session import View
     from rtvis.sources.again import FoundFrames
     from rtvis.sources.base import Source
 
@@ -44,14 +45,19 @@ def found_frames(config: Config, stream: str, files: str | None) -> "Iterator[Fo
 
 
 def replay_of(
-    config: Config, source: "Source", compositor: "Compositor", rival: "Rival | None"
+    config: Config,
+    source: "Source",
+    compositor: "Compositor",
+    rival: "Rival | None",
+    view: "View",
 ) -> "Replay | None":
-    """The recording that is to be shown again; None where there is none.
+    """The recording that is to be shown again, in the theme of a view; None where there is none.
 
     Raises:
         ConfigError: It is damaged.
     """
     from rtvis.runtime.replay import Replay, ReplayedRival
+    from rtvis.session import View
     from rtvis.sources.again import FoundFrames
 
     if config.input.replay is None:
@@ -61,6 +67,7 @@ def replay_of(
         journal_of(Path(config.input.replay)),
         find=source.find,
         resume=compositor.resume,
+        begin=View(theme=view.theme, panes=view.panes),
         rival=rival if isinstance(rival, ReplayedRival) else None,
     )
 

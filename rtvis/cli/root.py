@@ -164,6 +164,11 @@ def _list(config: Config) -> int:
             from rtvis.runtime.keymap import with_keys
 
             lines = listing.key_lines(key_table(with_keys(config.sections.keys)))
+        case "theme":
+            from rtvis.theme_files import file_lines, panes_of, theme_of
+
+            sections = config.sections
+            lines = file_lines(theme_of(sections.theme), panes_of(sections.panes))
         case "layers":
             with opened_engine(config, Console(stderr=True), compiling=False) as engine:
                 lines = listing.layer_lines(engine.layers, engine.skipped_note)

@@ -21,6 +21,7 @@ def view_of(config: Config, *, clickable: bool) -> "View":
     Raises:
         ConfigError: A key or value of a file is wrong; says where.
     """
+    from rtvis.render.text import check_font
     from rtvis.session import View
     from rtvis.state import restored
 
@@ -32,7 +33,9 @@ def view_of(config: Config, *, clickable: bool) -> "View":
         growing=config.learned.grow,
         hint_shown=clickable,
     )
-    return restored(view, config.sections)
+    view = restored(view, config.sections)
+    check_font(view.theme.font)
+    return view
 
 
 def with_selection(view: "View", config: Config, engine: "Engine") -> "View":

@@ -1,12 +1,12 @@
 """What the bars say: who looks at what, what is selected, and how fast it goes."""
 
 from rtvis.data import Health, Layer, Origin, Selection
-from rtvis.render import lut
 from rtvis.render.job_words import jobs_beside
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Scene
-from rtvis.render.text import SEMIBOLD, Run, line_width, measure
+from rtvis.render.text import SEMIBOLD, Font, Run, line_width, measure
 from rtvis.render.wording import age, bright, class_name, dim, figure, num_changes, number, share
+from rtvis.theme import Ink
 from rtvis.timing import CURRENT_S
 
 _RULE_WORDS = {
@@ -47,7 +47,7 @@ def header(scene: Scene) -> tuple[Run, ...]:
         dim(scene.compile_note),
         dim(jobs_beside(scene)),
     ]
-    runs = [Run("rtvis", lut.TEXT, SEMIBOLD), dim("    ")]
+    runs = [Run("rtvis", Ink.TEXT, SEMIBOLD), dim("    ")]
     for index, part in enumerate(part for part in parts if part.text):
         runs += [dim("  ·  "), part] if index else [part]
     return tuple(runs)
@@ -56,24 +56,24 @@ def header(scene: Scene) -> tuple[Run, ...]:
 def _weights(note: str) -> Run:
     """Whose weights they are; random ones are a warning."""
     is_random = any(part.endswith("random weights") for part in note.split(", "))
-    return Run(note, lut.WARNING if is_random else lut.TEXT)
+    return Run(note, Ink.WARNING if is_random else Ink.TEXT)
 
 
 def state(scene: Scene) -> Run:
     """What the source or the user has brought the picture to, in one or two words."""
     source = scene.source
     if source.state == "reconnecting":
-        return Run(f"reconnecting {age(scene.now_ns, source.since_ns)}", lut.WARNING, SEMIBOLD)
+        return Run(f"reconnecting {age(scene.now_ns, source.since_ns)}", Ink.WARNING, SEMIBOLD)
     if source.state == "failed":
-        return Run("source failed", lut.WARNING, SEMIBOLD)
+        return Run("source failed", Ink.WARNING, SEMIBOLD)
     if scene.view.paused:
-        return Run("paused", lut.TEXT, SEMIBOLD)
+        return Run("paused", Ink.TEXT, SEMIBOLD)
     if source.state == "live":
         return dim("still" if scene.is_still else "live")
     return bright("opening" if source.state == "opening" else "ended")
 
 
-def pattern_facts(scene: Scene, num_units: int, width: int, size: int) -> str:
+def pattern_facts(scene: Scene, num_units: int, width: int, font: Font) -> str:
     """How many of a layer's pictures there are, and what makes the others, as far as a width in
     pixels has room for it; empty while the grid shows maps."""
     pattern = scene.pattern
@@ -88,7 +88,7 @@ def pattern_facts(scene: Scene, num_units: int, width: int, size: int) -> str:
         told = [f"{counts}; {note}" for note in pattern.notes]
     # A number that is cut off would be another number.
     told += [counts, f"{num_there}/{num_units}"]
-    return next((text for text in told if measure(text, size) <= width), "")
+    return next((text for text in told if measure(text, font) <= width), "")
 
 
 def gradients_from(scene: Scene) -> str:
@@ -100,14 +100,14 @@ def gradients_from(scene: Scene) -> str:
     return f"gradients of {start.layer}:{start.unit or 0}, {_RULE_WORDS[result.selection.rule]}"
 
 
-def status(scene: Scene, layer: Layer, name: str, readout: Readout, size: int) -> tuple[Run, ...]:
+def status(scene: Scene, layer: Layer, name: str, readout: Readout, font: Font) -> tuple[Run, ...]:
     """What is selected and how it is shown (DVT-29)."""
     if scene.maps_note:
         return (dim(scene.maps_note),)
     result = scene.result
     assert result is not None, "there is a status line only for a result"
     chosen = result.selection
-    runs = _selected(scene, layer, name, readout, size)
+    runs = _selected(scene, layer, name, readout, font)
     runs += _changes(scene, readout)
     runs += _backward(scene, chosen)
     if scene.view.gamma != 1 or scene.view.unit_boost:
@@ -118,7 +118,7 @@ def status(scene: Scene, layer: Layer, name: str, readout: Readout, size: int) -
         if chosen.cam not in _OF_NO_CLASS:
             runs += [dim(" of "), bright(class_name(scene.labels, readout.class_index))]
         if readout.health & Health.CAM_ZERO:
-            runs += [dim(": "), Run(Health.TEXTS[Health.CAM_ZERO], lut.WARNING)]
+            runs += [dim(": "), Run(Health.TEXTS[Health.CAM_ZERO], Ink.WARNING)]
     if chosen.region is not None:
         at = dim(" at " if scene.view.cam_shown else "   ·   at ")
         runs += [at, bright(_place(chosen.region))]
@@ -127,12 +127,12 @@ def status(scene: Scene, layer: Layer, name: str, readout: Readout, size: int) -
     return tuple(runs)
 
 
-def _selected(scene: Scene, layer: Layer, name: str, readout: Readout, size: int) -> list[Run]:
+def _selected(scene: Scene, layer: Layer, name: str, readout: Readout, font: Font) -> list[Run]:
     """The selected unit and its value, in a width that does not depend on the value."""
     assert scene.result is not None, "there is a status line only for a result"
     chosen = scene.result.selection
     runs = [
-        Run(f"{name}:{chosen.unit or 0}", lut.SELECTED),
+        Run(f"{name}:{chosen.unit or 0}", Ink.SELECTED),
         dim(_value_word(scene, chosen)),
         bright(number(readout.value)),
     ]
@@ -142,8 +142,8 @@ def _selected(scene: Scene, layer: Layer, name: str, readout: Readout, size: int
         runs += [dim(" at "), bright(f"({row}, {column})")]
         widest += f" at ({layer.map_size[0] - 1}, {layer.map_size[1] - 1})"
     # What follows stays in place while value and position change.
-    spare = measure(widest, size) - line_width(tuple(runs), size)
-    return [*runs, Run("", lut.DIM, width=max(spare, 0))]
+    spare = measure(widest, font) - line_width(tuple(runs), font)
+    return [*runs, Run("", Ink.DIM, width=max(spare, 0))]
 
 
 def _backward(scene: Scene, chosen: Selection) -> list[Run]:
@@ -161,7 +161,7 @@ def _backward(scene: Scene, chosen: Selection) -> list[Run]:
     start = "neuron" if is_neuron else seed[chosen.seed or "max"]
     return [
         dim("   ·   "),
-        Run(_RULE_WORDS[chosen.rule], lut.SOURCE),
+        Run(_RULE_WORDS[chosen.rule], Ink.SOURCE),
         dim(" from the "),
         bright(start),
         *_origin(chosen.origin),
@@ -180,7 +180,7 @@ def _changes(scene: Scene, readout: Readout) -> list[Run]:
     changes = scene.result.selection.interventions
     if not changes:
         return []
-    runs = [dim("   ·   "), Run(num_changes(len(changes)), lut.CHANGED)]
+    runs = [dim("   ·   "), Run(num_changes(len(changes)), Ink.CHANGED)]
     if readout.moved is not None:
         top = readout.moved.top
         runs += [
@@ -194,7 +194,7 @@ def _origin(origin: Origin | None) -> tuple[Run, ...]:
     """Where the backward pass starts, if not where one looks."""
     if origin is None:
         return ()
-    return dim(" of "), Run(f"{origin.layer}:{origin.unit}", lut.SOURCE)
+    return dim(" of "), Run(f"{origin.layer}:{origin.unit}", Ink.SOURCE)
 
 
 def _place(region: tuple[int, int, int, int]) -> str:
@@ -212,7 +212,7 @@ def _value_word(scene: Scene, chosen: Selection) -> str:
     return "  max " if is_max else "  value "
 
 
-def rates(scene: Scene, size: int, *, short: bool = False) -> tuple[Run, ...]:
+def rates(scene: Scene, font: Font, *, short: bool = False) -> tuple[Run, ...]:
     """Captured, processed and shown pictures a second, and what was dropped; or, where it is
     short, the shown ones and their latency."""
     now = scene.rates
@@ -220,7 +220,7 @@ def rates(scene: Scene, size: int, *, short: bool = False) -> tuple[Run, ...]:
     is_current = now.frame_age_s <= CURRENT_S and not scene.is_still
 
     def rate(value: float) -> Run:
-        return figure(f"{value:.1f}" if is_current else "–", "000.0", size)
+        return figure(f"{value:.1f}" if is_current else "–", "000.0", font)
 
     runs = []
     if not short:
@@ -229,9 +229,9 @@ def rates(scene: Scene, size: int, *, short: bool = False) -> tuple[Run, ...]:
     runs += [rate(now.shown_fps), dim(" fps")]
     if short:
         latency = f"{now.latency_ms:.0f}" if now.latency_ms and is_current else "–"
-        runs += [dim("   ·"), figure(latency, "0000", size), dim(" ms")]
+        runs += [dim("   ·"), figure(latency, "0000", font), dim(" ms")]
     else:
-        colour = lut.TEXT if now.num_dropped else lut.DIM
+        colour = Ink.TEXT if now.num_dropped else Ink.DIM
         dropped = f"{now.num_dropped}"
-        runs += [dim("   ·   dropped "), figure(dropped, "0" * max(4, len(dropped)), size, colour)]
+        runs += [dim("   ·   dropped "), figure(dropped, "0" * max(4, len(dropped)), font, colour)]
     return tuple(runs)

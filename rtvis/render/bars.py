@@ -3,7 +3,7 @@
 from collections.abc import Hashable
 
 from rtvis.data import Health, Layer, units_of
-from rtvis.render import bar_words, layer_words, lut, wording
+from rtvis.render import bar_words, layer_words, wording
 from rtvis.render.buttons import COMPARED_NAMES, Button
 from rtvis.render.chrome import Brush
 from rtvis.render.grid import Rect
@@ -11,6 +11,7 @@ from rtvis.render.pages import PAGES
 from rtvis.render.region import Region, corner_size
 from rtvis.render.strip import Chip, short_names
 from rtvis.render.text import SEMIBOLD, Run, line_width, measure
+from rtvis.theme import Ink
 
 
 class Bars(Region):
@@ -18,40 +19,43 @@ class Bars(Region):
 
     def panels(self) -> None:
         brush = self.chrome.brush
-        header = self.layout.panes["header"]
         for name, rect in self.layout.panes.items():
             if name not in {"header", "status"}:
-                brush.fill(rect, lut.PANEL)
-        line = Rect(header.bottom - self._metric.gap, 0, 1, header.width)
-        brush.fill(line, lut.HAIRLINE)
+                brush.fill(rect, Ink.PANEL)
+        header = self.layout.panes.get("header")
+        if header is not None:
+            line = Rect(header.bottom - self._metric.between, 0, 1, header.width)
+            brush.fill(line, Ink.HAIRLINE)
 
     def header(self) -> None:
-        metrics, bar = self._metric, self.layout.panes["header"]
-        height = bar.height - metrics.gap
+        metrics, bar = self._metric, self.layout.panes.get("header")
+        if bar is None:
+            return
+        height = bar.height - metrics.between
         first = min(b.rect.left for b in self.layout.buttons if b.pane == "header")
         rates = bar_words.rates(self.scene, metrics.text, short=True)
         state = bar_words.state(self.scene)
         recording = self.scene.view.recording
-        words = [Run("● ", lut.WARNING), wording.bright("rec   ")] if recording else []
+        words = [Run("● ", Ink.WARNING), wording.bright("rec   ")] if recording else []
         words += [state, wording.dim("   "), *rates]
         width = max(line_width(tuple(words), metrics.text), round(190 * metrics.scale))
         right = Rect(bar.top, first - width - 2 * metrics.gap, height, width)
-        self._bar("header", Rect(bar.top, 0, height, bar.width), right, ground=lut.BACKGROUND)
-        self.chrome.text("state", right, words, metrics.text, align=1.0, ground=lut.BACKGROUND)
+        self._bar("header", Rect(bar.top, 0, height, bar.width), right, ground=Ink.BACKGROUND)
+        self.chrome.text("state", right, words, metrics.text, align=1.0, ground=Ink.BACKGROUND)
         left = Rect(bar.top, metrics.gap, height, right.left - 2 * metrics.gap)
         self.chrome.text(
-            "header", left, bar_words.header(self.scene), metrics.text, ground=lut.BACKGROUND
+            "header", left, bar_words.header(self.scene), metrics.text, ground=Ink.BACKGROUND
         )
-        self._buttons("header", lut.BACKGROUND)
+        self._buttons("header", Ink.BACKGROUND)
 
-    def _bar(self, pane: str, bar: Rect, *content: Hashable, ground: int) -> None:
+    def _bar(self, pane: str, bar: Rect, *content: Hashable, ground: Ink) -> None:
         """Wipes a row of text whenever something in it has moved or gone."""
         buttons = tuple(b.rect for b in self.layout.buttons if b.pane == pane)
         self.chrome.slot(
             f"bar {pane}", bar, (buttons, content), lambda _: None, ground=ground, beneath=True
         )
 
-    def _buttons(self, pane: str, ground: int) -> None:
+    def _buttons(self, pane: str, ground: Ink) -> None:
         size = self._metric.text
         for button in self.layout.buttons:
             if button.pane != pane:
@@ -63,26 +67,26 @@ class Bars(Region):
             def draw(
                 brush: Brush, rect: Rect = button.rect, run: Run = run, lit: bool = hovered
             ) -> None:
-                brush.rounded(rect, lut.LIT if lit else lut.RAISED, self._radius)
+                brush.rounded(rect, Ink.LIT if lit else Ink.RAISED, self._radius)
                 brush.line(rect, (run,), size, align=0.5)
 
             content = (text, colour, hovered)
             self.chrome.slot(f"button {button.name}", button.rect, content, draw, ground=ground)
 
-    def _button_words(self, button: Button, *, lit: bool) -> tuple[str, int]:
+    def _button_words(self, button: Button, *, lit: bool) -> tuple[str, Ink]:
         """Text and colour."""
         view = self.scene.view
         if button.name == "backward" and self.scene.stale_since_ns:
-            return self._age(), lut.WARNING
+            return self._age(), Ink.WARNING
         if button.name == "record" and view.recording:
-            return button.text, lut.WARNING
+            return button.text, Ink.WARNING
         if button.name == "rule" and view.backward_shown:
-            return button.text, lut.SOURCE
+            return button.text, Ink.SOURCE
         if button.name == "freeze" and view.selection.origin is not None:
-            return button.text, lut.SOURCE
+            return button.text, Ink.SOURCE
         if button.changed:
-            return button.text, lut.CHANGED
-        return button.text, lut.TEXT if lit else lut.DIM
+            return button.text, Ink.CHANGED
+        return button.text, Ink.TEXT if lit else Ink.DIM
 
     def _age(self) -> str:
         """How long the network's panes have been showing the same old result."""
@@ -97,17 +101,19 @@ class Bars(Region):
         cursor = view.cursor == "layers"
         changed = frozenset(units_of(change.layer) for change in view.selection.interventions)
         size = self._metric.text
-        bar = self.layout.panes["layers"]
+        bar = self.layout.panes.get("layers")
+        if bar is None:
+            return
 
-        def chip_colours(chip: Chip) -> tuple[int | None, int, int]:
+        def chip_colours(chip: Chip) -> tuple[Ink | None, Ink, int]:
             if chip.layer is None:
-                return None, lut.DIM, 400
+                return None, Ink.DIM, 400
             if chip.layer == chosen:
-                return lut.SELECTED, lut.BACKGROUND, SEMIBOLD
+                return Ink.SELECTED, Ink.BACKGROUND, SEMIBOLD
             if chip.layer == start:
-                return lut.SOURCE, lut.BACKGROUND, SEMIBOLD
-            ground = lut.RAISED if chip.layer == hovered else None
-            return ground, lut.TEXT, 400
+                return Ink.SOURCE, Ink.BACKGROUND, SEMIBOLD
+            ground = Ink.RAISED if chip.layer == hovered else None
+            return ground, Ink.TEXT, 400
 
         def draw(brush: Brush) -> None:
             for chip in strip.chips:
@@ -118,12 +124,12 @@ class Bars(Region):
                 if ground is not None:
                     brush.rounded(rect, ground, self._radius)
                 if chip.layer is not None and chip.layer == chosen and cursor:
-                    brush.fill(Rect(rect.bottom, rect.left, 1, rect.width), lut.TEXT)
+                    brush.fill(Rect(rect.bottom, rect.left, 1, rect.width), Ink.TEXT)
                 inner = Rect(rect.top, rect.left, rect.height, rect.width)
                 align = 0.5 if chip.layer is not None else 0.0
                 brush.line(inner, (Run(chip.text, colour, weight),), size, align=align)
                 if chip.layer is not None and units_of(chip.layer) in changed:
-                    brush.corner(rect, lut.CHANGED, corner_size(rect, self._metric))
+                    brush.corner(rect, Ink.CHANGED, corner_size(rect, self._metric))
             self._scrollbar(brush, bar, strip.first_row, strip.rows_in_sight, strip.num_rows)
 
         content = (strip, chosen, start, hovered, cursor, changed)
@@ -131,7 +137,7 @@ class Bars(Region):
 
     def titles(self) -> None:
         titles = self._titles()
-        old = Run(f"  {self._age()}" if self.scene.stale_since_ns else "", lut.WARNING)
+        old = Run(f"  {self._age()}" if self.scene.stale_since_ns else "", Ink.WARNING)
         for pane, runs in titles.items():
             if pane not in self.layout.panes:
                 continue
@@ -140,7 +146,7 @@ class Bars(Region):
                 pane,
                 Rect(bar.top, bar.left, metrics.title, bar.width),
                 (self.readout.seq >= 0, self.scene.pattern is None),
-                ground=lut.PANEL,
+                ground=Ink.PANEL,
             )
             left = bar.left + metrics.pad
             rect = Rect(bar.top, left, metrics.title, max(self._title_end(pane) - left, 0))
@@ -150,8 +156,8 @@ class Bars(Region):
                 room = rect.width - line_width(shown, metrics.text)
                 shown = (*shown, wording.dim(self._grid_facts(self.layout.layer, room)))
             self.chrome.text(f"title {pane}", rect, shown, metrics.text)
-            self._buttons(pane, lut.PANEL)
-        self._buttons("backprop", lut.PANEL)
+            self._buttons(pane, Ink.PANEL)
+        self._buttons("backprop", Ink.PANEL)
 
     def _titles(self) -> dict[str, tuple[Run, ...]]:
         """Pane -> its title."""
@@ -161,7 +167,7 @@ class Bars(Region):
             "input": (self._input_title(),),
             "unit": (
                 wording.dim("unit "),
-                Run(f"{layout.unit}", lut.SELECTED, SEMIBOLD),
+                Run(f"{layout.unit}", Ink.SELECTED, SEMIBOLD),
                 wording.dim("   "),
                 self._unit_value(),
             ),
@@ -169,7 +175,7 @@ class Bars(Region):
             "classes": (wording.dim(bar_words.classes_title(scene)),),
         }
         if prefix := self._compared_prefix():
-            titles["grid"] = (Run(prefix, lut.TEXT, SEMIBOLD), name)
+            titles["grid"] = (Run(prefix, Ink.TEXT, SEMIBOLD), name)
         if "details" in layout.panes:
             titles["details"] = PAGES[scene.view.page].title(self)
         return titles
@@ -197,7 +203,7 @@ class Bars(Region):
         nothing speaks for the class."""
         is_bare = self.scene.view.cam_shown and self.layout.pixels is None
         if is_bare and self.readout.health & Health.CAM_ZERO:
-            return Run("no evidence", lut.WARNING)
+            return Run("no evidence", Ink.WARNING)
         if "classes" in self.layout.panes:
             return wording.dim("input")
         if self.layout.pixels is not None:
@@ -241,21 +247,23 @@ class Bars(Region):
                 first = min(b.rect.left for b in self.layout.buttons if b.pane == "unit")
                 room = first - self.layout.panes["unit"].left - 3 * self._metric.pad // 2
                 taken = measure(f"unit {self.layout.unit}   ", size, SEMIBOLD)
-                return Run(words if taken + measure(words, size) <= room else "", lut.CHANGED)
+                return Run(words if taken + measure(words, size) <= room else "", Ink.CHANGED)
         known = self.readout.seq >= 0
         return wording.bright(wording.number(self.readout.value) if known else "")
 
     def status(self) -> None:
-        scene, metrics, bar = self.scene, self._metric, self.layout.panes["status"]
+        scene, metrics, bar = self.scene, self._metric, self.layout.panes.get("status")
+        if bar is None:
+            return
         rates = bar_words.rates(scene, metrics.text)
         width = line_width(rates, metrics.text)
         right = Rect(bar.top, bar.right - width - metrics.gap, bar.height, width)
-        self._bar("status", bar, right, ground=lut.BACKGROUND)
-        self.chrome.text("rates", right, rates, metrics.text, ground=lut.BACKGROUND)
+        self._bar("status", bar, right, ground=Ink.BACKGROUND)
+        self.chrome.text("rates", right, rates, metrics.text, ground=Ink.BACKGROUND)
         left = Rect(bar.top, metrics.gap, bar.height, right.left - 3 * metrics.gap)
         runs: tuple[Run, ...] = ()
         if self.layout.layer is not None and scene.result is not None:
             names = short_names(tuple(layer.name for layer in scene.layers))
             name = names[self.layout.layer.index]
             runs = bar_words.status(scene, self.layout.layer, name, self.readout, metrics.text)
-        self.chrome.text("status", left, runs, metrics.text, ground=lut.BACKGROUND)
+        self.chrome.text("status", left, runs, metrics.text, ground=Ink.BACKGROUND)

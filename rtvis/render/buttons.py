@@ -108,7 +108,8 @@ def lay_buttons(
     """
     active, times = _of_change(change)
     rows = _always(view, times=times, labels_shown=is_dense and view.labels_shown)
-    if "details" not in panes and panes["header"].width >= 900 * metrics.scale:
+    header = panes.get("header")
+    if "details" not in panes and header is not None and header.width >= 900 * metrics.scale:
         rows["header"] = (*rows["header"][:-1], ("page", "details"), rows["header"][-1])
     if is_dense:  # beside the legend, if there is one
         pane = "classes" if "classes" in panes else "input"
@@ -120,7 +121,8 @@ def lay_buttons(
     for pane, words in rows.items():
         if pane in panes and pane != "backprop":
             buttons += _title_row(pane, panes[pane], words, metrics, active=active)
-    buttons += _backward_row(panes["backprop"], rows["backprop"], metrics)
+    if "backprop" in panes:
+        buttons += _backward_row(panes["backprop"], rows["backprop"], metrics)
     return tuple(reversed(buttons))
 
 

@@ -1,6 +1,6 @@
 """All that is not data: panels, text, bars. Drawn in host memory, and only where it changed."""
 
-from collections.abc import Callable, Collection, Hashable, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -10,37 +10,55 @@ import torch
 from torch import Tensor
 
 from rtvis.data import ImageU8
-from rtvis.render import lut
 from rtvis.render.grid import Rect
-from rtvis.render.text import Run, Word, baseline, draw_line, draw_word, line_width, place_line
+from rtvis.render.text import (
+    Colour,
+    Font,
+    Run,
+    Word,
+    baseline,
+    draw_word,
+    line_width,
+    place_line,
+)
+from rtvis.theme import Ink
 
 
 class Brush:
     """Draws on a packed host picture."""
 
-    def __init__(self, words_HW: npt.NDArray[np.int32]) -> None:
+    def __init__(self, words_HW: npt.NDArray[np.int32], inks: Mapping[Ink, int]) -> None:
         self.words_HW = words_HW
+        self.inks = inks
+        """Of the theme."""
         height, width = words_HW.shape
         self._image_HW4: ImageU8 = words_HW.view(np.uint8).reshape(height, width, 4)
 
-    def fill(self, rect: Rect, colour: int) -> None:
-        """A flat rectangle."""
-        self.words_HW[rect.rows, rect.columns] = colour
+    def colour(self, colour: Colour) -> int:
+        """A packed pixel."""
+        return colour if isinstance(colour, int) else self.inks[colour]
 
-    def outline(self, rect: Rect, colour: int, thickness: int) -> None:
+    def fill(self, rect: Rect, colour: Colour) -> None:
+        """A flat rectangle."""
+        self.words_HW[rect.rows, rect.columns] = self.colour(colour)
+
+    def outline(self, rect: Rect, colour: Colour, thickness: int) -> None:
         """The border of a rectangle, inside it."""
         for edge in edges(rect, thickness):
             self.fill(edge, colour)
 
-    def corner(self, rect: Rect, colour: int, side: int) -> None:
+    def corner(self, rect: Rect, colour: Colour, side: int) -> None:
         """A square in the upper right corner of a rectangle, set off from what is there."""
         for corner, word in corners(rect, colour, side):
             self.fill(corner, word)
 
-    def rounded(self, rect: Rect, colour: int, radius: int) -> None:
+    def rounded(self, rect: Rect, colour: Colour, radius: int) -> None:
         """A flat rectangle with smooth corners, on whatever is there."""
         part = self._image_HW4[rect.rows, rect.columns]
         if not part.size:
+            return
+        if not radius:
+            self.fill(rect, colour)
             return
         corner = np.arange(rect.height)[:, None], np.arange(rect.width)[None, :]
         distance = [
@@ -48,59 +66,53 @@ class Brush:
             for at, size in zip(corner, (rect.height, rect.width), strict=True)
         ]
         share = (radius + 0.5 - np.hypot(*distance)).clip(0, 1)[..., None]
-        flat = np.array([(colour >> shift) & 0xFF for shift in (0, 8, 16, 24)])
+        flat = np.array([(self.colour(colour) >> shift) & 0xFF for shift in (0, 8, 16, 24)])
         part[:] = np.round(part * (1 - share) + flat * share).astype(np.uint8)
 
     def line(
         self,
         rect: Rect,
         runs: Sequence[Run],
-        size: int,
+        font: Font,
         *,
         align: float = 0.0,
-    ) -> int:
+    ) -> None:
         """A line of text, centred in the height of `rect`, shortened to its width.
 
         Args:
             rect: Where the text may go.
             runs: The text.
-            size: Height of the font in pixels.
+            font: In what it is set.
             align: 0 sets it flush left, 1 flush right, 0.5 in the middle.
-
-        Returns:
-            Column at which the text ends.
         """
         runs = tuple(runs)
-        spare = max(rect.width - line_width(runs, size), 0)
-        return draw_line(
-            self._image_HW4,
-            runs,
-            x=rect.left + round(spare * align),
-            base=baseline(rect.top, rect.height, size),
-            size=size,
-            right=rect.right,
-        )
+        spare = max(rect.width - line_width(runs, font), 0)
+        left = rect.left + round(spare * align)
+        words, _ = place_line(runs, x=left, font=font, right=rect.right)
+        for word in words:
+            self.word(rect, word, font)
 
-    def word(self, rect: Rect, word: Word, size: int) -> None:
+    def word(self, rect: Rect, word: Word, font: Font) -> None:
         """One word of a line in `rect`."""
-        base = baseline(rect.top, rect.height, size)
-        draw_word(self._image_HW4, word, base=base, size=size)
+        base = baseline(rect.top, rect.height, font)
+        colour = self.colour(word.colour)
+        draw_word(self._image_HW4, word, base=base, font=font, colour=colour)
 
-    def paragraph(self, rect: Rect, text: str, colour: int, size: int) -> None:
+    def paragraph(self, rect: Rect, text: str, colour: Colour, font: Font) -> None:
         """Text broken at spaces, its lines centred, in the middle of `rect`."""
         lines: list[str] = []
         for word in text.split():
             longer = f"{lines[-1]} {word}" if lines else word
-            if lines and line_width((Run(longer, colour),), size) <= rect.width:
+            if lines and line_width((Run(longer, colour),), font) <= rect.width:
                 lines[-1] = longer
             else:
                 lines.append(word)
-        pitch = round(size * 1.5)
+        pitch = round(font.size * 1.5)
         top = rect.top + max(rect.height - pitch * len(lines), 0) // 2
         for index, line in enumerate(lines):
             row = Rect(top + index * pitch, rect.left, pitch, rect.width)
             if row.bottom <= rect.bottom:
-                self.line(row, (Run(line, colour),), size, align=0.5)
+                self.line(row, (Run(line, colour),), font, align=0.5)
 
     def picture(self, rect: Rect, words_HW: npt.NDArray[np.int32]) -> None:
         """A small packed picture, enlarged or shrunk to `rect` by its nearest pixels."""
@@ -119,12 +131,14 @@ def edges(rect: Rect, thickness: int) -> tuple[Rect, Rect, Rect, Rect]:
     )
 
 
-def corners(rect: Rect, colour: int, side: int) -> tuple[tuple[Rect, int], tuple[Rect, int]]:
+def corners(
+    rect: Rect, colour: Colour, side: int
+) -> tuple[tuple[Rect, Colour], tuple[Rect, Colour]]:
     """What to fill, and how, for a mark in the upper right corner: an edge, and the square."""
     edge = min(side + 1, rect.height), min(side + 1, rect.width)
     inner = min(side, rect.height), min(side, rect.width)
     return (
-        (Rect(rect.top, rect.right - edge[1], *edge), lut.BACKGROUND),
+        (Rect(rect.top, rect.right - edge[1], *edge), Ink.BACKGROUND),
         (Rect(rect.top, rect.right - inner[1], *inner), colour),
     )
 
@@ -139,15 +153,15 @@ class Chrome:
         """Of the slots that show a line of text."""
         self._geometry: Hashable = None
         self._dirty: list[Rect] = []
-        self.brush = Brush(np.zeros((1, 1), np.int32))
+        self.brush = Brush(np.zeros((1, 1), np.int32), {})
 
-    def begin(self, geometry: Hashable, size: tuple[int, int]) -> bool:
-        """Start a turn. True if the geometry changed: then everything must be drawn again."""
-        if geometry == self._geometry:
+    def begin(self, geometry: Hashable, size: tuple[int, int], inks: Mapping[Ink, int]) -> bool:
+        """Start a turn. True if geometry or colours changed: then all must be drawn again."""
+        if geometry == self._geometry and inks is self.brush.inks:
             return False
         self._geometry = geometry
         self._shown.clear()
-        self.brush = Brush(np.full(size, lut.BACKGROUND, np.int32))
+        self.brush = Brush(np.full(size, inks[Ink.BACKGROUND], np.int32), inks)
         self._dirty = [Rect(0, 0, *size)]
         return True
 
@@ -158,7 +172,7 @@ class Chrome:
         content: Hashable,
         draw: Callable[[Brush], object],
         *,
-        ground: int = lut.PANEL,
+        ground: Colour = Ink.PANEL,
         beneath: bool = False,
     ) -> None:
         """Show `content` in `rect`: clears it to `ground` and calls `draw` if it changed.
@@ -182,19 +196,19 @@ class Chrome:
         name: str,
         rect: Rect,
         runs: Sequence[Run],
-        size: int,
+        font: Font,
         *,
         align: float = 0.0,
-        ground: int = lut.PANEL,
+        ground: Colour = Ink.PANEL,
     ) -> None:
         """Show a line of text in a slot: words that stay where they are are not drawn again."""
         runs = tuple(runs)
-        content = (runs, size, align, ground)
+        content = (runs, font, align, ground)
         shown = self._shown.get(name)
         if shown == (rect, content):
             return
-        spare = max(rect.width - line_width(runs, size), 0) if align else 0
-        words, _ = place_line(runs, x=rect.left + round(spare * align), size=size, right=rect.right)
+        spare = max(rect.width - line_width(runs, font), 0) if align else 0
+        words, _ = place_line(runs, x=rect.left + round(spare * align), font=font, right=rect.right)
         before: tuple[Word, ...] | None = None
         if shown is not None and shown[0] == rect and shown[1][1:] == content[1:]:
             before = self._words[name]
@@ -211,9 +225,9 @@ class Chrome:
             right = max((word.right for word in (*come, *gone)), default=left)
             self._dirty.append(Rect(rect.top, left, rect.height, right - left))
         for word in come:
-            self.brush.word(rect, word, size)
+            self.brush.word(rect, word, font)
 
-    def _wipe(self, rect: Rect, ground: int) -> None:
+    def _wipe(self, rect: Rect, ground: Colour) -> None:
         self.brush.fill(rect, ground)
         self._dirty.append(rect)
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from rtvis.data import ImageU8
 from rtvis.render import lut
+from rtvis.theme import Ink, Theme, inks_of
 
 Floats: TypeAlias = npt.NDArray[np.floating[Any]]
 
@@ -19,7 +20,9 @@ BACKGROUND_NAMES: Final = frozenset({"background", "__background__", "unlabeled"
 """Classes that are left out of the label picture: there is the photograph."""
 
 
-HUE_GAPS: Final = {lut.SELECTED: 45.0, lut.SOURCE: 18.0, lut.WARNING: 18.0}
+_INKS: Final = inks_of(Theme())
+
+HUE_GAPS: Final = {_INKS[Ink.SELECTED]: 45.0, _INKS[Ink.SOURCE]: 18.0, _INKS[Ink.WARNING]: 18.0}
 """Colours with a meaning on the canvas, and the degrees of hue (CIE L*a*b*) that every class keeps
 from each: much passes for cyan."""
 

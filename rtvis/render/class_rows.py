@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rtvis.render import lut, wording
+from rtvis.render import wording
 from rtvis.render.class_colours import class_colour
 from rtvis.render.label_picture import background_classes
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Scene
+from rtvis.render.text import Colour
+from rtvis.theme import Ink
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -18,14 +20,14 @@ class ClassRow:
     text: str = ""
     share: float = 0.0
     """How much of the bar is filled, 0..1."""
-    words: int = lut.DIM
+    words: Ink = Ink.DIM
     """Colour of the words."""
     bold: bool = False
-    track: int | None = None
+    track: Ink | None = None
     """Colour of the empty bar; None for no bar."""
-    bar: int = lut.FAINT
+    bar: Ink = Ink.FAINT
     """Colour of the filled one."""
-    swatch: int | None = None
+    swatch: Colour | None = None
     """Colour of the class in the label picture, before the name."""
     is_score: bool = False
     """The bar is a probability, and shows where it was before changes to units."""
@@ -54,15 +56,15 @@ def _row(scene: Scene, readout: Readout, index: int, share: float, *, is_legend:
     if is_legend:
         # Where nothing is recognised the photograph is left as it is: an empty frame.
         hidden = index in background_classes(scene.labels)
-        swatch = lut.PANEL if hidden else class_colour(index)
+        swatch = Ink.PANEL if hidden else class_colour(index)
     return ClassRow(
         name=wording.class_name(scene.labels, index),
         text=wording.share(share),
         share=share,
-        words=lut.TEXT if chosen or lit else lut.DIM,
+        words=Ink.TEXT if chosen or lit else Ink.DIM,
         bold=chosen and scene.view.selection.class_index is not None,
-        track=lut.LIT if lit else lut.RAISED,
-        bar=lut.TEXT if chosen else lut.FAINT,
+        track=Ink.LIT if lit else Ink.RAISED,
+        bar=Ink.TEXT if chosen else Ink.FAINT,
         swatch=swatch,
         is_score=not is_legend,
     )
@@ -76,7 +78,7 @@ def _heat_rows(scene: Scene, readout: Readout) -> Iterator[ClassRow]:
     yield ClassRow(
         name=name,
         text=wording.number(readout.score),
-        words=lut.TEXT,
+        words=Ink.TEXT,
         is_number=True,
         is_heat=True,
     )

@@ -1,10 +1,11 @@
 """Words beside two that are compared: their names, and the classes with both numbers."""
 
-from rtvis.render import lut, wording
+from rtvis.render import wording
 from rtvis.render.chrome import Brush
 from rtvis.render.grid import Rect
 from rtvis.render.region import Region
 from rtvis.render.text import SEMIBOLD, Run, measure
+from rtvis.theme import Ink
 
 
 class ComparedFigures(Region):
@@ -24,15 +25,15 @@ class ComparedFigures(Region):
         ):
             top = area.bottom - metrics.row
             row = Rect(top, left + metrics.pad, metrics.row, width - metrics.pad)
-            name = Run(half.name, lut.TEXT if lit else lut.DIM)
-            trouble = Run(f"{half.trouble}  " if half.trouble else "", lut.WARNING)
+            name = Run(half.name, Ink.TEXT if lit else Ink.DIM)
+            trouble = Run(f"{half.trouble}  " if half.trouble else "", Ink.WARNING)
             words = (Run(f"{letter}  ", name.colour, SEMIBOLD), trouble, name)
             self.chrome.text(f"half {letter}", row, words, metrics.text)
         missing = pair.second.note if pair.second.image_HW3 is None else ""
         rect = Rect(area.top, lefts[1], area.height - metrics.row, width)
 
         def draw(brush: Brush) -> None:
-            brush.paragraph(rect.inset(metrics.pad), missing, lut.DIM, metrics.text)
+            brush.paragraph(rect.inset(metrics.pad), missing, Ink.DIM, metrics.text)
 
         self.chrome.slot("half missing", rect, missing, draw)
 
@@ -65,7 +66,7 @@ class ComparedFigures(Region):
         strong = class_index == self.readout.class_index
         pinned = scene.view.selection.class_index is not None
         weight = SEMIBOLD if strong and pinned else 400
-        colour = lut.TEXT if strong or lit else lut.DIM
+        colour = Ink.TEXT if strong or lit else Ink.DIM
         name = wording.class_name(scene.labels, class_index)
         left = Rect(rect.top, rect.left, metrics.row, rect.width - 3 * room - metrics.pad)
         words = (Run(name, colour, weight),)
@@ -81,9 +82,9 @@ class ComparedFigures(Region):
         widths = tuple(round(share * rect.width) for share in shares)
 
         def draw(brush: Brush) -> None:
-            brush.fill(track, lut.LIT if lit else lut.RAISED)
+            brush.fill(track, Ink.LIT if lit else Ink.RAISED)
             for index, width in enumerate(widths):
                 bar = Rect(track.top + index * each, track.left, each, width)
-                brush.fill(bar, lut.FAINT if index or not strong else lut.TEXT)
+                brush.fill(bar, Ink.FAINT if index or not strong else Ink.TEXT)
 
         self.chrome.slot(f"compared bar {place}", track, (lit, strong, widths), draw)

@@ -27,6 +27,7 @@ from rtvis.render.scene import Half, Memory, PatternShown, Scene
 from rtvis.render.surface import Surface
 from rtvis.render.wording import class_name
 from rtvis.session import PageName
+from rtvis.theme import inks_of
 from rtvis.threads import cpu_threads
 
 _NOTHING = Target(kind="none")
@@ -77,7 +78,9 @@ class Compositor:
             plan.patches,
             scene.view.page,
         )
-        fresh = self._chrome.begin(geometry, plan.size)
+        inks = inks_of(scene.view.theme)
+        fresh = self._chrome.begin(geometry, plan.size, inks)
+        self._overlays.begin(inks)
         draw_regions(self._chrome, scene, plan, readout, fresh=fresh)
         self._surface.begin(self._chrome)
         self._draw_panes(scene, plan, readout)
@@ -169,8 +172,9 @@ class Compositor:
             self._draw_captions(scene, plan)
         if plan.layer.map_size != (1, 1):
             draw_unit(self._surface, scene, plan)
-        if not backward_message(scene, readout):
-            rect, gradient_3HW = plan.images["backprop"], result.backprop_B3HW[scene.batch_index]
+        rect = plan.images.get("backprop")
+        if rect is not None and not backward_message(scene, readout):
+            gradient_3HW = result.backprop_B3HW[scene.batch_index]
             panes.draw_backprop(canvas_HW, rect, gradient_3HW, how=view.backprop_display)
             if scene.stale_since_ns:
                 self._surface.fade(rect)
@@ -199,7 +203,7 @@ class Compositor:
     def _draw_pattern(self, scene: Scene, pattern: PatternShown, plan: Layout, grid: Grid) -> None:
         """What the units have learned; the picture that is growing now in its own tile."""
         canvas_HW, learned = self._surface.words_HW, scene.learned
-        self._pattern.draw(canvas_HW, pattern, grid, plan.metrics.line)
+        self._pattern.draw(self._surface, pattern, grid, plan.metrics.line)
         if scene.view.pattern != "optimized" or learned is None or learned.layer != pattern.layer:
             return
         tile = grid.tile(learned.unit)

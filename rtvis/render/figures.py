@@ -6,6 +6,7 @@ from rtvis.render.class_rows import ClassRow, class_rows
 from rtvis.render.grid import Rect
 from rtvis.render.region import Region
 from rtvis.render.text import SEMIBOLD, Run, measure
+from rtvis.theme import Ink
 
 
 class Figures(Region):
@@ -25,12 +26,14 @@ class Figures(Region):
             texts["grid"] = texts[zoomed]
             texts[zoomed] = "shown large"
         for pane, text in texts.items():
+            if pane not in self.layout.contents:
+                continue
             rect = self.layout.contents[pane]
             warn = pane == "backprop" and text not in {"", "off", "shown large", scene.maps_note}
 
             def draw(brush: Brush, rect: Rect = rect, text: str = text, warn: bool = warn) -> None:
                 inner = rect.inset(self.layout.metrics.pad * 2)
-                colour = lut.WARNING if warn and self.scene.result is not None else lut.DIM
+                colour = Ink.WARNING if warn and self.scene.result is not None else Ink.DIM
                 brush.paragraph(inner, text, colour, self.layout.metrics.text)
 
             self.chrome.slot(f"message {pane}", rect, text, draw, beneath=True)
@@ -49,15 +52,18 @@ class Figures(Region):
         """The value of a dense unit, large, where others have their map."""
         metrics = self._metric
         pane = "grid" if self.scene.view.zoom == "unit" else "unit"
-        area = self.layout.contents[pane]
-        size = round(2.4 * metrics.text)
+        area = self.layout.contents.get(pane)
+        if area is None:
+            return
+        size = round(2.4 * metrics.text.size)
+        large = metrics.text._replace(size=size)
         value = wording.number(self.readout.value) if self.readout.seq >= 0 else ""
         name = self.unit_name
 
         def draw(brush: Brush) -> None:
             top = area.top + (area.height - size - metrics.row) // 2
             brush.line(
-                Rect(top, area.left, size, area.width), (wording.bright(value),), size, align=0.5
+                Rect(top, area.left, size, area.width), (wording.bright(value),), large, align=0.5
             )
             below = Rect(top + size + metrics.gap // 2, area.left, metrics.row, area.width)
             brush.line(below, (wording.dim(name),), metrics.text, align=0.5)
@@ -98,10 +104,10 @@ class Figures(Region):
 
     def _unit_scale(self) -> None:
         layout, readout, metrics = self.layout, self.readout, self._metric
-        image = layout.images["unit"]
-        if layout.layer is None or layout.layer.map_size == (1, 1):
+        image = layout.images.get("unit")
+        if image is None or layout.layer is None or layout.layer.map_size == (1, 1):
             return
-        if image.height <= 3 * metrics.text:
+        if image.height <= 3 * metrics.text.size:
             return
         signed = readout.unit_low < 0
         ramp = self._ramp(signed=signed)
@@ -121,8 +127,8 @@ class Figures(Region):
         if signed:
             marks.append((0.5, 0.0))
         for share, value in marks:
-            top = rect.top + round(share * (rect.height - metrics.text))
-            row = Rect(top, bar.right + 4, metrics.text, rect.right - bar.right - 4)
+            top = rect.top + round(share * (rect.height - metrics.text.size))
+            row = Rect(top, bar.right + 4, metrics.text.size, rect.right - bar.right - 4)
             words = (wording.dim(wording.number(value)),)
             self.chrome.text(f"scale unit {share}", row, words, metrics.text)
 
@@ -161,12 +167,12 @@ class Figures(Region):
         colour, metrics = row.swatch, self._metric
         if colour is None:
             return 0
-        side = metrics.text * 3 // 4
+        side = metrics.text.size * 3 // 4
         box = Rect(rect.top + (metrics.row - side) // 2, rect.left, side, side)
 
         def draw(brush: Brush) -> None:
             brush.fill(box, colour)
-            brush.outline(box, lut.FAINT if colour == lut.PANEL else colour, metrics.line // 2 or 1)
+            brush.outline(box, Ink.FAINT if colour is Ink.PANEL else colour, metrics.line // 2 or 1)
 
         self.chrome.slot(f"class swatch {place}", box, colour, draw)
         return side + metrics.pad * 3 // 4
@@ -184,7 +190,7 @@ class Figures(Region):
                 brush.fill(track, row.track)
                 brush.fill(bar, row.bar)
             if mark is not None:
-                brush.fill(mark, lut.CHANGED)
+                brush.fill(mark, Ink.CHANGED)
 
         content = (row.is_heat, row.track, row.bar, bar.width, mark)
         self.chrome.slot(f"class bar {place}", track, content, draw)

@@ -1,6 +1,5 @@
 """What floats above the panes: the help, words about what is under the pointer, times, notices."""
 
-from rtvis.render import lut
 from rtvis.render.grid import Rect
 from rtvis.render.help_table import help_line, lay_help
 from rtvis.render.hover_words import hover_text
@@ -12,6 +11,7 @@ from rtvis.render.scene import Scene
 from rtvis.render.surface import Surface
 from rtvis.render.text import Run
 from rtvis.render.times import HeldTimes, Table
+from rtvis.theme import Ink
 
 
 class Floating:
@@ -48,18 +48,18 @@ class Floating:
         if times:
             self._corner(surface, plan, times)
         if view.notice:
-            colour = lut.WARNING if view.notice_is_warning else lut.TEXT
+            colour = Ink.WARNING if view.notice_is_warning else Ink.TEXT
             self._bottom_line(surface, plan, "notice", (Run(view.notice, colour),))
         elif view.hint_shown and scene.result is not None:
-            self._bottom_line(surface, plan, "hint", (Run(HINT, lut.TEXT),))
+            self._bottom_line(surface, plan, "hint", (Run(HINT, Ink.TEXT),))
 
     def _name_panes(self, surface: Surface, plan: Layout) -> None:
         """Outline each pane, and say its name, place and size (DVT-47)."""
         line = max(plan.metrics.line // 2, 1)
         for name, rect in plan.panes.items():
-            surface.outline(rect.inset(line), lut.CHANGED, line)
+            surface.outline(rect.inset(line), Ink.CHANGED, line)
             place = f"  {rect.height}×{rect.width} at {rect.top}, {rect.left}"
-            runs = (Run(name, lut.CHANGED), Run(place, lut.TEXT))
+            runs = (Run(name, Ink.CHANGED), Run(place, Ink.TEXT))
             chip_HW = self._overlays.chip(f"pane {name}", runs, plan.metrics, max_width=rect.width)
             height, width = min(chip_HW.shape[0], rect.height), min(chip_HW.shape[1], rect.width)
             top = rect.top + (rect.height - height) // 2

@@ -3,12 +3,12 @@
 import math
 
 from rtvis.data import Target
-from rtvis.render import lut
 from rtvis.render.layer_words import layer_facts
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Scene
 from rtvis.render.text import Run
 from rtvis.render.wording import bright, change_words, class_name, dim, number, signed_share
+from rtvis.theme import Ink
 
 
 def _pixel_text(scene: Scene, readout: Readout, target: Target) -> tuple[Run, ...]:
@@ -65,7 +65,7 @@ def _neuron_text(scene: Scene, readout: Readout, target: Target) -> tuple[Run, .
             runs.insert(0, bright(class_name(scene.labels, target.unit) + "   "))
         change = scene.result.selection.change_of(layer.name, target.unit)
         if change is not None:
-            runs.append(Run(f"   {change_words(change)}", lut.CHANGED))
+            runs.append(Run(f"   {change_words(change)}", Ink.CHANGED))
         return tuple(runs)
     if target.kind == "position" and target.position is not None:
         row, column = target.position

@@ -3,7 +3,7 @@
 from rtvis.data import Layer
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Scene
-from rtvis.render.text import measure
+from rtvis.render.text import Font, measure
 from rtvis.render.wording import number
 
 _BETWEEN = "  ·  "
@@ -23,13 +23,13 @@ def layer_facts(layer: Layer) -> str:
     return f"{kind}{layer.num_units} maps of {height}×{width}  ·  rf {field} px  ·  stride {stride}"
 
 
-def layer_facts_within(layer: Layer, width: int, size: int) -> str:
+def layer_facts_within(layer: Layer, width: int, font: Font) -> str:
     """As much of `layer_facts`, from the left, as a width in pixels has room for."""
     facts, count = layer_facts(layer).split(_BETWEEN), f"{layer.num_units}"
     shorter = [_BETWEEN.join(facts[:end]) for end in range(len(facts), 0, -1)]
     # A number that is cut off would be another number.
     told = [*(text for text in shorter if count in text), f"{count} {_NOUNS[layer.kind]}", count]
-    return next((text for text in told if measure(text, size) <= width), "")
+    return next((text for text in told if measure(text, font) <= width), "")
 
 
 def _query(layer: Layer, position: tuple[int, int] | None) -> str:

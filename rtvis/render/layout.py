@@ -1,6 +1,7 @@
 """Divides a canvas among its parts. Numbers only."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from rtvis.data import Crop, Layer
 from rtvis.render.buttons import (
@@ -67,16 +68,19 @@ def layout(
         crop: What the network sees of the source picture; None is all of it.
     """
     size = canvas_size(view)
-    metrics = metrics_for(size, view.ui_scale)
+    metrics = metrics_for(size, view.ui_scale, view.theme)
     layer = layer if layer is not None else shown_layer(view, layers)
     unit = unit if unit is not None else view.selection.unit or 0
     panes, contents = lay_panes(view, size, metrics)
 
-    strip_area = contents["layers"]
+    nowhere = Rect(0, 0, 0, contents["grid"].width)
+    strip_area = contents.get("layers", nowhere)
     strip = _strip(layers, strip_area, metrics, view.layer_scroll)
-    # The strip takes the rows that it needs, and the grid what is left.
-    spare = strip_area.height - strip.rows_in_sight * strip.row_height
-    give_rows(panes, contents, from_pane="layers", to_pane="grid", rows=spare)
+    if "layers" in panes:
+        # The strip takes the rows that it needs, and the grid what is left.
+        spare = strip_area.height - strip.rows_in_sight * strip.row_height
+        give_rows(panes, contents, rows=spare)
+        strip = replace(strip, area=contents["layers"])
 
     map_size = layer.map_size if layer is not None else None
     images, inset = lay_pictures(
@@ -86,7 +90,7 @@ def layout(
     if view.zoom == "grid" and layer is not None:
         grid = _grid(layer, layers, labels, contents["grid"], metrics, view.grid_scroll)
     pixels = None
-    if sizes.output is not None and sizes.frame is not None:
+    if sizes.output is not None and sizes.frame is not None and "input" in images:
         pixels = lay_pixels(
             images["input"],
             frame_size=sizes.frame,
@@ -191,4 +195,4 @@ def _grid(
     roomy = fit(metrics.tile_gap)
     # Between small tiles a wide gap would take a tenth of the pane.
     small = min(roomy.tile_height, roomy.tile_width) < 40 * metrics.scale
-    return fit(metrics.line) if small else roomy
+    return fit(min(metrics.tile_gap, round(2 * metrics.scale))) if small else roomy

@@ -1,10 +1,10 @@
-"""The palette of the screen and the colour tables of the data.
+"""The colour tables of the data. What the screen itself is drawn in is a theme's (`rtvis.theme`).
 
 A pixel is one 32-bit word, blue in the lowest byte (BGRA in memory), so 0xRRGGBB is its own word.
 """
 
 from functools import lru_cache
-from typing import Final, Literal, assert_never
+from typing import Final, Literal, NamedTuple, assert_never
 
 import cv2
 import numpy as np
@@ -13,25 +13,10 @@ import torch
 from torch import Tensor
 
 from rtvis.data import ImageU8
+from rtvis.theme import Ink, Theme, inks_of
 
-BACKGROUND: Final = 0x14161A
-PANEL: Final = 0x1C1F26
-RAISED: Final = 0x282C35
-"""Buttons, and what the pointer is over."""
-LIT: Final = 0x3A404C
-"""Buttons under the pointer."""
-HAIRLINE: Final = 0x2C313B
-TEXT: Final = 0xE6E8EB
-DIM: Final = 0x9AA0AA
-FAINT: Final = 0x646B77
-"""Bars and marks beside data; too dark for text."""
-SELECTED: Final = 0x4CC9F0
-SOURCE: Final = 0xFFB703
-WARNING: Final = 0xFF6B6B
-CHANGED: Final = 0xC08CFF
-"""Units that the user has changed, and what that did to the scores."""
-CHANGED_DARK: Final = 0x5C4688
-"""What a score has lost, beside what is left of it."""
+ZERO: Final = 0x14161A
+"""The colour of zero in every map; that of the default theme's background."""
 
 STEPS: Final = 255
 """Colours on either side of zero."""
@@ -44,14 +29,34 @@ GAP_INDEX: Final = NAN_INDEX + 1
 PANEL_INDEX: Final = GAP_INDEX + 1
 TABLE_SIZE: Final = PANEL_INDEX + 1
 
-GRADIENT_GAP: Final = 0x333380
-"""Between tiles of gradients (DVT-25)."""
-
 Palette = Literal["colour", "jet", "grey", "gradient"]
 
 
+class Ground(NamedTuple):
+    """What is no value of a map, as packed pixels."""
+
+    nan: int
+    line: int
+    """Between tiles."""
+    gradient_line: int
+    """Between tiles of gradients (DVT-25)."""
+    panel: int
+    """Where there is no tile."""
+
+
+def ground_of(theme: Theme) -> Ground:
+    """That of a theme."""
+    inks = inks_of(theme)
+    return Ground(inks[Ink.NAN], inks[Ink.TILE_LINE], inks[Ink.GRADIENT_LINE], inks[Ink.PANEL])
+
+
+DEFAULT_GROUND: Final = ground_of(Theme())
+
+
 @lru_cache(maxsize=32)
-def table_words(palette: Palette, gamma: float = 1.0) -> npt.NDArray[np.int32]:
+def table_words(
+    palette: Palette, gamma: float = 1.0, ground: Ground = DEFAULT_GROUND
+) -> npt.NDArray[np.int32]:
     """One table for every map: int32 [TABLE_SIZE] of packed pixels.
 
     Two ramps of 511 entries lie one after the other, each with zero in its middle, so that a value
@@ -63,6 +68,7 @@ def table_words(palette: Palette, gamma: float = 1.0) -> npt.NDArray[np.int32]:
     Args:
         palette: Which colours.
         gamma: A value v has the colour of sign(v) |v|^gamma: it costs nothing to draw (DVT-40).
+        ground: Colours of what is no data.
     """
     upward, signed = _ramps(palette)
     share_K = (np.arange(STEPS + 1) / STEPS) ** gamma
@@ -70,8 +76,8 @@ def table_words(palette: Palette, gamma: float = 1.0) -> npt.NDArray[np.int32]:
     upward, signed = upward[steps_K], signed[STEPS + np.concatenate([-steps_K[:0:-1], steps_K])]
     ramps_K3 = np.concatenate([np.repeat(upward[:1], STEPS, axis=0), upward, signed])
     words = pack_host(ramps_K3)
-    gap = GRADIENT_GAP if palette == "gradient" else HAIRLINE
-    whole = np.concatenate([words, np.array([WARNING, gap, PANEL], np.int32)])
+    line = ground.gradient_line if palette == "gradient" else ground.line
+    whole = np.concatenate([words, np.array([ground.nan, line, ground.panel], np.int32)])
     whole.flags.writeable = False
     return whole
 
@@ -82,7 +88,7 @@ def _ramps(palette: Palette) -> tuple[ImageU8, ImageU8]:
         case "colour":
             return sequential_ramp(), diverging_ramp()
         case "grey":
-            return _grey_ramp(BACKGROUND, 0xF4F6F8, 256), _grey_ramp(BACKGROUND, 0xF4F6F8, 511)
+            return _grey_ramp(ZERO, 0xF4F6F8, 256), _grey_ramp(ZERO, 0xF4F6F8, 511)
         case "jet":
             jet_K3 = colormap_bytes("jet")
             return jet_K3, jet_K3[np.arange(2 * STEPS + 1) * 256 // (2 * STEPS + 1)]
@@ -94,9 +100,11 @@ def _ramps(palette: Palette) -> tuple[ImageU8, ImageU8]:
 
 
 @lru_cache(maxsize=32)
-def table(palette: Palette, device: torch.device, gamma: float = 1.0) -> Tensor:
+def table(
+    palette: Palette, device: torch.device, gamma: float = 1.0, ground: Ground = DEFAULT_GROUND
+) -> Tensor:
     """`table_words` on a device."""
-    return torch.tensor(table_words(palette, gamma), device=device)
+    return torch.tensor(table_words(palette, gamma, ground), device=device)
 
 
 ColorMap = Literal["turbo", "jet"]
@@ -134,7 +142,7 @@ def sequential_ramp() -> ImageU8:
     viridis_K3 = _cv2_map(cv2.COLORMAP_VIRIDIS).astype(np.float64)
     share = np.clip(np.arange(256) / 56.0, 0.0, 1.0)
     share = (share * share * (3 - 2 * share))[:, None]
-    mixed = (1 - share) * np.array(channels(BACKGROUND)) + share * viridis_K3
+    mixed = (1 - share) * np.array(channels(ZERO)) + share * viridis_K3
     return _bytes(mixed)
 
 

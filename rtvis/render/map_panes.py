@@ -12,6 +12,7 @@ from rtvis.render.scene import Scene
 from rtvis.render.surface import Surface
 from rtvis.render.tiles import draw_tiles
 from rtvis.session import View
+from rtvis.theme import Ink
 
 Range = tuple[Tensor, Tensor]
 """Lower and upper end of a colour range, scalars on the device."""
@@ -45,6 +46,7 @@ def draw_grid(surface: Surface, scene: Scene, plan: Layout, ranges: Range) -> No
         range_high=ranges[1],
         palette=palette_of(view, result),
         gamma=view.gamma,
+        ground=lut.ground_of(view.theme),
     )
     _fade_if_stale(surface, scene, plan.grid.area)
 
@@ -54,7 +56,9 @@ def draw_unit(surface: Surface, scene: Scene, plan: Layout) -> None:
     result, view = scene.result, scene.view
     assert result is not None, "drawn with a result only"
     unit_1HW = shown_maps(result, scene.batch_index)[plan.unit : plan.unit + 1]
-    rect = plan.images["unit"]
+    rect = plan.images.get("unit")
+    if rect is None:
+        return
     ranges = own_range(unit_1HW, surface.words_HW.device)
     draw_tiles(
         surface.words_HW,
@@ -64,6 +68,7 @@ def draw_unit(surface: Surface, scene: Scene, plan: Layout) -> None:
         range_high=ranges[1],
         palette=palette_of(view, result),
         gamma=view.gamma,
+        ground=lut.ground_of(view.theme),
     )
     _fade_if_stale(surface, scene, rect)
     origin, position = result.selection.origin, result.selection.position
@@ -73,7 +78,7 @@ def draw_unit(surface: Surface, scene: Scene, plan: Layout) -> None:
             rect,
             (unit_1HW.shape[1], unit_1HW.shape[2]),
             position,
-            colour=lut.SELECTED,
+            colour=surface.inks[Ink.SELECTED],
             thickness=plan.metrics.line,
         )
     at_score = plan.layer is not None and result.selection.starts_at_score(plan.layer.kind)
@@ -83,7 +88,7 @@ def draw_unit(surface: Surface, scene: Scene, plan: Layout) -> None:
             rect,
             (unit_1HW.shape[1], unit_1HW.shape[2]),
             result.position_B2[scene.batch_index],
-            colour=lut.SOURCE,
+            colour=surface.inks[Ink.SOURCE],
             thickness=plan.metrics.line,
         )
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-from rtvis.render.text import measure
+from rtvis.render.text import Font, measure
+from rtvis.theme import Theme
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -11,9 +12,11 @@ class Metrics:
     """Sizes in pixels at the canvas's scale."""
 
     scale: float
-    text: int
-    """Height of the font."""
+    text: Font
+    between: int
+    """Between panes."""
     gap: int
+    """Between other things."""
     title: int
     """Height of a pane's title row."""
     row: int
@@ -21,6 +24,8 @@ class Metrics:
     pad: int
     line: int
     """Thickness of outlines."""
+    corner: int
+    """Radius of the corners of buttons."""
     tile_gap: int
     """Between the maps of a grid."""
     scale_width: int
@@ -45,25 +50,34 @@ def canvas_scale(size: tuple[int, int], asked: float | None = None) -> float:
     return 1.0
 
 
-def metrics_for(size: tuple[int, int], asked: float | None = None) -> Metrics:
-    """Sizes for a canvas of (height, width): text of 13 pixels, of 15 from 1080 rows on, times
-    the scale (`canvas_scale`)."""
+def metrics_for(
+    size: tuple[int, int],
+    asked: float | None = None,
+    theme: Theme = Theme(),  # noqa: B008 - frozen
+) -> Metrics:
+    """Sizes for a canvas of (height, width): text of 13 pixels, of 15 from 1080 rows on, or what
+    the theme asks for as far as there is room, times the scale (`canvas_scale`)."""
     scale = canvas_scale(size, asked)
     height, width = size
     room = min(height / scale - 700, (width / scale - 1000) * 0.5) / 300
     text = 13.0 + 2.0 * min(max(room, 0.0), 1.0)
+    if theme.text_size is not None:
+        text = min(theme.text_size, text * max(min(height / ROOM[0], width / ROOM[1]) / scale, 1.0))
 
     def px(number: float) -> int:
         return round(number * scale)
 
+    font = Font(px(text), theme.font)
     return Metrics(
         scale=scale,
-        text=px(text),
+        text=font,
+        between=px(theme.gap),
         gap=px(8),
         title=px(text + 15),
         row=px(text + 11),
-        pad=px(8),
-        line=px(2),
-        tile_gap=px(3),
-        scale_width=measure("−0.000", px(text)) + px(8 + 14),
+        pad=px(theme.pad),
+        line=max(px(theme.line), 1),
+        corner=px(theme.corner),
+        tile_gap=px(theme.tile_gap),
+        scale_width=measure("−0.000", font) + px(8 + 14),
     )

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from rtvis.data import ImageU8, Layer
-from rtvis.render import display, host, lut
+from rtvis.render import display, host
 from rtvis.render.chrome import edges
 from rtvis.render.grid import Rect
 from rtvis.render.panes import resize_picture
@@ -69,6 +69,7 @@ def mark_neuron(
     layer: Layer,
     size: tuple[int, int],
     line: int,
+    colour: int,
 ) -> None:
     """Where in the input a neuron lies: an outline as large as its step in the map.
 
@@ -79,6 +80,7 @@ def mark_neuron(
         layer: The neuron's.
         size: (height, width) of the input.
         line: Thickness.
+        colour: Packed pixel.
     """
     assert layer.field_start is not None, "asked before"
     sides = rect.height, rect.width
@@ -96,7 +98,7 @@ def mark_neuron(
             height, width = (round(2 * half) for half in halves)
             box = Rect(rect.top + top, rect.left + left, height, width)
             for edge in edges(box, line):
-                canvas_HW[edge.rows, edge.columns] = lut.SOURCE
+                canvas_HW[edge.rows, edge.columns] = colour
         return
     off_H1, off_1W = (
         (torch.arange(side, device=canvas_HW.device) + 0.5 - centre).abs()
@@ -107,7 +109,7 @@ def mark_neuron(
     within_HW = (off_H1 <= halves[0] - line) & (off_1W <= halves[1] - line)
     before_HW = canvas_HW[rect.rows, rect.columns]
     is_edge_HW = inside_HW & ~within_HW & (numbers_F[6] > 0)
-    canvas_HW[rect.rows, rect.columns] = before_HW.masked_fill(is_edge_HW, lut.SOURCE)
+    canvas_HW[rect.rows, rect.columns] = before_HW.masked_fill(is_edge_HW, colour)
 
 
 def sized(image_HW3: ImageU8, height: int, width: int) -> ImageU8:

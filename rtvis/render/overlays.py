@@ -1,18 +1,18 @@
 """What floats above the panes: name and value under the pointer, hints, notices, the help."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from rtvis.render import lut
 from rtvis.render.chrome import Brush
 from rtvis.render.grid import Grid, Rect
 from rtvis.render.help_table import HelpTable
 from rtvis.render.layout import Metrics
 from rtvis.render.scene import Binding
 from rtvis.render.text import SEMIBOLD, Run, line_width, measure
+from rtvis.theme import Ink
 
 HINT = "click a map to ask what in the picture excites that unit"
 
@@ -23,6 +23,12 @@ class Overlays:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._made: dict[str, tuple[Hashable, Tensor]] = {}
+        self._inks: Mapping[Ink, int] = {}
+
+    def begin(self, inks: Mapping[Ink, int]) -> None:
+        """Draw in these colours from now on."""
+        if inks is not self._inks:
+            self._inks, self._made = inks, {}
 
     def chip(self, name: str, runs: Sequence[Run], metrics: Metrics, *, max_width: int) -> Tensor:
         """A flat label with a hairline around it: packed pixels [H, W]."""
@@ -33,8 +39,8 @@ class Overlays:
 
         def draw(brush: Brush) -> None:
             whole = Rect(0, 0, *size)
-            brush.fill(whole, lut.RAISED)
-            brush.outline(whole, lut.LIT, max(metrics.line // 2, 1))
+            brush.fill(whole, Ink.RAISED)
+            brush.outline(whole, Ink.LIT, max(metrics.line // 2, 1))
             inner = Rect(0, pad, size[0], size[1] - 2 * pad)
             brush.line(inner, runs, metrics.text)
 
@@ -51,13 +57,13 @@ class Overlays:
 
         def draw(brush: Brush) -> None:
             whole = Rect(0, 0, *size)
-            brush.fill(whole, lut.RAISED)
-            brush.outline(whole, 0x3A404C, max(metrics.line // 2, 1))
+            brush.fill(whole, Ink.RAISED)
+            brush.outline(whole, Ink.LIT, max(metrics.line // 2, 1))
             for index, cells in enumerate(rows):
                 left = pad
                 for column, (cell, room) in enumerate(zip(cells, rooms, strict=True)):
                     where = Rect(pad // 2 + index * metrics.row, left, metrics.row, room - 2 * pad)
-                    colour = lut.TEXT if index and column else lut.DIM
+                    colour = Ink.TEXT if index and column else Ink.DIM
                     brush.line(
                         where, (Run(cell, colour),), metrics.text, align=1.0 if column else 0.0
                     )
@@ -72,7 +78,7 @@ class Overlays:
         def draw(brush: Brush) -> None:
             for col, text in enumerate(names):
                 cell = Rect(0, col * grid.pitch_x, grid.caption_height, grid.tile_width)
-                brush.line(cell, (Run(text, lut.DIM),), metrics.text, align=0.5)
+                brush.line(cell, (Run(text, Ink.DIM),), metrics.text, align=0.5)
 
         return self._picture(name, (names, size, metrics), size, draw)
 
@@ -92,23 +98,23 @@ class Overlays:
 
         def draw(brush: Brush) -> None:
             whole = own(panel)
-            brush.fill(whole, lut.PANEL)
-            brush.outline(whole, lut.HAIRLINE, max(metrics.line // 2, 1))
+            brush.fill(whole, Ink.PANEL)
+            brush.outline(whole, Ink.HAIRLINE, max(metrics.line // 2, 1))
             title = own(table.title)
-            brush.line(title, (Run("keys", lut.TEXT, SEMIBOLD),), metrics.text)
-            closing = (Run("a click on a line does what its key does", lut.DIM),)
+            brush.line(title, (Run("keys", Ink.TEXT, SEMIBOLD),), metrics.text)
+            closing = (Run("a click on a line does what its key does", Ink.DIM),)
             brush.line(title, closing, metrics.text, align=1.0)
             for name, rect in table.groups:
-                brush.line(own(rect), (Run(name, lut.DIM, SEMIBOLD),), metrics.text)
+                brush.line(own(rect), (Run(name, Ink.DIM, SEMIBOLD),), metrics.text)
             for index, (binding, rect) in enumerate(zip(bindings, table.rows, strict=True)):
                 row = own(rect)
                 if index == lit:
-                    brush.rounded(row.inset(-1), lut.LIT, metrics.pad // 2)
+                    brush.rounded(row.inset(-1), Ink.LIT, metrics.pad // 2)
                 width = table.key_width
                 keys = Rect(row.top, row.left, row.height, width - metrics.pad)
-                brush.line(keys, (Run(binding.keys, lut.SELECTED),), metrics.text)
+                brush.line(keys, (Run(binding.keys, Ink.SELECTED),), metrics.text)
                 text = Rect(row.top, row.left + width, row.height, row.width - width)
-                brush.line(text, (Run(binding.text, lut.TEXT),), metrics.text)
+                brush.line(text, (Run(binding.text, Ink.TEXT),), metrics.text)
 
         size = (panel.height, panel.width)
         return self._picture("help", (bindings, table, metrics, lit), size, draw)
@@ -123,7 +129,7 @@ class Overlays:
         made = self._made.get(name)
         if made is not None and made[0] == content:
             return made[1]
-        brush = Brush(np.full(size, lut.PANEL, np.int32))
+        brush = Brush(np.full(size, self._inks[Ink.PANEL], np.int32), self._inks)
         draw(brush)
         picture = torch.from_numpy(brush.words_HW)
         if self._device.type == "cuda":

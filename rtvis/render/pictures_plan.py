@@ -43,17 +43,22 @@ def lay_pictures(
         metrics: Sizes at the canvas's scale.
     """
     square = (1, 1)
-    images = {"input": contents["input"].fit(*(sizes.frame or square))}
+    images: dict[str, Rect] = {}
     inset = None
-    if view.compared != "off":
-        images |= _halves(contents["input"], sizes.frame, sizes.second, metrics)
-    elif crop is not None and sizes.frame is not None and crop.reaches_beyond(sizes.frame):
-        images["input"] = contents["input"].fit(round(crop.height), round(crop.width))
-        inset = _inset(images["input"], sizes.frame, crop)
-    unit_area = _unit_area(contents["grid" if view.zoom == "unit" else "unit"], metrics)
-    images["unit"] = unit_area.fit(*map_size) if map_size is not None else unit_area
-    backprop_area = contents["grid" if view.zoom == "backprop" else "backprop"]
-    images["backprop"] = backprop_area.fit(*(sizes.input or square))
+    if "input" in contents:
+        images["input"] = contents["input"].fit(*(sizes.frame or square))
+        if view.compared != "off":
+            images |= _halves(contents["input"], sizes.frame, sizes.second, metrics)
+        elif crop is not None and sizes.frame is not None and crop.reaches_beyond(sizes.frame):
+            images["input"] = contents["input"].fit(round(crop.height), round(crop.width))
+            inset = _inset(images["input"], sizes.frame, crop)
+    unit_content = contents.get("grid" if view.zoom == "unit" else "unit")
+    if unit_content is not None:
+        unit_area = _unit_area(unit_content, metrics)
+        images["unit"] = unit_area.fit(*map_size) if map_size is not None else unit_area
+    backprop_area = contents.get("grid" if view.zoom == "backprop" else "backprop")
+    if backprop_area is not None:
+        images["backprop"] = backprop_area.fit(*(sizes.input or square))
     return images, inset
 
 

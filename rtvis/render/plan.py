@@ -24,12 +24,13 @@ class Layout:
     metrics: Metrics
     panes: dict[str, Rect]
     """"header", "input", "unit", "backprop", "layers", "grid", "classes", "details", "status":
-    the whole panels, without overlap."""
+    the whole panels, without overlap. All but the grid may be missing."""
     contents: dict[str, Rect]
     """Of the panes with a title: what lies below it."""
     images: dict[str, Rect]
     """"input", "unit", "backprop": where the pictures themselves are drawn; one of the latter two
-    moves into the grid's pane when zoomed. While two are compared "second" is beside "input"."""
+    moves into the grid's pane when zoomed. While two are compared "second" is beside "input". Those
+    of missing panes are missing."""
     inset: Rect | None
     """Where the source's picture lies within the image "input", if that is letterboxed: bars are
     around it."""
@@ -135,8 +136,10 @@ class Layout:
 
     def position_at(self, x: int, y: int) -> tuple[int, int] | None:
         """(row, column) of the enlarged map under a pixel; None outside it."""
-        image = self.images["unit"]
-        if self.layer is None or self.layer.map_size == (1, 1) or not image.contains(x, y):
+        image = self.images.get("unit")
+        if image is None or not image.contains(x, y):
+            return None
+        if self.layer is None or self.layer.map_size == (1, 1):
             return None
         map_height, map_width = self.layer.map_size
         row = (y - image.top) * map_height // image.height
@@ -144,7 +147,8 @@ class Layout:
         return row, column
 
     def neuron(self, position: tuple[int, int]) -> Rect:
-        """The pixels of one neuron in the enlarged map; the inverse of `position_at`."""
+        """The pixels of one neuron in the enlarged map, which is there; the inverse of
+        `position_at`."""
         assert self.layer is not None, "there is no enlarged map without a layer"
         image = self.images["unit"]
         map_height, map_width = self.layer.map_size

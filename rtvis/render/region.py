@@ -14,6 +14,7 @@ from rtvis.render.map_panes import palette_of
 from rtvis.render.pairs import lay_pairs
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Scene
+from rtvis.theme import Ink
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,7 +32,7 @@ class Region:
 
     @property
     def _radius(self) -> int:
-        return round(4 * self.layout.metrics.scale)
+        return self.layout.metrics.corner
 
     @property
     def _scale_width(self) -> int:
@@ -56,7 +57,8 @@ class Region:
 
     def _ramp(self, *, signed: bool) -> npt.NDArray[np.int32]:
         view = self.scene.view
-        words = lut.table_words(palette_of(view, self.scene.result), view.gamma)
+        palette = palette_of(view, self.scene.result)
+        words = lut.table_words(palette, view.gamma)
         zero = lut.DIVERGING_ZERO if signed else lut.SEQUENTIAL_ZERO
         return words[zero - lut.STEPS * signed : zero + lut.STEPS + 1]
 
@@ -69,8 +71,8 @@ class Region:
         top = bar.top + margin + length * first // num
         height = max(length * shown // num, 2 * thickness)
         track = Rect(bar.top + margin, bar.right - thickness - 1, length, thickness)
-        brush.fill(track, lut.RAISED)
-        brush.fill(Rect(top, track.left, height, thickness), lut.FAINT)
+        brush.fill(track, Ink.RAISED)
+        brush.fill(Rect(top, track.left, height, thickness), Ink.FAINT)
 
 
 def corner_size(rect: Rect, metrics: Metrics) -> int:
@@ -92,7 +94,8 @@ def target_rect(layout: Layout, target: Target) -> Rect | None:
         return layout.grid.tile(target.unit) if target.unit < layout.grid.num else None
     if target.kind == "position" and target.position is not None and layout.layer is not None:
         height, width = layout.layer.map_size
-        if target.position[0] < height and target.position[1] < width:
+        within = target.position[0] < height and target.position[1] < width
+        if within and "unit" in layout.images:
             return layout.neuron(target.position)
     if target.kind in {"pair", "top"}:
         return _on_page(layout, target)

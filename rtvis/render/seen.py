@@ -8,7 +8,7 @@ from torch import Tensor
 
 from rtvis.choices import BackpropDisplay
 from rtvis.data import Crop, Layer
-from rtvis.render import display, host, lut
+from rtvis.render import display, host
 from rtvis.render.grid import Rect
 
 
@@ -21,6 +21,7 @@ def draw_seen_picture(
     layer: Layer,
     input_size: tuple[int, int],
     crop: Crop | None,
+    around: int,
 ) -> None:
     """The part of the source picture that a neuron depends on, by nearest pixels.
 
@@ -31,8 +32,8 @@ def draw_seen_picture(
         position_2: int64 (row, column) of the neuron, on the device.
         layer: The neuron's layer.
         input_size: (height, width) of the network's input.
-        crop: What the network sees; None is all of the picture. What of it lies beyond the
-            picture is drawn in the panel's colour.
+        crop: What the network sees; None is all of the picture.
+        around: Packed pixel for what of it lies beyond the picture.
     """
     height, width = image_HW3.shape[:2]
     index_Y, index_X = seen_pixels(
@@ -51,7 +52,7 @@ def draw_seen_picture(
         canvas_HW[rect.rows, rect.columns] = display.pack_bytes(seen_HW3)
     if crop is not None and crop.reaches_beyond((height, width)):
         beyond_HW = (pixel_Y != index_Y)[:, None] | (pixel_X != index_X)
-        canvas_HW[rect.rows, rect.columns].masked_fill_(beyond_HW, lut.PANEL)
+        canvas_HW[rect.rows, rect.columns].masked_fill_(beyond_HW, around)
 
 
 def draw_seen_gradient(

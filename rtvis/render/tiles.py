@@ -13,7 +13,7 @@ from torch import Tensor
 from rtvis.render import display
 from rtvis.render.grid import Grid
 from rtvis.render.kernels import TYPE_CODES, cuda_kernel, launch
-from rtvis.render.lut import GAP_INDEX, Palette, table
+from rtvis.render.lut import GAP_INDEX, Ground, Palette, table
 from rtvis.render.resample import shrink
 
 
@@ -25,6 +25,7 @@ def draw_tiles(
     range_low: Tensor,
     range_high: Tensor,
     palette: Palette,
+    ground: Ground,
     gamma: float = 1.0,
 ) -> None:
     """Draw the tiles in sight over the whole area of `grid`, nearest growing, area shrinking.
@@ -36,6 +37,7 @@ def draw_tiles(
         range_low: Lower end of the colour range, a float32 scalar on the device (0, or -high).
         range_high: Upper end.
         palette: Colour table to use.
+        ground: Colours of what is no data.
         gamma: Exponent of a value's share of the range.
     """
     assert maps_CHW.shape[0] == grid.num, "one tile for each map"
@@ -48,7 +50,7 @@ def draw_tiles(
             grid,
             range_low,
             range_high,
-            table(palette, canvas_HW.device, gamma),
+            table(palette, canvas_HW.device, gamma, ground),
         )
     else:
         draw_tiles_torch(
@@ -59,6 +61,7 @@ def draw_tiles(
             range_high=range_high,
             palette=palette,
             gamma=gamma,
+            ground=ground,
         )
 
 
@@ -70,6 +73,7 @@ def draw_tiles_torch(
     range_low: Tensor,
     range_high: Tensor,
     palette: Palette,
+    ground: Ground,
     gamma: float = 1.0,
 ) -> None:
     """`draw_tiles` with torch operations: colour at the smaller resolution, then repeat.
@@ -82,7 +86,7 @@ def draw_tiles_torch(
     shown_NHW = shrink(planes_CHW, grid.tile_height, grid.tile_width)
     num, height, width = shown_NHW.shape
     index = display.table_index(shown_NHW, range_low, range_high).to(torch.int32).view(-1)
-    colours = table(palette, device, gamma)
+    colours = table(palette, device, gamma, ground)
     words = torch.empty(index.numel() + 2, dtype=torch.int32, device=device)
     torch.index_select(colours, 0, index, out=words[:-2])
     words[-2:] = colours[GAP_INDEX:]

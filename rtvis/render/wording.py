@@ -3,8 +3,8 @@
 import math
 
 from rtvis.data import Intervention
-from rtvis.render import lut
-from rtvis.render.text import Run, measure
+from rtvis.render.text import Font, Run, measure
+from rtvis.theme import Ink
 
 
 def number(value: float) -> str:
@@ -59,17 +59,17 @@ def class_name(labels: tuple[str, ...] | None, index: int) -> str:
 
 def dim(text: str) -> Run:
     """A label."""
-    return Run(text, lut.DIM)
+    return Run(text, Ink.DIM)
 
 
 def bright(text: str) -> Run:
     """A value."""
-    return Run(text, lut.TEXT)
+    return Run(text, Ink.TEXT)
 
 
-def figure(text: str, template: str, size: int, colour: int = lut.TEXT) -> Run:
+def figure(text: str, template: str, font: Font, colour: Ink = Ink.TEXT) -> Run:
     """A number set flush right in the width of `template`, so that the rest stays in place."""
-    return Run(text, colour, width=measure(template, size))
+    return Run(text, colour, width=measure(template, font))
 
 
 def share(probability: float, digits: int = 2) -> str:

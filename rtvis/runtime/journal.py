@@ -22,7 +22,10 @@ from rtvis.runtime.save import resume_of
 from rtvis.session import View
 from rtvis.state import Resume, state_document
 
-_VIEW_FIELDS: Final = tuple(one.name for one in fields(View) if one.name != "selection")
+_OTHERWISE: Final = {"selection", "theme", "panes"}
+"""Fields of View with a part of their own, or for all of a run in the journal's head."""
+
+_VIEW_FIELDS: Final = tuple(one.name for one in fields(View) if one.name not in _OTHERWISE)
 
 _SELECTION_FIELDS: Final = tuple(one.name for one in fields(Selection))
 
@@ -187,14 +190,14 @@ def _filled(**parts: dict[str, Plain]) -> dict[str, Plain]:
     return {key: part for key, part in parts.items() if part}
 
 
-def read_moments(path: Path) -> Iterator[Moment]:
+def read_moments(path: Path, begin: View = View()) -> Iterator[Moment]:  # noqa: B008 - frozen
     """The moments of a journal, one for each frame of its film; the same object for the same
-    picture.
+    picture. `begin` has what the lines do not say.
 
     Raises:
         ConfigError: A line is damaged; says which.
     """
-    moment = Moment()
+    moment = Moment(view=begin)
     try:
         with path.open(encoding="utf-8") as file:
             next(file, None)

@@ -10,6 +10,7 @@ from rtvis.runtime.journal import Moment, Older, SecondPlace, read_moments
 from rtvis.runtime.run_end import RunEnd
 from rtvis.runtime.stream_rival import StreamRival
 from rtvis.runtime.turn import Turn
+from rtvis.session import View
 from rtvis.sources.again import FoundFrames
 
 _HELD_S: Final = 0.05
@@ -25,6 +26,7 @@ class Replay:
         *,
         find: Callable[[FramePlace, Side], Frame | None],
         resume: Callable[[tuple[float, float]], None],
+        begin: View = View(),  # noqa: B008 - frozen
         rival: "ReplayedRival | None" = None,
     ) -> None:
         """Read the whole journal once, so that a damaged one is refused before anything starts.
@@ -33,6 +35,7 @@ class Replay:
             path: Of the journal.
             find: The frame at a place of the stream or the files; None where it was not kept.
             resume: Makes the compositor draw the grid in a range once.
+            begin: What the journal's first line differs from.
             rival: The second of two inputs.
 
         Raises:
@@ -40,7 +43,7 @@ class Replay:
         """
         self.num_frames = sum(1 for _ in read_moments(path))
         """Of the film."""
-        self._moments = read_moments(path)
+        self._moments = read_moments(path, begin)
         self._find = find
         self._resume = resume
         self._rival = rival

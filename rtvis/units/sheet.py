@@ -7,10 +7,12 @@ import cv2
 import numpy as np
 
 from rtvis.data import ImageU8
-from rtvis.render import lut
-from rtvis.render.text import Run, baseline, draw_line
+from rtvis.render.chrome import Brush
+from rtvis.render.grid import Rect
+from rtvis.render.text import Font, Run
+from rtvis.theme import Ink, Theme, inks_of
 
-_GAP, _CAPTION, _FONT = 6, 22, 13
+_GAP, _CAPTION, _FONT = 6, 22, Font(13)
 
 
 def contact_sheet(
@@ -27,24 +29,19 @@ def contact_sheet(
     columns = columns or min(len(pictures), math.ceil(math.sqrt(1.5 * len(pictures))))
     rows = math.ceil(len(pictures) / columns)
     cell_height, cell_width = side + _CAPTION + _GAP, side + _GAP
-    size = (rows * cell_height + _GAP, columns * cell_width + _GAP, 4)
-    canvas_HW4 = np.empty(size, dtype=np.uint8)
-    canvas_HW4[:] = _channels(lut.BACKGROUND)
+    size = (rows * cell_height + _GAP, columns * cell_width + _GAP)
+    inks = inks_of(Theme())
+    brush = Brush(np.full(size, inks[Ink.BACKGROUND], np.int32), inks)
+    canvas_HW4 = brush.words_HW.view(np.uint8).reshape(*size, 4)
     for index, (name, image_HW3) in enumerate(pictures):
         row, column = divmod(index, columns)
         top, left = _GAP + row * cell_height, _GAP + column * cell_width
-        base = baseline(top, _CAPTION, _FONT)
-        runs = (Run(name, lut.TEXT),)
-        draw_line(canvas_HW4, runs, x=left, base=base, size=_FONT, right=left + side)
+        brush.line(Rect(top, left, _CAPTION, side), (Run(name, Ink.TEXT),), _FONT)
         small_HW3 = _fitted(image_HW3, side)
         height, width = small_HW3.shape[:2]
         top += _CAPTION
         canvas_HW4[top : top + height, left : left + width, :3] = small_HW3[:, :, ::-1]
     return np.ascontiguousarray(canvas_HW4[:, :, 2::-1])
-
-
-def _channels(word: int) -> tuple[int, ...]:
-    return word & 0xFF, word >> 8 & 0xFF, word >> 16 & 0xFF, 255
 
 
 def _fitted(image_HW3: ImageU8, side: int) -> ImageU8:

@@ -1,7 +1,7 @@
 """What the user has changed in the network, and which classes that moved."""
 
 from rtvis.data import Intervention, Target
-from rtvis.render import lut, wording
+from rtvis.render import wording
 from rtvis.render.changes_plan import ChangesPlan
 from rtvis.render.chrome import Brush
 from rtvis.render.grid import Rect
@@ -14,6 +14,7 @@ from rtvis.render.scene import Scene
 from rtvis.render.strip import short_names
 from rtvis.render.surface import Surface
 from rtvis.render.text import SEMIBOLD, Run, measure
+from rtvis.theme import Ink
 
 _HELP = (
     "the buttons of the unit's pane knock it out, double it, or hold it at its value; "
@@ -25,7 +26,7 @@ def _title(region: Region) -> tuple[Run, ...]:
     num = len(region.scene.view.selection.interventions)
     if not num:
         return (wording.dim("no changes"),)
-    return (Run(wording.num_changes(num), lut.CHANGED, SEMIBOLD),)
+    return (Run(wording.num_changes(num), Ink.CHANGED, SEMIBOLD),)
 
 
 def _write(region: Region) -> None:
@@ -43,7 +44,7 @@ def _write_list(region: Region, plan: ChangesPlan) -> None:
     text = "" if chosen.interventions else _HELP
 
     def explain(brush: Brush) -> None:
-        brush.paragraph(area, text, lut.DIM, metrics.text)
+        brush.paragraph(area, text, Ink.DIM, metrics.text)
 
     # Wiped when the list grows or shrinks; then each line shows its words by itself.
     lines = tuple(row.rect for row in plan.rows)
@@ -65,12 +66,12 @@ def _write_line(region: Region, index: int, rect: Rect, change: Intervention, na
     lit = hover.kind == "change" and (hover.layer, hover.unit) == (change.layer, change.unit)
     sign = "restore" if lit else wording.change_sign(change)
     inset = metrics.pad // 2 if lit else 0
-    left = Run(f"{name}:{change.unit}", lut.TEXT if lit else lut.DIM)
-    right = Run(sign, lut.TEXT if lit else lut.CHANGED)
+    left = Run(f"{name}:{change.unit}", Ink.TEXT if lit else Ink.DIM)
+    right = Run(sign, Ink.TEXT if lit else Ink.CHANGED)
 
     def draw(brush: Brush) -> None:
         if lit:
-            brush.rounded(rect, lut.LIT, metrics.pad // 2)
+            brush.rounded(rect, Ink.LIT, metrics.pad // 2)
         inner = Rect(rect.top, rect.left + inset, rect.height, rect.width - 2 * inset)
         brush.line(inner, (right,), metrics.text, align=1.0)
         room = inner.width - measure(right.text, metrics.text) - metrics.pad
@@ -133,11 +134,11 @@ def _write_bar(region: Region, place: int, track: Rect, mover: Mover | None) -> 
         if widths is None:
             return
         before, after = widths
-        brush.fill(track, lut.RAISED)
+        brush.fill(track, Ink.RAISED)
         farther = Rect(track.top, track.left, track.height, max(before, after))
-        brush.fill(farther, lut.CHANGED if after > before else lut.CHANGED_DARK)
+        brush.fill(farther, Ink.CHANGED if after > before else Ink.LOST)
         common = Rect(track.top, track.left, track.height, min(before, after))
-        brush.fill(common, lut.FAINT)
+        brush.fill(common, Ink.FAINT)
 
     region.chrome.slot(f"changes bar {place}", track, widths, draw)
 

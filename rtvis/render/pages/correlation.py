@@ -19,6 +19,7 @@ from rtvis.render.scene import Scene
 from rtvis.render.surface import Surface
 from rtvis.render.text import Run
 from rtvis.render.tiles import draw_tiles
+from rtvis.theme import Ink
 
 _HEAD = 4
 """Numbers in front of the lists (`Correlation.page_numbers`)."""
@@ -84,9 +85,9 @@ def _facts(readout: Readout, measured: object) -> tuple[Run, ...]:
     num_constant, num_broken, state, _ = readout.page_numbers[:_HEAD]
     if state:
         why = "is constant: no r" if state == 1 else "holds NaN or inf: no r"
-        return (Run(f"this unit {why}", lut.WARNING),)
+        return (Run(f"this unit {why}", Ink.WARNING),)
     if num_broken:
-        return (Run(f"{_count(num_broken, 'unit')} with NaN or inf", lut.WARNING),)
+        return (Run(f"{_count(num_broken, 'unit')} with NaN or inf", Ink.WARNING),)
     parts = []
     if num_constant:
         parts.append(_count(num_constant, "constant unit"))
@@ -112,10 +113,10 @@ def _write_ticks(region: Region, plan: PairPlan, *, shown: bool) -> None:
         # A sliver could not be found.
         if across:
             left = min(cell.left, matrix.right - max(cell.width, line))
-            brush.fill(Rect(above.top, left, line, max(cell.width, line)), lut.SELECTED)
+            brush.fill(Rect(above.top, left, line, max(cell.width, line)), Ink.SELECTED)
         else:
             top = min(cell.top, matrix.bottom - max(cell.height, line))
-            brush.fill(Rect(top, beside.left, max(cell.height, line), line), lut.SELECTED)
+            brush.fill(Rect(top, beside.left, max(cell.height, line), line), Ink.SELECTED)
 
     region.chrome.slot("correlation above", above, cell, lambda brush: draw(brush, across=True))
     region.chrome.slot("correlation beside", beside, cell, lambda brush: draw(brush, across=False))
@@ -133,7 +134,7 @@ def _write_lists(region: Region, plan: PairPlan) -> None:
                 lit = hover.pane == "details" and hover.unit == pair[0] and hover.kind == "unit"
                 words = (wording.bright(f"{pair[0]}"),)
                 value = (wording.bright(coefficient(pair[1])),)
-            ground = lut.RAISED if lit else lut.PANEL
+            ground = Ink.RAISED if lit else Ink.PANEL
             name = f"correlation {which} {place}"
             half = rect.width // 2
             left = Rect(rect.top, rect.left, rect.height, half)
@@ -174,6 +175,7 @@ def _paint(surface: Surface, scene: Scene, layout: Layout) -> None:
         range_low=matrix_CC.new_full((), -1.0),
         range_high=torch.ones_like(matrix_CC[0, 0]),
         palette=scene.view.palette,
+        ground=lut.ground_of(scene.view.theme),
     )
     if scene.stale_since_ns:
         surface.fade(rect)

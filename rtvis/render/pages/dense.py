@@ -20,6 +20,7 @@ from rtvis.render.scene import Scene
 from rtvis.render.surface import Surface
 from rtvis.render.text import SEMIBOLD, Run
 from rtvis.render.tiles import draw_tiles
+from rtvis.theme import Ink
 
 _NUM_LINES = 2
 """Of text below the values."""
@@ -76,7 +77,7 @@ def _title(region: Region) -> tuple[Run, ...]:
     beside = region.layout.beside
     if beside is None:
         return (wording.dim("dense"),)
-    return (Run(beside.name, lut.TEXT, SEMIBOLD), wording.dim(f"   {beside.num_units} units"))
+    return (Run(beside.name, Ink.TEXT, SEMIBOLD), wording.dim(f"   {beside.num_units} units"))
 
 
 def _write(region: Region) -> None:
@@ -85,7 +86,7 @@ def _write(region: Region) -> None:
     text = "" if beside is not None else "this network has no dense layer"
     top = Rect(area.top, area.left, area.height - _NUM_LINES * metrics.row, area.width)
     chrome.slot(
-        "dense values", top, text, lambda brush: brush.paragraph(top, text, lut.DIM, metrics.text)
+        "dense values", top, text, lambda brush: brush.paragraph(top, text, Ink.DIM, metrics.text)
     )
     lines: list[tuple[Run, ...]] = [(), ()]
     result, numbers = region.scene.result, region.readout.page_numbers
@@ -95,15 +96,15 @@ def _write(region: Region) -> None:
         lines[0] = (wording.dim(f"{wording.number(low)} … {wording.number(high)}"),)
         unit, start = _hovered(region.scene, result), _started(result)
         if start is not None:
-            lines[0] = _named(region.scene, beside, start, started, lut.SOURCE)
+            lines[0] = _named(region.scene, beside, start, started, Ink.SOURCE)
         if unit is not None:
-            lines[1] = _named(region.scene, beside, unit, hovered, lut.TEXT)
+            lines[1] = _named(region.scene, beside, unit, hovered, Ink.TEXT)
     for index, runs in enumerate(lines):
         line = Rect(top.bottom + index * metrics.row, area.left, metrics.row, area.width)
         chrome.text(f"dense line {index}", line, runs, metrics.text)
 
 
-def _named(scene: Scene, layer: Layer, unit: int, value: float, colour: int) -> tuple[Run, ...]:
+def _named(scene: Scene, layer: Layer, unit: int, value: float, colour: Ink) -> tuple[Run, ...]:
     name = f"{unit}"
     if scene.labels is not None and layer.num_units == len(scene.labels):
         name = f"{unit} {wording.class_name(scene.labels, unit)}"
@@ -126,10 +127,11 @@ def _paint(surface: Surface, scene: Scene, layout: Layout) -> None:
         range_high=high,
         palette=scene.view.palette,
         gamma=scene.view.gamma,
+        ground=lut.ground_of(scene.view.theme),
     )
     if scene.stale_since_ns:
         surface.fade(grid.area)
-    for unit, colour in ((_hovered(scene, result), lut.TEXT), (_started(result), lut.SOURCE)):
+    for unit, colour in ((_hovered(scene, result), Ink.TEXT), (_started(result), Ink.SOURCE)):
         tile = grid.tile(unit) if unit is not None else None
         if tile is not None:
             surface.outline(tile, colour, layout.metrics.line)

@@ -1,5 +1,6 @@
 """How a layer's activations and weights are distributed."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -7,7 +8,7 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from rtvis.render import lut, wording
+from rtvis.render import wording
 from rtvis.render.chrome import Brush
 from rtvis.render.grid import Rect
 from rtvis.render.histogram import (
@@ -24,10 +25,10 @@ from rtvis.render.region import Region
 from rtvis.render.scene import Scene
 from rtvis.render.surface import Surface
 from rtvis.render.text import Run
+from rtvis.theme import Ink
 
 _FACTS: Final = 3
 """Rows of facts below the activations."""
-_BEHIND: Final = 0x343A45
 _LEAST_PLOT: Final = 28
 """Pixels of height below which a plot says nothing."""
 
@@ -84,7 +85,7 @@ def _write(region: Region) -> None:
     _axis(region, "axis", shown, ends)
     for index in range(_FACTS):
         label, value, warns = rows[index] if index < len(rows) else ("", "", False)
-        words = (Run(value, lut.WARNING if warns else lut.TEXT),)
+        words = (Run(value, Ink.WARNING if warns else Ink.TEXT),)
         top = shown.bottom + (1 + index) * row
         _line(region, f"fact {index}", top, (wording.dim(label),), words)
     if plan.weights is not None:
@@ -117,7 +118,7 @@ def _write_weights(region: Region, rect: Rect, weights: WeightHistogram | None) 
         caption = ""
     bins = f"{NUM_COARSE} bins" if weights is not None else ""
     if weights is not None and weights.num_not_finite:
-        words = (Run(f"{weights.num_not_finite:,} not finite", lut.WARNING),)
+        words = (Run(f"{weights.num_not_finite:,} not finite", Ink.WARNING),)
     else:
         words = (wording.dim(bins),)
     _line(region, "weights caption", rect.top - row, (wording.dim(caption),), words)
@@ -132,6 +133,7 @@ def _write_weights(region: Region, rect: Rect, weights: WeightHistogram | None) 
             counts_N.amax(),
             (rect.height, rect.width),
             log_of=1.0 if log else None,
+            inks=brush.inks,
         )
         brush.words_HW[rect.rows, rect.columns] = words_HW.numpy()
 
@@ -187,6 +189,7 @@ def _paint(surface: Surface, scene: Scene, layout: Layout) -> None:
         line_N=measured.unit_N / measured.num_unit_values,
         log_of=float(measured.num_values) if scene.view.log_counts else None,
         thickness=layout.metrics.line,
+        inks=surface.inks,
     )
     surface.words_HW[rect.rows, rect.columns] = words_HW
     if scene.stale_since_ns:
@@ -202,6 +205,7 @@ def plot(
     line_N: Tensor | None = None,
     log_of: float | None = None,
     thickness: int = 2,
+    inks: Mapping[Ink, int],
 ) -> Tensor:
     """Bars, darker ones behind them, and a stepped line over them.
 
@@ -214,6 +218,7 @@ def plot(
         log_of: Draws log(1 + h n) in place of each height h, with n this number; for shares, the
             number of things counted.
         thickness: Of the line.
+        inks: Colours of the theme.
 
     Returns:
         int32 [H, W]: packed pixels, on the device of the heights.
@@ -232,17 +237,17 @@ def plot(
         pixels_W = (share_N * height).ceil().clamp(0, height).index_select(0, bin_W)
         return torch.where(first_W, 0.0, pixels_W) if gaps else pixels_W
 
-    words_HW = torch.where(rows_H1 < pixels(bars_N, gaps=True), lut.FAINT, lut.PANEL)
+    words_HW = torch.where(rows_H1 < pixels(bars_N, gaps=True), inks[Ink.FAINT], inks[Ink.PANEL])
     if behind_N is not None:
-        behind_HW = (rows_H1 < pixels(behind_N, gaps=False)) & (words_HW == lut.PANEL)
-        words_HW = torch.where(behind_HW, _BEHIND, words_HW)
+        behind_HW = (rows_H1 < pixels(behind_N, gaps=False)) & (words_HW == inks[Ink.PANEL])
+        words_HW = torch.where(behind_HW, inks[Ink.BEHIND], words_HW)
     if line_N is not None:
         line_W = pixels(line_N, gaps=False)
         before_W = torch.cat([line_W[:1], line_W[:-1]])
         upper_W = torch.maximum(line_W, before_W)
         lower_W = torch.minimum(line_W, before_W) - thickness
         on_line = (rows_H1 < upper_W) & (rows_H1 >= lower_W) & (upper_W > 0)
-        words_HW = torch.where(on_line, lut.SELECTED, words_HW)
+        words_HW = torch.where(on_line, inks[Ink.SELECTED], words_HW)
     return words_HW.to(torch.int32)
 
 

@@ -1,7 +1,7 @@
 """What the unit has learned: the picture made to excite it, its best inputs, and why these."""
 
 from rtvis.data import Target
-from rtvis.render import lut, wording
+from rtvis.render import wording
 from rtvis.render.chrome import Brush
 from rtvis.render.grid import Grid, Rect
 from rtvis.render.job_words import job_name, job_share
@@ -14,6 +14,7 @@ from rtvis.render.region import Region
 from rtvis.render.scene import Known, Learned, Scene
 from rtvis.render.surface import Surface
 from rtvis.render.text import SEMIBOLD, Run, measure
+from rtvis.theme import Ink
 
 _WORDS: dict[Known, str] = {
     "missing": "not made yet",
@@ -27,7 +28,7 @@ _WORDS: dict[Known, str] = {
 def _title(region: Region) -> tuple[Run, ...]:
     learned = region.scene.learned
     if learned is not None and learned.follows:  # of the one under the pointer
-        return (wording.dim("unit "), Run(f"{learned.unit}", lut.TEXT, SEMIBOLD))
+        return (wording.dim("unit "), Run(f"{learned.unit}", Ink.TEXT, SEMIBOLD))
     return unit_title(region)
 
 
@@ -51,15 +52,15 @@ def _write_optimized(region: Region, plan: LearnedPlan, learned: Learned | None)
         if not is_there:
             missing_tile(brush, plan.optimized, metrics.line, is_loading=state == "loading")
             inner = plan.optimized.inset(metrics.pad)
-            brush.paragraph(inner, note, lut.DIM, metrics.text)
+            brush.paragraph(inner, note, Ink.DIM, metrics.text)
 
     chrome.slot("learned picture", plan.optimized, (is_there, state, note), draw, beneath=True)
     words: tuple[Run, ...] = ()
     value: tuple[Run, ...] = ()
     share = 0.0
     if learned is not None:
-        colour = {"growing": lut.SELECTED, "held": lut.WARNING, "done": lut.TEXT}
-        words = (Run(_WORDS[state], colour.get(state, lut.DIM)),)
+        colour = {"growing": Ink.SELECTED, "held": Ink.WARNING, "done": Ink.TEXT}
+        words = (Run(_WORDS[state], colour.get(state, Ink.DIM)),)
         if state in {"growing", "held"}:
             share = learned.share
             words = (*words, wording.dim(f"  {share:4.0%}"))
@@ -88,9 +89,9 @@ def _write_progress(region: Region, name: str, rect: Rect, share: float, *, held
     def draw(brush: Brush) -> None:
         if not share:
             return
-        brush.fill(rect, lut.RAISED)
+        brush.fill(rect, Ink.RAISED)
         done = Rect(rect.top, rect.left, rect.height, width)
-        brush.fill(done, lut.WARNING if held else lut.SELECTED)
+        brush.fill(done, Ink.WARNING if held else Ink.SELECTED)
 
     region.chrome.slot(name, rect, (bool(share), width, held), draw)
 
@@ -121,7 +122,7 @@ def _write_tops(region: Region, plan: LearnedPlan, learned: Learned | None) -> N
                     missing_tile(brush, tile, metrics.line, is_loading=state == "loading")
             tile = grid.tile(chosen) if chosen is not None and chosen < len(have) else None
             if tile is not None:
-                brush.outline(tile.inset(-metrics.line), lut.SELECTED, metrics.line)
+                brush.outline(tile.inset(-metrics.line), Ink.SELECTED, metrics.line)
 
         around = grid.area.inset(-metrics.line)
         chrome.slot(f"learned tops {index}", around, (have, state, chosen), draw, beneath=True)
@@ -153,7 +154,7 @@ def _write_jobs(region: Region, plan: LearnedPlan) -> None:
         lefts = [job.left_s for job in chosen if job.left_s is not None]
         # They take turns: the last one to end is the end of all.
         text = "paused" if is_held else wording.time_left(max(lefts, default=None))
-        left = (Run(text, lut.WARNING if is_held else lut.DIM), wording.dim(f" {share:4.0%}"))
+        left = (Run(text, Ink.WARNING if is_held else Ink.DIM), wording.dim(f" {share:4.0%}"))
     bar = Rect(rect.bottom - plan.progress.height, rect.left, plan.progress.height, rect.width)
     _write_progress(region, "learned job progress", bar, share, held=is_held)
     rect = Rect(rect.top, rect.left, rect.height - bar.height, rect.width)

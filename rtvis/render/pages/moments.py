@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from rtvis.data import Target
-from rtvis.render import lut, wording
+from rtvis.render import wording
 from rtvis.render.chrome import Brush
 from rtvis.render.layout import Layout
 from rtvis.render.moment_numbers import NUM_OF_POOL, Moment, moments_of, time_in, when
@@ -19,6 +19,7 @@ from rtvis.render.region import Region
 from rtvis.render.scene import MomentsShown, Scene
 from rtvis.render.surface import Surface
 from rtvis.render.text import Run
+from rtvis.theme import Ink
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -61,12 +62,12 @@ def _write(region: Region) -> None:
                 if tile is None or (place < len(have) and have[place]):
                     continue
                 # What was there and is gone is lighter than what has not come yet.
-                brush.fill(tile, lut.RAISED if place < len(have) else lut.BACKGROUND)
-                brush.outline(tile, lut.HAIRLINE, max(metrics.line // 2, 1))
+                brush.fill(tile, Ink.RAISED if place < len(have) else Ink.BACKGROUND)
+                brush.outline(tile, Ink.HAIRLINE, max(metrics.line // 2, 1))
 
             for marked, colour, line in (
-                (lit, lut.TEXT, max(metrics.line // 2, 1)),
-                (chosen, lut.SELECTED, metrics.line),
+                (lit, Ink.TEXT, max(metrics.line // 2, 1)),
+                (chosen, Ink.SELECTED, metrics.line),
             ):
                 tile = grid.tile(marked) if marked is not None else None
                 if tile is not None:
@@ -123,9 +124,9 @@ def _facts(
 def _state(region: Region, shown: MomentsShown, moments: tuple[Moment, ...]) -> tuple[Run, ...]:
     """The worst that there is to say."""
     if shown.note:
-        return (Run(shown.note, lut.WARNING),)
+        return (Run(shown.note, Ink.WARNING),)
     if any(not moment.has_picture for moment in moments):
-        return (Run("no room for every picture", lut.WARNING),)
+        return (Run("no room for every picture", Ink.WARNING),)
     numbers = region.readout.page_numbers
     if region.readout.page != "moments" or len(numbers) < NUM_OF_POOL:
         return ()
@@ -147,7 +148,15 @@ def _paint(surface: Surface, scene: Scene, layout: Layout) -> None:
         size, line = (pictures.shape[1], pictures.shape[2]), layout.metrics.line
         if sees_all(layer, size):
             inner = tile.fit(*size)
-            mark_neuron(surface.words_HW, inner, numbers_NF[place], layer, size, line)
+            mark_neuron(
+                surface.words_HW,
+                inner,
+                numbers_NF[place],
+                layer,
+                size,
+                line,
+                surface.inks[Ink.SOURCE],
+            )
     if scene.stale_since_ns:
         surface.fade(plan.grid.area)
 

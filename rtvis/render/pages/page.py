@@ -8,13 +8,14 @@ import torch
 from torch import Tensor
 
 from rtvis.data import Target
-from rtvis.render import lut, wording
+from rtvis.render import wording
 from rtvis.render.layout import Layout
 from rtvis.render.readout import Readout
 from rtvis.render.region import Region
 from rtvis.render.scene import Measured, Memory, Scene
 from rtvis.render.surface import Surface
 from rtvis.render.text import SEMIBOLD, Run
+from rtvis.theme import Ink
 
 
 class Gauge(Protocol):
@@ -52,7 +53,7 @@ def _nothing(layout: Layout, readout: Readout, x: int, y: int) -> Target | None:
 
 def unit_title(region: Region) -> tuple[Run, ...]:
     """The number of the selected unit."""
-    return (wording.dim("unit "), Run(f"{region.layout.unit}", lut.SELECTED, SEMIBOLD))
+    return (wording.dim("unit "), Run(f"{region.layout.unit}", Ink.SELECTED, SEMIBOLD))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,6 +10,7 @@ from rtvis.render.scene import Scene
 from rtvis.render.seen import draw_seen_gradient, draw_seen_picture
 from rtvis.render.surface import Surface
 from rtvis.render.text import Run, measure
+from rtvis.theme import Ink
 
 
 def _title(region: Region) -> tuple[Run, ...]:
@@ -68,6 +69,7 @@ def _paint(surface: Surface, scene: Scene, layout: Layout) -> None:
             layer=layer,
             input_size=(gradient_3HW.shape[1], gradient_3HW.shape[2]),
             crop=result.crop,
+            around=surface.inks[Ink.PANEL],
         )
     if gradient_shown:
         how = scene.view.backprop_display

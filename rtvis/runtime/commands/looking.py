@@ -5,7 +5,7 @@ from typing import Final, get_args
 
 from rtvis.choices import BackpropDisplay
 from rtvis.data import Fit, Rule, Seed, Selection
-from rtvis.render.panes_plan import has_details
+from rtvis.render.panes_plan import has_details, has_place
 from rtvis.runtime.commands.changing import remember
 from rtvis.runtime.commands.context import Context, after, select
 from rtvis.runtime.learning import in_sight
@@ -182,7 +182,10 @@ def toggle_help(view: View, context: Context) -> View:
 def toggle_classes(view: View, context: Context) -> View:
     """The pane of the top classes; without it the one below has its place (DVT-42)."""
     del context
-    if not has_details(view):
+    if "classes" not in (*view.panes.left, *view.panes.right):
+        notice = "the configuration gives the top classes no place"
+        return replace(view, notice=notice, notice_is_warning=False)
+    if not has_place(view, "classes"):
         return replace(view, column_shown=True, classes_shown=True)
     return replace(view, classes_shown=not view.classes_shown)
 
@@ -204,6 +207,8 @@ def reset(view: View, context: Context) -> View:
         ),
         num_top=view.num_top,
         canvas_size=view.canvas_size,
+        theme=view.theme,
+        panes=view.panes,
         ui_scale=view.ui_scale,
         panes_shown=view.panes_shown,
         side=view.side,
