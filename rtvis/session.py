@@ -46,12 +46,11 @@ class TopInput:
     """0 is the best."""
 
 
-_PASSING: Final = {"is_choice": False}
+_PASSING: Final = {"passes": True}
 """Marks what nobody chose to see again: it is not saved with a view."""
 
-
-_OF_FILES: Final = {"is_choice": False}
-"""Marks what files give in sections of their own, a saved view too; no command changes it."""
+_IN_SECTIONS: Final = {"has_section": True}
+"""Marks what files give in a section of its own, a saved view too; no command changes it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,9 +74,9 @@ class View:
     """Which of two is shown; "off" where nothing is compared. The loop sets it to what there is."""
     column_shown: bool = False
     """On a canvas too narrow for it the right column stands there all the same."""
-    theme: Theme = field(default_factory=Theme, metadata=_OF_FILES)
+    theme: Theme = field(default_factory=Theme, metadata=_IN_SECTIONS)
     """Colours and sizes."""
-    panes: Panes = field(default_factory=Panes, metadata=_OF_FILES)
+    panes: Panes = field(default_factory=Panes, metadata=_IN_SECTIONS)
     """Which panes stand where."""
     ui_scale: float | None = None
     """Size of text and gaps, 0.75 to 3; None: by the canvas (DVT-97)."""
@@ -136,7 +135,7 @@ class View:
 DISPLAY_FIELDS: Final = tuple(
     one.name
     for one in fields(View)
-    if one.name != "selection" and one.metadata.get("is_choice", True)
+    if one.name != "selection" and not {*one.metadata} & {*_PASSING, *_IN_SECTIONS}
 )
 """The user's choices beside the Selection: what a saved view holds."""
 
@@ -144,7 +143,7 @@ DISPLAY_FIELDS: Final = tuple(
 def settled(view: View) -> View:
     """The view without what passes, such as pointer and notice: as it opens after it was saved."""
     fresh = View()
-    passing = [one.name for one in fields(View) if not one.metadata.get("is_choice", True)]
+    passing = [one.name for one in fields(View) if "passes" in one.metadata]
     return replace(view, **{name: getattr(fresh, name) for name in passing})
 
 

@@ -26,7 +26,7 @@ from rtvis.render.layout import Layout
 from rtvis.runtime.commands.context import Context
 from rtvis.runtime.commands.looking import next_page, reset, toggle_classes
 from rtvis.runtime.journal import Moment, read_moments
-from rtvis.session import View
+from rtvis.session import View, settled
 from rtvis.state import Resume, restored, state_document, state_text
 from rtvis.theme import PANE_NAMES, Ink, Panes, Theme, inks_of
 from rtvis.theme_files import file_lines, panes_of, sections_of, theme_of
@@ -124,6 +124,11 @@ def test_a_saved_view_holds_what_differs_and_opens_as_it_was(tmp_path: Path) -> 
     assert not {"theme", "panes"} & {*yaml.safe_load(saved(View()))}
     # A file beside it wins.
     assert read(tmp_path, text, "theme: {tile_gap: 1}").theme == replace(theme, tile_gap=1)
+
+
+def test_what_passes_is_no_theme() -> None:
+    view = View(theme=Theme(gap=1), panes=Panes(left=()), notice="saved")
+    assert settled(view) == replace(view, notice="")
 
 
 def test_a_replay_has_the_theme_that_it_begins_with(tmp_path: Path) -> None:
