@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -17,14 +18,24 @@ from rtvis.engine.engine import Engine
 from rtvis.errors import SourceError, StoreError
 from rtvis.runtime.store_shelf import StoreShelf
 from rtvis.units import names
-from rtvis.units.crops import BEYOND, MARK, ZERO, Window, cut, field_window, in_source, marked
+from rtvis.units.crops import (
+    BEYOND,
+    MARK,
+    ZERO,
+    Window,
+    canvas_of,
+    cut,
+    field_window,
+    in_source,
+    marked,
+)
 from rtvis.units.data_set import find_files
 from rtvis.units.items import Item, Items
 from rtvis.units.pictures import make_pictures
 from rtvis.units.source_pictures import SourcePictures
 from rtvis.units.store import Store, open_store
 from rtvis.units.tracker import Top
-from rtvis.units.unit_inputs import read_inputs
+from rtvis.units.unit_inputs import UnitInput, read_inputs
 from tests.nets import engine_of, seeded
 
 LAYER = Layer(
@@ -52,6 +63,50 @@ def test_a_field_lies_at_its_start_and_strides_further() -> None:
         receptive_field=(32, 24),
     )
     assert field_window(whole, (0, 0), (32, 24)) == Window(top=0, left=0, height=32, width=24)
+
+
+def test_a_field_between_pixels_is_rounded_outwards() -> None:
+    """From -0.5 to 5.5 are the pixels from -1 to 5; from 3.5 to 9.5 those from 3 to 9."""
+    half = replace(LAYER, field_start=(-0.5, -0.5), receptive_field=(6, 6))
+    assert field_window(half, (0, 1), (32, 32)) == Window(top=-1, left=3, height=7, width=7)
+
+
+def test_a_field_as_large_as_the_input_is_drawn_with_its_padding_and_a_larger_one_is_not() -> None:
+    """All crops of a layer have one size, wherever their neurons lie."""
+    as_large = Window(top=-4, left=-4, height=32, width=33)
+    assert canvas_of(as_large, (32, 32)) == Window(top=-4, left=0, height=32, width=32)
+
+
+@pytest.mark.parametrize(
+    ("value", "again", "is_so"),
+    [
+        (10.0, 10.19, True),  # 0.2 and a thousandth
+        (10.0, 10.22, False),
+        (10.0, 9.8, True),
+        (10.0, 9.7, False),
+        (0.0, 0.001, True),
+        (0.0, 0.0015, False),
+        (-10.0, 10.0, False),
+    ],
+)
+def test_a_value_comes_out_again_if_it_is_off_by_two_per_cent_or_a_thousandth_at_most(
+    value: float, again: float, is_so: bool
+) -> None:
+    """DVT-87."""
+    found = UnitInput(
+        item=0,
+        name="a.jpg",
+        label=None,
+        pts_seconds=None,
+        value=value,
+        position=(0, 0),
+        recomputed=again,
+        field=Crop(top=0, left=0, height=3, width=3),
+        source=Crop(top=0, left=0, height=3, width=3),
+        picture_size=(32, 32),
+    )
+    assert found.is_reproduced == is_so
+    assert replace(found, recomputed=None).is_reproduced
 
 
 def test_a_crop_is_that_part_enlarged_and_padding_is_told() -> None:

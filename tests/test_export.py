@@ -102,12 +102,13 @@ def _write_unit(writer: StoreWriter, layer: Layer, unit: int) -> None:
         )
         grey = filled(0)
         grey[:] = 128
-        grey[10:14, 12:16] = (255, 128, 128)
         images[names.ranked("crop", rank)] = cut(filled(20 * rank + 60), window)
         for kind in ("gradient", "guided", "deconvnet"):
             images[names.ranked(kind, rank)] = cut(filled(255), window)  # to be looked at
         for kind in ("gradient", "deconvnet"):
             kept_as = kind if rank == OF_OLD else f"{kind}_raw"
+            # Red is what deconvnet says, blue what the gradient does.
+            grey[10:14, 12:16] = (255, 128, 128) if kind == "deconvnet" else (128, 128, 255)
             images[names.ranked(kept_as, rank)] = cut(grey, window, beyond=ZERO)
     writer.write_pictures(layer.name, unit, images)
     json = {names.INPUTS: json_bytes(as_json(inputs))}
@@ -145,6 +146,8 @@ def test_units_have_the_names_of_crop_max_patches(store: Store, tmp_path: Path) 
         assert norm_HW3[7, 5].min() > 220
         assert norm_HW3[1, 1].max() < 20
         assert abs(red_of(folder / f"backprop_00{rank}.png", 1, 1) - 128) < 3
+        assert red_of(folder / f"deconv_00{rank}.png", 7, 5) > 220
+        assert abs(red_of(folder / f"backprop_00{rank}.png", 7, 5) - 128) < 20
     # That field begins at (-2, -2): the padding has no gradient, and the pixels are at (12, 14).
     norm_HW3 = cv2.imread(str(folder / f"deconvnorm_00{IN_THE_CORNER}.png"))
     assert norm_HW3 is not None
@@ -182,6 +185,13 @@ def test_montages_have_the_names_of_the_viewer(store: Store, tmp_path: Path) -> 
     assert abs(red_of(blocks, 116, 16) - 200) < 6, "the first one in the lower left block"
     assert abs(red_of(blocks, 116, 16 + 33) - 201) < 6
     assert red_of(blocks, 16, 16) < 60, "nothing above it"
+    # 12 units: 4 rows and columns of 100 pixels, divided by 4; unit 2 is its third.
+    whole = target / "regularized_opt/conv1/whole_layer.jpg"
+    image_HW3 = cv2.imread(str(whole))
+    assert image_HW3 is not None
+    assert image_HW3.shape == (400, 400, 3)
+    assert abs(red_of(whole, 50, 250) - 200) < 6
+    assert abs(red_of(whole, 50, 50) - BEYOND[0]) < 6, "of unit 0 there is none"
     best = target / "max_im/conv1/conv1_0002.jpg"
     image_HW3 = cv2.imread(str(best))
     assert image_HW3 is not None

@@ -22,6 +22,7 @@ from rtvis.engine.networks.preprocess import Preprocessing
 from rtvis.errors import StoreError
 from rtvis.units import names, sums
 from rtvis.units.cache import PictureCache
+from rtvis.units.lock import holder, locked
 from rtvis.units.store import Store, default_root, find_stores, folder_name, open_store
 from rtvis.units.tracker import Top
 
@@ -371,6 +372,28 @@ def test_a_file_in_the_way_of_the_folder_is_told(tmp_path: Path) -> None:
         store.writing("a scan"),
     ):
         pass
+
+
+def test_a_lock_that_is_given_back_between_looking_and_locking_is_nobodys(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its holder removes the file as it ends: who has opened that one by then takes another."""
+    path = store.folder / names.LOCK
+    real, times = os.open, []
+
+    def opened(name: object, *how: object, **also: object) -> int:
+        found = real(name, *how, **also)  # type: ignore[arg-type]
+        if name == path and not times:
+            times.append(found)
+            path.unlink()
+        return found
+
+    monkeypatch.setattr(os, "open", opened)
+    with locked(path, "a test"):
+        monkeypatch.undo()
+        assert times, "it was opened"
+        assert path.exists()
+        assert holder(path) is not None
 
 
 def test_pictures_are_kept_up_to_a_number_of_bytes(store: Store) -> None:

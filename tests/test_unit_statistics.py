@@ -97,6 +97,16 @@ def test_every_value_lies_in_its_bin_and_a_quantile_is_off_by_less_than_one() ->
         assert (gap <= (width_T + step_T)[:, None] + 1e-9).all()
 
 
+def test_within_a_bin_a_quantile_lies_in_proportion() -> None:
+    """Bins are one wide: one value in the first, 98 in the eleventh, one in the last. A quarter of
+    100 is the 24th of the 98."""
+    values = torch.tensor([0.0, *[10.5] * 98, 127.5])[:, None]
+    histogram = histogram_of(values, batch=100)
+    assert histogram.quantiles((0.25, 0.75)).tolist() == [
+        [pytest.approx(10 + 24 / 98), pytest.approx(10 + 74 / 98)]
+    ]
+
+
 def test_mean_deviation_firing_and_quantiles_are_those_of_numpy() -> None:
     generator = torch.Generator().manual_seed(1)
     maps = (

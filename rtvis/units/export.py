@@ -19,7 +19,7 @@ from rtvis.data import ImageU8, Layer, Rule
 from rtvis.errors import StoreError
 from rtvis.render.display import norm, to_bytes
 from rtvis.units import names, sums
-from rtvis.units.crops import SMALL_SIDE, Window, canvas_of
+from rtvis.units.crops import BEYOND, SMALL_SIDE, Window, canvas_of
 from rtvis.units.export_runs import optimized_runs
 from rtvis.units.montage import montage
 from rtvis.units.pages.facts import LayerFacts, facts_of
@@ -35,6 +35,8 @@ Files: TypeAlias = Iterator[tuple[str, bytes]]
 
 _RULE_NAMES: Final[Mapping[Rule, str]] = {"deconvnet": "deconv", "gradient": "backprop"}
 """Of `EXPORTED`."""
+_SPRITE, _LARGEST_SHEET = 100, 8192
+"""Sides in pixels, of a unit in the picture of a layer and of that picture."""
 _ACROSS: Final = 3
 """Rows and columns of a block of a montage."""
 
@@ -153,12 +155,10 @@ def _info(facts: LayerFacts, inputs: Sequence[UnitInput]) -> str:
 def _montages(store: Store, layers: Sequence[str]) -> Files:
     for facts in _facts(store, layers):
         folder = names.folder_of(facts.layer.name)
-        firsts: list[ImageU8] = []
         for unit in sorted(facts.files):
             name = f"{folder}/{folder}_{unit:04d}"
             optimized = _pictures(store, facts, unit, facts.optimized(unit))
             if optimized:
-                firsts.append(optimized[0])
                 image_HW3 = _blocks(optimized)
                 yield f"regularized_opt/{name}_montage.jpg", encoded("a.jpg", image_HW3)
             for kind, where in (("crop", "max_im"), ("deconvnet", "max_deconv")):
@@ -167,10 +167,24 @@ def _montages(store: Store, layers: Sequence[str]) -> Files:
                 if found:
                     image_HW3 = montage(found, columns=_ACROSS, rows=_ACROSS)
                     yield f"{where}/{name}.jpg", encoded("a.jpg", image_HW3)
-        if firsts:
-            across = math.ceil(math.sqrt(len(firsts)))
-            image_HW3 = montage(firsts, columns=across, tile=(100, 100))
+        if any(facts.optimized(unit) for unit in facts.files):
+            image_HW3 = _whole_layer(store, facts)
             yield f"regularized_opt/{folder}/whole_layer.jpg", encoded("a.jpg", image_HW3)
+
+
+def _whole_layer(store: Store, facts: LayerFacts) -> ImageU8:
+    """As many rows as columns, without lines: the viewer divides it by that, and finds a unit by
+    its number (DVT-34)."""
+    across = math.ceil(math.sqrt(facts.layer.num_units))
+    side = max(min(_SPRITE, _LARGEST_SHEET // across), 1)
+    sheet_HW3 = np.full((across * side, across * side, 3), BEYOND, dtype=np.uint8)
+    for unit in facts.files:
+        for image_HW3 in _pictures(store, facts, unit, facts.optimized(unit)[:1]):
+            row, column = divmod(unit, across)
+            sheet_HW3[row * side : (row + 1) * side, column * side : (column + 1) * side] = montage(
+                [image_HW3], columns=1, tile=(side, side)
+            )
+    return sheet_HW3
 
 
 def _blocks(images_HW3: Sequence[ImageU8]) -> ImageU8:
