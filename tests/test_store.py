@@ -375,10 +375,10 @@ def test_a_file_in_the_way_of_the_folder_is_told(tmp_path: Path) -> None:
 
 
 def test_a_lock_that_is_given_back_between_looking_and_locking_is_nobodys(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its holder removes the file as it ends: who has opened that one by then takes another."""
-    path = store.folder / names.LOCK
+    path = tmp_path / names.LOCK
     real, times = os.open, []
 
     def opened(name: object, *how: object, **also: object) -> int:
