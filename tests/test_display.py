@@ -129,6 +129,8 @@ def test_the_range_of_non_negative_values_starts_at_zero_whatever_the_minimum() 
 def test_the_range_of_signed_values_is_symmetric() -> None:
     assert follow((-1.0, 4.0), smoothed=False) == (-4.0, 4.0)
     assert follow((-6.0, 4.0), smoothed=False) == (-6.0, 6.0)
+    assert follow((-0.01, 4.0), smoothed=False) == (-4.0, 4.0), "few are enough"
+    assert follow((-0.003, 4.0), smoothed=False) == (0.0, 4.0), "what a running mean leaves is not"
 
 
 def test_a_smoothed_range_widens_by_half_and_narrows_by_a_twelfth() -> None:

@@ -73,8 +73,12 @@ def test_a_cameras_frame_is_kept_whose_numbers_stay_though_the_film_passed_over_
     good = View(selection=Selection(layer="second", unit=3), canvas_size=(700, 1200))
     bad = dataclasses.replace(good, selection=Selection(layer="no such layer"))
     turn = turn_of(engine, Compositor(engine.device))
+    said: list[str] = []
     recordings = Recordings(
-        here, lambda text, warning: None, setup={"stream": "rtsp://camera/1"}, keeping=LOSSLESS
+        here,
+        lambda text, warning: said.append(text),
+        setup={"stream": "rtsp://camera/1"},
+        keeping=LOSSLESS,
     )
     recordings.start(here / "a.mp4", pace="fast")
     for index, view in enumerate((good, good, bad, bad)):
@@ -83,6 +87,7 @@ def test_a_cameras_frame_is_kept_whose_numbers_stay_though_the_film_passed_over_
         if index != 1:
             recordings.show(turn.composed)
     recordings.close()
+    assert said == [f"film saved in {here}: a.mp4 0 s"]
     moments = list(read_moments(here / "a.rtvis.jsonl"))
     assert [moment.older is not None for moment in moments] == [False, True, True]
     older = {moment.older.frame for moment in moments if moment.older is not None}

@@ -252,6 +252,6 @@ class Recordings:
             self.faults.append(recorder.fault)
             self._say(recorder.fault, True)
         elif recorder.exists:
-            self._say(f"film saved: {recorder.note()} in {recorder.path.resolve().parent}", False)
+            self._say(f"film saved in {recorder.path.resolve().parent}: {recorder.note()}", False)
         else:
             self._say("nothing was recorded", False)
