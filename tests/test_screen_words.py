@@ -393,3 +393,49 @@ def test_the_grid_says_whose_gradients_it_shows_and_the_list_what_it_counts() ->
     labels_BHW = torch.zeros(1, 4, 4, dtype=torch.int64)
     labelled = replace(with_grads, dense_BKHW=dense_BKHW, labels_BHW=labels_BHW)
     assert bar_words.classes_title(replace(scene, result=labelled)) == "share of pixels"
+
+
+def test_a_narrow_status_line_says_all_in_fewer_words(compositor: Compositor) -> None:
+    name = "blocks.12.conv_dw"
+    layers = (replace(LAYERS[0], name=name), LAYERS[1])
+    result = replace(result_for(), selection=replace(result_for().selection, layer=name))
+    for width, rule, rate in ((1000, "guided", "→"), (1280, "guided backprop", "captured")):
+        scene = scene_for((700, width), result=result, layers=layers, labels=("Maltese dog",) * 3)
+        pixels(compositor, scene)
+        left = [word.text.strip() for word in compositor._chrome._words["status"]]
+        right = [word.text.strip() for word in compositor._chrome._words["rates"]]
+        assert rule in left
+        assert left[-1] == "Maltese dog", left
+        assert not any("…" in word for word in (*left, *right))
+        assert rate in right
+        assert "dropped" in " ".join(right)
+
+
+@pytest.mark.parametrize("said", [{"hint_shown": True}, {"notice": "it was saved"}])
+def test_what_is_said_at_the_bottom_leaves_the_selected_tile_free(
+    compositor: Compositor, said: dict[str, object]
+) -> None:
+    # 1280 tiles fill the pane and more: the middle one of the last row is under the line.
+    layers = (replace(LAYERS[0], num_units=1280), LAYERS[1])
+    for row, is_above in ((-1, True), (0, False)):
+        unit = 0
+        for _ in range(2):  # the first time to learn where tiles are
+            result = result_for()
+            maps_BCHW = torch.zeros(1, 1280, 8, 8)
+            selection = replace(result.selection, unit=unit)
+            result = replace(result, maps_BCHW=maps_BCHW, selection=selection)
+            scene = scene_for((700, 1280), result=result, layers=layers)
+            bare = pixels(compositor, scene)
+            assert compositor.layout is not None
+            grid = compositor.layout.grid
+            assert grid is not None
+            rows = (grid.last - grid.first) // grid.num_cols
+            unit = (row % rows) * grid.num_cols + grid.num_cols // 2
+        tile = grid.tile(result.selection.unit or 0)
+        assert tile is not None
+        canvas_HW = pixels(compositor, replace(scene, view=replace(scene.view, **said)))  # type: ignore[arg-type]
+        around = tile.inset(-2)
+        assert np.array_equal(part(canvas_HW, around), part(bare, around))
+        changed_Y = np.flatnonzero((canvas_HW != bare).any(axis=1))
+        middle = grid.area.top + grid.area.height // 2
+        assert (changed_Y.max() < middle) == is_above

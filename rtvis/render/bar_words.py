@@ -100,8 +100,10 @@ def gradients_from(scene: Scene) -> str:
     return f"gradients of {start.layer}:{start.unit or 0}, {_RULE_WORDS[result.selection.rule]}"
 
 
-def status(scene: Scene, layer: Layer, name: str, readout: Readout, font: Font) -> tuple[Run, ...]:
-    """What is selected and how it is shown (DVT-29)."""
+def status(
+    scene: Scene, layer: Layer, name: str, readout: Readout, font: Font, *, narrow: bool = False
+) -> tuple[Run, ...]:
+    """What is selected and how it is shown (DVT-29); where it is narrow in fewer words."""
     if scene.maps_note:
         return (dim(scene.maps_note),)
     result = scene.result
@@ -109,7 +111,7 @@ def status(scene: Scene, layer: Layer, name: str, readout: Readout, font: Font) 
     chosen = result.selection
     runs = _selected(scene, layer, name, readout, font)
     runs += _changes(scene, readout)
-    runs += _backward(scene, chosen)
+    runs += _backward(scene, chosen, narrow=narrow)
     if scene.view.gamma != 1 or scene.view.unit_boost:
         boost = f"{scene.view.unit_boost:g}/{scene.view.gamma:g}"
         runs += [dim("   ·   boost "), bright(boost)]
@@ -146,7 +148,7 @@ def _selected(scene: Scene, layer: Layer, name: str, readout: Readout, font: Fon
     return [*runs, Run("", Ink.DIM, width=max(spare, 0))]
 
 
-def _backward(scene: Scene, chosen: Selection) -> list[Run]:
+def _backward(scene: Scene, chosen: Selection, *, narrow: bool) -> list[Run]:
     """How the backward picture is made, or that there is none."""
     if not scene.view.backward_shown:
         return [dim("   ·   backward "), bright("off")]
@@ -161,8 +163,8 @@ def _backward(scene: Scene, chosen: Selection) -> list[Run]:
     start = "neuron" if is_neuron else seed[chosen.seed or "max"]
     return [
         dim("   ·   "),
-        Run(_RULE_WORDS[chosen.rule], Ink.SOURCE),
-        dim(" from the "),
+        Run(chosen.rule if narrow else _RULE_WORDS[chosen.rule], Ink.SOURCE),
+        dim(" from " if narrow else " from the "),
         bright(start),
         *_origin(chosen.origin),
         dim(", "),
@@ -212,9 +214,11 @@ def _value_word(scene: Scene, chosen: Selection) -> str:
     return "  max " if is_max else "  value "
 
 
-def rates(scene: Scene, font: Font, *, short: bool = False) -> tuple[Run, ...]:
+def rates(
+    scene: Scene, font: Font, *, short: bool = False, narrow: bool = False
+) -> tuple[Run, ...]:
     """Captured, processed and shown pictures a second, and what was dropped; or, where it is
-    short, the shown ones and their latency."""
+    short, the shown ones and their latency. Where it is narrow the three have no names."""
     now = scene.rates
     # A picture by itself is shown again when something beside it changes: that is no rate.
     is_current = now.frame_age_s <= CURRENT_S and not scene.is_still
@@ -223,7 +227,9 @@ def rates(scene: Scene, font: Font, *, short: bool = False) -> tuple[Run, ...]:
         return figure(f"{value:.1f}" if is_current else "–", "000.0", font)
 
     runs = []
-    if not short:
+    if narrow:
+        runs += [rate(now.captured_fps), dim(" →"), rate(now.processed_fps), dim(" →")]
+    elif not short:
         runs += [dim("captured"), rate(now.captured_fps), dim("  processed")]
         runs += [rate(now.processed_fps), dim("  shown")]
     runs += [rate(now.shown_fps), dim(" fps")]

@@ -1,6 +1,7 @@
 """Header, list of layers, title rows and status line."""
 
 from collections.abc import Hashable
+from typing import Final
 
 from rtvis.data import Health, Layer, units_of
 from rtvis.render import bar_words, layer_words, wording
@@ -12,6 +13,9 @@ from rtvis.render.region import Region, corner_size
 from rtvis.render.strip import Chip, short_names
 from rtvis.render.text import SEMIBOLD, Run, line_width, measure
 from rtvis.theme import Ink
+
+_NARROW: Final = 85
+"""Heights of the font to the width of a status line below which it is closer about its words."""
 
 
 class Bars(Region):
@@ -255,7 +259,10 @@ class Bars(Region):
         scene, metrics, bar = self.scene, self._metric, self.layout.panes.get("status")
         if bar is None:
             return
-        rates = bar_words.rates(scene, metrics.text)
+        font = metrics.text
+        # By the canvas alone, whatever is to be said: words must not come and go with a class.
+        narrow = bar.width < _NARROW * font.size
+        rates = bar_words.rates(scene, font, narrow=narrow)
         width = line_width(rates, metrics.text)
         right = Rect(bar.top, bar.right - width - metrics.gap, bar.height, width)
         self._bar("status", bar, right, ground=Ink.BACKGROUND)
@@ -265,5 +272,6 @@ class Bars(Region):
         if self.layout.layer is not None and scene.result is not None:
             names = short_names(tuple(layer.name for layer in scene.layers))
             name = names[self.layout.layer.index]
-            runs = bar_words.status(scene, self.layout.layer, name, self.readout, metrics.text)
+            layer = self.layout.layer
+            runs = bar_words.status(scene, layer, name, self.readout, font, narrow=narrow)
         self.chrome.text("status", left, runs, metrics.text, ground=Ink.BACKGROUND)

@@ -83,5 +83,12 @@ class Floating:
             name, runs, plan.metrics, max_width=pane.width - 2 * plan.metrics.gap
         )
         height, width = chip_HW.shape
-        top = pane.bottom - height - plan.metrics.gap
-        surface.float(Rect(top, pane.left + (pane.width - width) // 2, height, width), chip_HW)
+        top, left = pane.bottom - height - plan.metrics.gap, pane.left + (pane.width - width) // 2
+        rect = Rect(top, left, height, width)
+        grid = plan.grid
+        chosen = grid.tile(plan.unit) if grid is not None and plan.unit < grid.num else None
+        if chosen is not None and chosen.inset(-plan.metrics.line).overlaps(rect):
+            # It would hide what is looked at; the rows above the last are far enough from there.
+            above = Rect(plan.contents["grid"].top + plan.metrics.gap, left, height, width)
+            rect = rect if chosen.overlaps(above) else above
+        surface.float(rect, chip_HW)
