@@ -18,6 +18,9 @@ def test_dvt_s_unit_boost_multiplies_by_the_unit_s_share_of_the_range() -> None:
     assert torch.allclose(half, torch.tensor(want), rtol=1e-6)
     full = display.boost_units(maps_CHW, high, 1.0)
     assert torch.allclose(full.abs().amax(dim=(1, 2)), torch.tensor([4.0, 4, 4, 0]), rtol=1e-6)
+    # Beyond a range that lags behind: not made weaker.
+    beyond = display.boost_units(torch.tensor([[[8.0]]]), high, 1.0)
+    assert beyond.item() == pytest.approx(8.0)
 
 
 @pytest.mark.parametrize("palette", ["colour", "grey", "jet", "gradient"])

@@ -188,6 +188,9 @@ def test_a_class_is_named_in_any_case_or_numbered() -> None:
     labels = ("cat", "dog", "Egyptian cat")
     assert class_index("2", labels, network="net") == 2
     assert class_index("egyptian CAT", labels, network="net") == 2
+    # Each of a label's names; of equal ones a whole label goes first, then the earlier one.
+    birds = ("crane, bird", "heron, bird", "crane")
+    assert [class_index(name, birds, network="net") for name in ("bird", "crane")] == [0, 2]
     with pytest.raises(SelectionError, match=r"no class 'dogg'; nearest is 'dog'"):
         class_index("dogg", labels, network="net")
     with pytest.raises(SelectionError, match="names of net's classes are not known; give its num"):

@@ -172,6 +172,13 @@ def test_a_clicked_position_stays_and_broken_numbers_are_told() -> None:
     assert found.value_B.item() == expected
     assert found.health_B.item() == Health.MAPS_NAN
     assert torch.equal(found.scores_BK, first.scores_BK)
+    assert found.grads_BCHW is None
+    grads_BCHW = torch.full_like(first.maps_BCHW, 3.0)
+    found = difference(
+        replace(first, grads_BCHW=grads_BCHW), replace(second, grads_BCHW=grads_BCHW / 6)
+    )
+    assert found.grads_BCHW is not None
+    assert (found.grads_BCHW == 2.5).all()
 
 
 def test_classes_are_ranked_by_what_is_shown() -> None:

@@ -238,6 +238,23 @@ def test_a_unit_that_wakes_up_for_one_picture_is_not_dead() -> None:
     assert dead == [(0, 1), (0,)]
 
 
+@pytest.mark.parametrize(
+    ("activation", "rectifies"),
+    [
+        (nn.SiLU(), True), (nn.Hardswish(), True), (nn.Mish(), True), (nn.Hardtanh(0.0, 2.0), True),
+        (nn.Hardtanh(), False), (nn.Sigmoid(), False),
+    ],
+    ids=lambda one: type(one).__name__ if isinstance(one, nn.Module) else "",
+)  # fmt: skip
+def test_a_unit_is_dead_below_zero_only_behind_what_lets_nothing_of_that_through(
+    activation: nn.Module, rectifies: bool
+) -> None:
+    facts = watched(Dying(activation), torch.randn(1, 3, 4, 4))
+    activity = facts.layers[0].activity
+    assert activity is not None
+    assert activity.is_rectified == rectifies
+
+
 def test_what_is_no_number_is_null_in_json_and_nobody_is_dead_of_it() -> None:
     picture = torch.randn(1, 3, 2, 2)
     picture[0, 1, 0, 0] = torch.nan

@@ -60,6 +60,8 @@ class Plain:
         ({"aux": DENSE + 1, "out": DENSE}, DENSE),
         ({"out": DENSE, "class": FLAT}, FLAT),  # scores of the picture go first
         ({"features": [DENSE, DENSE + 1], "logits": FLAT}, FLAT),
+        ({"scores": FLAT + 1, "logits": FLAT}, FLAT),
+        ({"aux": FLAT + 1, "pred": FLAT}, FLAT),
         ((TOKENS, DENSE), DENSE),
         ([DENSE + 1, DENSE], DENSE + 1),
         (Named(boxes=TOKENS, scores=FLAT), FLAT),
