@@ -34,7 +34,11 @@ class Program:
             stderr=subprocess.PIPE,
             text=True,
         )
-        self.window = screen.window(timeout_s=60)
+        try:
+            self.window = screen.window(timeout_s=150)
+        except AssertionError:
+            self.__exit__()
+            raise
 
     def press(self, *keys: str) -> None:
         for key in keys:
@@ -95,6 +99,7 @@ SAME = dict.fromkeys(PANES, 0)
 
 
 @pytest.mark.window
+@pytest.mark.timeout(900)  # three starts of the program, on a machine that may be busy
 def test_what_was_saved_from_the_window_opens_with_every_pane_the_same(
     screen: Screen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
