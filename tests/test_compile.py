@@ -7,16 +7,20 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import cast
 
 import psutil
 import pytest
 import torch
+from torch import nn
 
 from rtvis.data import Intervention, Origin, Selection
 from rtvis.engine import steps as steps_module
 from rtvis.engine.compiled import compile as compiling
+from rtvis.engine.compiled import kernels, winograd
 from rtvis.engine.engine import Engine
 from rtvis.engine.joint import piece_builder
 from tests.nets import CamNet, EverySpelling, engine_of, seeded
@@ -184,6 +188,58 @@ def test_without_a_compiler_the_eager_form_serves_and_says_why(
         assert "no C++ compiler" in engine.compile_note
         assert "g++" in engine.compile_note
         assert engine.run(x).form == "eager"
+
+
+class Wide(nn.Module):
+    """Its second convolution is one that our own kernel takes, on both ways."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 16, 3, padding=1), nn.Conv2d(16, 32, 3, padding=1)
+        self.fc = nn.Linear(32, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.second(self.first(x).relu()).relu()
+        return cast("torch.Tensor", self.fc(x.mean(dim=(2, 3))))
+
+
+def calls_our_kernel(folder: Path) -> list[bool]:
+    """Of each artifact."""
+    found = []
+    for path in sorted(folder.glob("*.pt2")):
+        with zipfile.ZipFile(path) as archive:
+            parts = [archive.read(name) for name in archive.namelist() if name.endswith(".so")]
+        found.append(b"aoti_torch_cpu_convolve_3x3" in b"".join(parts))
+    return found
+
+
+@pytest.mark.apart
+@pytest.mark.timeout(700)
+@pytest.mark.skipif(not winograd.panel(), reason="no kernel for this processor")
+def test_our_own_convolution_serves_on_both_ways(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, x: torch.Tensor
+) -> None:
+    monkeypatch.setattr(kernels, "_loaded", None)  # as in a program that has just begun
+    selections = [Selection(layer="second", unit=3, rule=rule, seed="map") for rule in RULES]
+    wanted = [engine_of(seeded(Wide), size=SIZE).run(x, each) for each in selections]
+    with engine_of(seeded(Wide), size=SIZE, compile="auto", cache_dir=tmp_path) as engine:
+        assert engine.wait_compiled(600), engine.compile_note
+        for selection, reference in zip(selections, wanted, strict=True):
+            ours = engine.run(x, selection)
+            assert ours.form == "compiled"
+            assert relative_error(ours.scores_BK, reference.scores_BK) < 1e-5
+            assert relative_error(ours.backprop_B3HW, reference.backprop_B3HW) < 1e-5
+    assert list((tmp_path / "compiled").glob("kernels_*.so"))
+    artifacts = sorted((tmp_path / "compiled").glob("*.pt2"))
+    assert sum(calls_our_kernel(tmp_path / "compiled")) >= 2, "the way there and the way back"
+    # Without the library none of them could be loaded: they are left for when it is there again.
+    monkeypatch.setattr(kernels, "_loaded", None)
+    monkeypatch.setattr(kernels, "prepare", lambda _: "it does not compile")
+    monkeypatch.setattr(compiling, "cpp_compiler", lambda: None)
+    with engine_of(seeded(Wide), size=SIZE, compile="auto", cache_dir=tmp_path) as engine:
+        assert not engine.wait_compiled(60)
+        assert "no C++ compiler" in engine.compile_note
+    assert sorted((tmp_path / "compiled").glob("*.pt2")) == artifacts
 
 
 @pytest.mark.apart

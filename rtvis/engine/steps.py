@@ -21,7 +21,7 @@ from rtvis.threads import cpu_threads
 
 log = logging.getLogger(__name__)
 
-NUM_SEGMENTS = 6
+NUM_SEGMENTS = 7
 """Backward pieces to aim at; chosen by `benchmarks/bench_step.py --segments`."""
 
 AnyStep: TypeAlias = Step | UntracedStep

@@ -33,12 +33,14 @@ def artifact_path(
     device: torch.device,
     *,
     num_threads: int,
+    form: str = "",
 ) -> Path:
     """The file for a compiled graph: its name is made from all that the code depends on.
 
     That is the graph, its constants, the shapes, strides and dtypes of its inputs, the device,
     the torch version, the CPU's instruction set (the code that calls a GPU's kernels is of the
-    processor that it was compiled on) and, on a CPU, the number of threads.
+    processor that it was compiled on) and, on a CPU, the number of threads; and its form, where
+    something is put in place of operations of the graph before it is compiled.
     """
     digest = hashlib.blake2b(digest_size=20)
     digest.update(module.code.encode())
@@ -48,7 +50,7 @@ def artifact_path(
         digest.update(flat.view(torch.uint8).numpy().data)
     for example in examples:
         digest.update(f"{tuple(example.shape)} {example.stride()} {example.dtype}".encode())
-    digest.update(f"{torch.__version__} {_device_key(device, num_threads)}".encode())
+    digest.update(f"{torch.__version__} {_device_key(device, num_threads)} {form}".encode())
     return folder / f"{digest.hexdigest()}.pt2"
 
 

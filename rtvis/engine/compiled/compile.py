@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from rtvis.engine.compiled import kernels, winograd
 from rtvis.engine.compiled.artifacts import artifact_path, prune
 from rtvis.engine.compiled.compilers import c_compiler, cpp_compiler, has_python_header
 from rtvis.engine.compiled.unheld import UnheldRunner
@@ -50,6 +51,8 @@ class Compiler:
         folder: Where artifacts are kept.
         on_ready: Called on the compiler's thread with each piece and its new runner.
         num_threads: That the code for a CPU uses; default: all of torch's.
+        may_replace: Let our own kernels compute convolutions in other steps (see `winograd`): the
+            last bits are others then than those of torch.
     """
 
     def __init__(
@@ -61,7 +64,9 @@ class Compiler:
         *,
         num_plain: int,
         num_threads: int | None = None,
+        may_replace: bool = True,
     ) -> None:
+        self._replaces = may_replace and device.type == "cpu" and winograd.panel() > 0
         self._num_threads = num_threads or torch.get_num_threads()
         self._pieces = list(pieces)
         self._plain = {piece.name for piece in self._pieces[:num_plain]}
@@ -129,14 +134,17 @@ class Compiler:
         try:
             make_current(self._device)
             self._folder.mkdir(parents=True, exist_ok=True)
-            missing = self._load_cached()
-            if missing and not self._stopping.is_set():
-                self._compile_missing(missing)
+            with tempfile.TemporaryDirectory(prefix="rtvis-compile-") as scratch:
+                self._prepare_kernels(scratch)
+                missing = self._load_cached()
+                if missing and not self._stopping.is_set():
+                    self._compile_missing(missing, scratch)
         except CompileError as fault:
             self._failure = f"running eagerly: {fault}"
         except OSError as fault:
             self._failure = f"running eagerly: {self._folder}: {fault.strerror}"
         finally:
+            self._kill_child()
             self._finished.set()
         if self._failure and not self._stopping.is_set():
             log.warning("%s", self._failure)
@@ -152,6 +160,7 @@ class Compiler:
                 piece.examples,
                 self._device,
                 num_threads=self._num_threads,
+                form=f"winograd {winograd.VERSION}" if self._replaces else "",
             )
             if not path.exists():
                 missing.append((piece, path))
@@ -164,23 +173,46 @@ class Compiler:
                 missing.append((piece, path))
         return missing
 
-    def _compile_missing(self, missing: list[tuple[Piece, Path]]) -> None:
+    def _prepare_kernels(self, scratch: str) -> None:
+        """Load the library of our kernels, after the child has compiled it if need be."""
+        if not self._replaces or kernels.library() is not None:
+            return
+        missing = ""
+        if not kernels.built_path(self._folder).exists():
+            missing = _lacking(self._device)
+            if not missing:
+                missing = self._ask(scratch, {"kernels": str(self._folder)}).get("failed", "")
+        missing = missing or kernels.prepare(self._folder)
+        if missing:
+            log.info("convolutions take longer, as our kernels are missing: %s", missing)
+            self._replaces = False
+
+    def _compile_missing(self, missing: list[tuple[Piece, Path]], scratch: str) -> None:
         lacking = _lacking(self._device)
         if lacking:
             raise CompileError(lacking)
-        with tempfile.TemporaryDirectory(prefix="rtvis-compile-") as scratch:
-            child = self._start_child(scratch)
-            answers = child.stdout
-            assert answers is not None
-            self._answer(answers)  # ready
-            for piece, path in missing:
-                self._send(child, piece, path, Path(scratch))
-                answer = self._answer(answers)
-                if "failed" in answer:
-                    raise CompileError(f"compiling {piece.name} failed: {answer['failed']}")
-                self._hand_over(piece, path)
-            self._kill_child()
+        for piece, path in missing:
+            answer = self._ask(scratch, self._job(piece, path, Path(scratch)))
+            if "failed" in answer:
+                raise CompileError(f"compiling {piece.name} failed: {answer['failed']}")
+            self._hand_over(piece, path)
         prune(self._folder)
+
+    def _ask(self, scratch: str, job: dict[str, Any]) -> dict[str, str]:
+        """What the child answers to a job; it is started with the first."""
+        if self._stopping.is_set():
+            raise CompileError("stopped")
+        child = self._child
+        if child is None:
+            child = self._start_child(scratch)
+            self._answer(child)  # ready
+        assert child.stdin is not None
+        try:
+            child.stdin.write(json.dumps(job) + "\n")
+            child.stdin.flush()
+        except BrokenPipeError:
+            raise CompileError("the compiler process ended") from None
+        return self._answer(child)
 
     def _start_child(self, scratch: str) -> subprocess.Popen[str]:
         environment = {
@@ -203,25 +235,21 @@ class Compiler:
         )
         return self._child
 
-    def _send(self, child: subprocess.Popen[str], piece: Piece, path: Path, scratch: Path) -> None:
+    def _job(self, piece: Piece, path: Path, scratch: Path) -> dict[str, Any]:
         file = scratch / f"{piece.name}.pt"
         specs = [(tuple(e.shape), e.stride(), e.dtype) for e in piece.examples]
         torch.save((_bare(piece), specs), file)
-        job = {
+        return {
             "job": str(file),
             "out": str(path),
             "device": str(self._device),
             "num_threads": self._num_threads,
+            "may_replace": self._replaces,
         }
-        assert child.stdin is not None
-        try:
-            child.stdin.write(json.dumps(job) + "\n")
-            child.stdin.flush()
-        except BrokenPipeError:
-            raise CompileError("the compiler process ended") from None
 
-    def _answer(self, answers: Any) -> dict[str, str]:
-        line = answers.readline()
+    def _answer(self, child: subprocess.Popen[str]) -> dict[str, str]:
+        assert child.stdout is not None
+        line = child.stdout.readline()
         if not line:
             raise CompileError("stopped" if self._stopping.is_set() else "its process ended")
         answer: dict[str, str] = json.loads(line)

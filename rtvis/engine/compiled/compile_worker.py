@@ -33,6 +33,8 @@ shutil.rmtree(sys.argv[2], ignore_errors=True)
 def main() -> None:
     """Serve jobs until standard input ends: {"job": file, "out": file, "device": ..., ...}.
 
+    Or {"kernels": folder}: compile the library of our own kernels into it.
+
     Arguments: the program's process id, and the folder of scratch files.
     """
     program, scratch = int(sys.argv[1]), sys.argv[2]
@@ -50,8 +52,7 @@ def main() -> None:
     for line in sys.stdin:
         job = json.loads(line)
         try:
-            _compile(job, Path(scratch))
-            answer: dict[str, Any] = {"done": job["out"]}
+            answer: dict[str, Any] = {"done": _done(job, Path(scratch))}
         except Exception as fault:  # noqa: BLE001 - any failure leaves the eager form in place
             text = str(fault).strip().splitlines()
             answer = {"failed": text[0] if text else type(fault).__name__}
@@ -76,10 +77,22 @@ def _end_with(program: int, scratch: str) -> None:
     )
 
 
+def _done(job: dict[str, Any], scratch: Path) -> str:
+    """Do a job; returns the file or folder that it has filled."""
+    if "kernels" not in job:
+        _compile(job, scratch)
+        return str(job["out"])
+    from rtvis.engine.compiled import kernels
+
+    if missing := kernels.prepare(Path(job["kernels"])):
+        raise OSError(missing)
+    return str(job["kernels"])
+
+
 def _compile(job: dict[str, Any], scratch: Path) -> None:
     import torch
 
-    from rtvis.engine.compiled import kernels
+    from rtvis.engine.compiled import kernels, winograd
     from rtvis.engine.compiled.cuda_headers import lend_headers
     from rtvis.engine.device import make_current
 
@@ -96,6 +109,8 @@ def _compile(job: dict[str, Any], scratch: Path) -> None:
     temporary = out.with_suffix(f".{os.getpid()}.pt2")
     try:
         with torch.no_grad():
+            if job["may_replace"]:
+                winograd.replace_convolutions(module, examples)
             program = torch.export.export(module, examples, strict=False)
             aoti_compile_and_package(
                 program,

@@ -1,8 +1,9 @@
-"""The reduction of a layer's maps on a CPU in one pass, in C++: as operations that torch knows.
+"""Our own kernels for a CPU, in C++, as operations that torch knows.
 
-Inductor computes the parts of `Reduced` in four passes over a map, and must leave the ReLU out of
-the convolution, as both are wanted, its argument and its value. Here the map is read once, and the
-ReLU is applied in passing. On CUDA nothing of this is used.
+The reduction of a layer's maps: inductor computes the parts of `Reduced` in four passes over a map,
+and must leave the ReLU out of the convolution, as both are wanted, its argument and its value. Here
+the map is read once, and the ReLU is applied in passing. And convolutions of 3 rows and columns by
+fewer multiplications (see `winograd`). On CUDA nothing of this is used.
 
 The library is compiled at first use, in 3 seconds, and kept beside the compiled pieces.
 """
@@ -22,7 +23,9 @@ from rtvis.engine.compiled.compilers import cpp_compiler
 
 log = logging.getLogger(__name__)
 
-SOURCE: Final = Path(__file__).with_suffix(".cpp")
+_FOLDER: Final = Path(__file__).parent
+SOURCES: Final = (_FOLDER / "kernels.cpp", _FOLDER / "winograd.cpp")
+_HEADER: Final = _FOLDER / "kernels.h"
 
 DTYPES: Final = {torch.float32, torch.bfloat16}
 """Of the maps."""
@@ -46,6 +49,9 @@ SHIMS: Final = {
     "int64_t out_height, int64_t out_width, AtenTensorHandle out_affine, double out_low, "
     "double out_high, AtenTensorHandle* result, AtenTensorHandle* numbers, "
     "AtenTensorHandle* out_numbers)",
+    "convolve_3x3": "AOTITorchError aoti_torch_cpu_convolve_3x3(AtenTensorHandle value, "
+    "AtenTensorHandle weight, AtenTensorHandle bias, int64_t padding, double low, double high, "
+    "AtenTensorHandle* result)",
 }
 """How compiled code calls each operation: as a function of the library, without Python."""
 
@@ -73,6 +79,10 @@ _LIBRARY.define(
     "Tensor bias, int stride, int top, int left, int out_height, int out_width, "
     "Tensor out_affine, float out_low, float out_high) -> (Tensor, Tensor, Tensor)"
 )
+_LIBRARY.define(
+    "convolve_3x3(Tensor value, Tensor weight, Tensor bias, int padding, float low, float high) "
+    "-> Tensor"
+)
 _loaded: ctypes.CDLL | None = None
 """One for the whole program, as the operations are."""
 
@@ -89,15 +99,10 @@ def prepare(folder: Path) -> str:
     compiler = cpp_compiler()
     if compiler is None:
         return "no C++ compiler found; install g++"
-    libraries = Path(torch.__file__).parent / "lib"
-    flags = [*_FLAGS, *_PROCESSOR.get(torch.backends.cpu.get_cpu_capability(), ())]
-    link = [f"-L{libraries}", "-ltorch_cpu", f"-Wl,-rpath,{libraries}"]
-    key = hashlib.blake2b(digest_size=10)
-    key.update(SOURCE.read_bytes() + repr((compiler, flags, link, torch.__version__)).encode())
-    path = folder / f"kernels_{key.hexdigest()}.so"
+    command, path = _command(compiler), built_path(folder)
     try:
         if not path.exists():
-            _compile([compiler, *flags, str(SOURCE), *link], path)
+            _compile(command, path)
         # Global, for the code that inductor compiles looks for its functions among all.
         _loaded = _declared(ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL))
     except (OSError, subprocess.SubprocessError) as fault:
@@ -105,6 +110,22 @@ def prepare(folder: Path) -> str:
         wrong = next((line for line in lines if "error" in line), lines[0] if lines else "")
         return f"{compiler} failed: {wrong.strip() or 'without a word'}"
     return ""
+
+
+def built_path(folder: Path) -> Path:
+    """Where the library for this processor is, once it is compiled."""
+    key = hashlib.blake2b(digest_size=10)
+    for source in (*SOURCES, _HEADER):
+        key.update(source.read_bytes())
+    key.update(repr((_command(cpp_compiler() or ""), torch.__version__)).encode())
+    return folder / f"kernels_{key.hexdigest()}.so"
+
+
+def _command(compiler: str) -> list[str]:
+    libraries = Path(torch.__file__).parent / "lib"
+    flags = [*_FLAGS, *_PROCESSOR.get(torch.backends.cpu.get_cpu_capability(), ())]
+    link = [f"-L{libraries}", "-ltorch_cpu", f"-Wl,-rpath,{libraries}"]
+    return [compiler, *flags, *map(str, SOURCES), *link]
 
 
 def library() -> ctypes.CDLL | None:
@@ -136,6 +157,7 @@ def _declared(found: ctypes.CDLL) -> ctypes.CDLL:
         ("rtvis_depthwise", None, "pppppppppp"),
         ("rtvis_ends", ctypes.c_int, "pp ww f pp"),
         ("rtvis_count", None, "pppp ww f ddd pp w pppppp"),
+        ("rtvis_convolve_3x3", None, "pppppp"),
     ):
         function = getattr(found, name)
         function.restype = result
@@ -260,6 +282,34 @@ def _convolve_depthwise(
     return made
 
 
+def _convolve_3x3(
+    value: Tensor, weight: Tensor, bias: Tensor, padding: int, low: float, high: float
+) -> Tensor:
+    assert _loaded is not None, "prepare() comes first"
+    assert value.stride(1) == 1, "units of a pixel lie side by side"
+    result_BKHW = _shape_of_3x3(value, weight, bias, padding)
+    batch, num_units, height, width = value.shape
+    steps = value.stride(0), value.stride(2), value.stride(3)
+    size = batch, height, width, num_units, *steps, len(bias), padding
+    sizes, ends = (ctypes.c_int64 * len(size))(*size), (ctypes.c_float * 2)(low, high)
+    _loaded.rtvis_convolve_3x3(
+        value.data_ptr(),
+        ctypes.addressof(sizes),
+        weight.data_ptr(),
+        bias.data_ptr(),
+        ctypes.addressof(ends),
+        result_BKHW.data_ptr(),
+    )
+    return result_BKHW
+
+
+def _shape_of_3x3(value: Tensor, _weight: Tensor, bias: Tensor, padding: int, *_: Any) -> Tensor:
+    batch, _num_units, height, width = value.shape
+    grown = 2 * padding - 2
+    result = value.new_empty(batch, bias.shape[0], height + grown, width + grown)
+    return result.contiguous(memory_format=torch.channels_last)
+
+
 def _shapes_of_depthwise(value: Tensor, *others: Any) -> tuple[Tensor, Tensor, Tensor]:
     out_height, out_width = others[8:10]
     result = value.new_empty(*value.shape[:2], out_height, out_width)
@@ -275,6 +325,7 @@ for _name, _call, _fake in (
     ("reduce_maps", _reduce_maps, _shape),
     ("reduce_and_clamp", _reduce_and_clamp, _shape),
     ("convolve_depthwise", _convolve_depthwise, _shapes_of_depthwise),
+    ("convolve_3x3", _convolve_3x3, _shape_of_3x3),
 ):
     _LIBRARY.impl(_name, _call, "CPU")
     torch.library.register_fake(f"rtvis::{_name}", _fake, lib=_LIBRARY)

@@ -204,7 +204,13 @@ class TracedReducedStep:
             self.form = "compiled"
 
         compiler = Compiler(
-            [piece], self.device, folder, take, num_plain=1, num_threads=num_threads
+            [piece],
+            self.device,
+            folder,
+            take,
+            num_plain=1,
+            num_threads=num_threads,
+            may_replace=False,  # what units learned is kept, and compared with other machines'
         )
         compiler.start()
         try:
