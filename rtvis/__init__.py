@@ -8,9 +8,15 @@ torch.Size([1, 3, 224, 224])
 """
 
 import importlib
+import os
 from typing import TYPE_CHECKING, Any
 
 from rtvis._version import __version__ as __version__
+
+# Without it MKL computes the rows of a product in ways that differ by where they lie, on
+# processors of AMD: of two equal pictures in a batch one had other last bits, and a scan depended
+# on the size of its batches. MKL reads it at its first product; it costs nothing that was seen.
+os.environ.setdefault("MKL_CBWR", "AUTO")
 
 if TYPE_CHECKING:
     from rtvis.api import load as load

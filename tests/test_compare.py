@@ -157,8 +157,7 @@ def test_equal_inputs_differ_by_nothing(paired: Engine) -> None:
     assert not found.backprop_B3HW.any()
     assert found.value_B.item() == 0
     ranked = rank(both.scores_BK[0], both.scores_BK[1], "difference")
-    # On some processors the rows of a product of two rows are summed in different orders.
-    torch.testing.assert_close(ranked.pair_2T[0], ranked.pair_2T[1], rtol=1e-6, atol=0)
+    assert torch.equal(ranked.pair_2T[0], ranked.pair_2T[1])
 
 
 def test_a_clicked_position_stays_and_broken_numbers_are_told() -> None:

@@ -51,8 +51,6 @@ class Compiler:
         folder: Where artifacts are kept.
         on_ready: Called on the compiler's thread with each piece and its new runner.
         num_threads: That the code for a CPU uses; default: all of torch's.
-        may_replace: Let our own kernels compute convolutions in other steps (see `winograd`): the
-            last bits are others then than those of torch.
     """
 
     def __init__(
@@ -64,9 +62,8 @@ class Compiler:
         *,
         num_plain: int,
         num_threads: int | None = None,
-        may_replace: bool = True,
     ) -> None:
-        self._replaces = may_replace and device.type == "cpu" and winograd.panel() > 0
+        self._replaces = device.type == "cpu" and winograd.panel() > 0
         self._num_threads = num_threads or torch.get_num_threads()
         self._pieces = list(pieces)
         self._plain = {piece.name for piece in self._pieces[:num_plain]}

@@ -204,13 +204,7 @@ class TracedReducedStep:
             self.form = "compiled"
 
         compiler = Compiler(
-            [piece],
-            self.device,
-            folder,
-            take,
-            num_plain=1,
-            num_threads=num_threads,
-            may_replace=False,  # what units learned is kept, and compared with other machines'
+            [piece], self.device, folder, take, num_plain=1, num_threads=num_threads
         )
         compiler.start()
         try:
