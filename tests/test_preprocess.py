@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from timm.data import create_transform
 from torch import Tensor
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
 from rtvis.engine.networks import preprocess
+from rtvis.engine.networks.model_config import from_config
 from rtvis.engine.networks.preprocess import Interpolation, Preprocessing
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
@@ -183,6 +185,21 @@ def test_another_size_keeps_the_part_of_the_picture_that_is_seen() -> None:
     assert prep.resize == 512
     assert prep.crop_of(512, 1024) == Preprocessing().crop_of(512, 1024)
     assert Preprocessing(resize=(224, 448)).with_size((112, 112)).resize == (112, 224)
+
+
+def test_an_input_that_is_not_square_sees_as_much_as_timm_lets_it() -> None:
+    # 0.875 of the picture is seen: 256 and 512 of 293 and 585 pixels, which 640x360 covers just so.
+    prep = Preprocessing().with_size((256, 512))
+    assert prep.resized_size(360, 640) == (329, 585)
+    crop = prep.crop_of(360, 640)
+    assert (crop.height / 360, crop.width / 640) == pytest.approx((256 / 329, 512 / 585))
+    theirs = create_transform(input_size=(3, 256, 512), crop_pct=0.875, crop_mode="center")
+    resized = theirs.transforms[0](Image.new("RGB", (640, 360)))
+    assert (resized.height, resized.width) == (329, 585)
+    of_timm = from_config({"input_size": (3, 256, 512), "crop_pct": 0.875}, name="net")
+    assert of_timm.resized_size(360, 640) == (329, 585)
+    # And back: what it sees of a square picture does not drift.
+    assert prep.with_size((224, 224)) == Preprocessing(resize=256)
 
 
 def test_one_channel_is_the_luminance() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from rtvis.engine.networks.adapt import AdaptedInput
 from rtvis.engine.networks.model_config import for_channels, with_statistics
 from rtvis.engine.networks.model_file import ModelFile, range_of
-from rtvis.engine.networks.preprocess import Preprocessing
+from rtvis.engine.networks.preprocess import Cover, Preprocessing
 from rtvis.errors import ConfigError, NetworkError
 
 
@@ -28,7 +28,8 @@ def apply_model_file(file: ModelFile, prep: Preprocessing) -> Preprocessing:
     if file.resize is not None:
         prep = replace(prep, resize=file.resize)
     if file.crop is not None:
-        prep = replace(prep, resize=math.floor(max(prep.size) / file.crop))
+        rows, columns = (math.floor(length / file.crop) for length in prep.size)
+        prep = replace(prep, resize=rows if rows == columns else Cover(rows, columns))
     if file.interpolation is not None:
         prep = replace(prep, interpolation=file.interpolation)
     if file.repeat_channels is not None:

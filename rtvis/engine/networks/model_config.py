@@ -3,11 +3,11 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from torch import nn
 
-from rtvis.engine.networks.preprocess import Interpolation, Preprocessing
+from rtvis.engine.networks.preprocess import Cover, Interpolation, Preprocessing
 from rtvis.errors import NetworkError
 
 _IMAGENET = Preprocessing()
@@ -127,7 +127,10 @@ def _input_size(value: Any, num_channels: int, name: str) -> tuple[int, tuple[in
     return sizes[0], (sizes[1], sizes[2])
 
 
-def _resize(size: tuple[int, int], config: Mapping[str, Any], name: str) -> int | tuple[int, int]:
+_Resize: TypeAlias = int | Cover | tuple[int, int]
+
+
+def _resize(size: tuple[int, int], config: Mapping[str, Any], name: str) -> _Resize:
     """As timm reads crop_pct: the crop's share of the resized picture, rounded down."""
     share = config["crop_pct"]
     if not isinstance(share, int | float) or not 0 < share <= 1:
@@ -136,7 +139,7 @@ def _resize(size: tuple[int, int], config: Mapping[str, Any], name: str) -> int 
     # "border" pads the picture to a square; rtvis takes its centre, which it also trained on.
     if config.get("crop_mode") == "squash":
         return height, width
-    return max(height, width)
+    return height if height == width else Cover(height, width)
 
 
 def _interpolation(value: Any) -> Interpolation:

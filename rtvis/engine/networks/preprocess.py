@@ -36,15 +36,33 @@ _MAX_WASTE = 6.0
 """Above this ratio of resized to cropped area the matrices are cheaper than resizing it all."""
 
 
+@dataclass(frozen=True, slots=True)
+class Cover:
+    """The picture keeps its proportions and is just large enough to cover so much.
+
+    What timm's ResizeKeepRatio does for an input that is not square. Of a square one it is the
+    length of the shorter side.
+    """
+
+    height: int
+    width: int
+
+    @staticmethod
+    def around(size: tuple[int, int], times: float) -> "Cover | int":
+        """So many times as large as a crop, rounded; a number for a square one."""
+        rows, columns = round(size[0] * times), round(size[1] * times)
+        return rows if size[0] == size[1] else Cover(rows, columns)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preprocessing:
     """What a network wants done to a picture. Sizes are (height, width)."""
 
     size: tuple[int, int] = (224, 224)
     """Of the network's input."""
-    resize: int | tuple[int, int] = 256
+    resize: int | Cover | tuple[int, int] = 256
     """Length of the shorter side before the crop, enlarged where the crop would not fit;
-    or an exact (height, width), which changes the aspect ratio."""
+    or what the picture covers; or an exact (height, width), which changes the aspect ratio."""
     interpolation: Interpolation = "bilinear"
     mean: tuple[float, ...] = (0.485, 0.456, 0.406)
     """One per channel, for values in 0..1."""
@@ -69,13 +87,20 @@ class Preprocessing:
             ratio = self.resize[0] / self.size[0], self.resize[1] / self.size[1]
             resize = round(size[0] * ratio[0]), round(size[1] * ratio[1])
             return replace(self, size=size, resize=resize)
-        # The short side belongs to the longer side of the crop, or the crop would not fit.
-        return replace(self, size=size, resize=round(self.resize * max(size) / max(self.size)))
+        if isinstance(self.resize, Cover):
+            return replace(
+                self, size=size, resize=Cover.around(size, self.resize.height / self.size[0])
+            )
+        # A short side that is given for a crop that is not square belongs to its longer side.
+        return replace(self, size=size, resize=Cover.around(size, self.resize / max(self.size)))
 
     def resized_size(self, height: int, width: int) -> tuple[int, int]:
         """Size of a `height` x `width` picture after the resize, before the crop."""
         if isinstance(self.resize, tuple):
             rows, columns = self.resize
+        elif isinstance(self.resize, Cover):
+            times = max(self.resize.height / height, self.resize.width / width)
+            rows, columns = round(height * times), round(width * times)
         else:
             # Integer division as torchvision and timm do it: the longer side rounds down.
             short = min(height, width)
