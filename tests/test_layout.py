@@ -302,6 +302,19 @@ def test_the_backward_pane_s_words_are_whole_in_narrower_windows_too(width: int)
     assert row[-1].rect.right <= plan.panes["backprop"].right
 
 
+@pytest.mark.parametrize("width", [640, 700, 760])
+def test_the_backward_pane_of_a_small_window_has_a_word_less(width: int) -> None:
+    plan = laid((480, width))
+    row = sorted((b for b in plan.buttons if b.pane == "backprop"), key=lambda b: b.rect.left)
+    names = [button.name for button in row]
+    assert names == ["backward", "rule", "display"][: len(names)]
+    assert len(names) >= 2
+    for left, right in itertools.pairwise(row):
+        assert left.rect.right < right.rect.left
+    for button in row:
+        assert measure(button.text, plan.metrics.text) <= button.rect.width
+
+
 def test_short_names_drop_what_most_names_share_but_stay_different() -> None:
     names = ("stem", "blocks.0.conv_dw", "blocks.0.conv_pw", "blocks.1.conv_dw", "head.fc")
     assert short_names(names) == ("stem", "0.dw", "0.pw", "1.dw", "head.fc")

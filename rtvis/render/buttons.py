@@ -189,13 +189,16 @@ def _title_row(pane: str, bar: Rect, said: _Said, metrics: Metrics, *, active: s
 def _backward_row(bar: Rect, said: _Said, metrics: Metrics) -> list[Button]:
     """Those at the right end as elsewhere, and at the left end the pane's name, its switch.
 
-    In a narrow pane all three are closer about their words.
+    In a narrow pane all three are closer about their words; where they do not fit even so, the
+    last one is left out: its key does the same.
     """
     gap, height = metrics.gap // 2, _height(metrics)
     top = bar.top + (metrics.title - height) // 2
     all_said = (("backward", "backward"), *said)
     widths = [max(measure(w, metrics.text) for w in _WORDS.get(n, (t,))) for n, t in all_said]
     room = bar.width - 2 * metrics.gap - gap * len(said) - sum(widths)
+    if room < 0 and len(said) > 1:
+        return _backward_row(bar, said[:-1], metrics)
     pad = min(max(room // len(all_said), 0), _padding(metrics))
     right = bar.right - metrics.gap
     buttons = []
