@@ -40,6 +40,19 @@ def test_a_layer_is_made_unit_by_unit_and_what_is_made_already_is_left_out(desk:
     assert desk.grey() == 64
 
 
+def test_a_unit_that_was_made_meanwhile_by_a_click_is_not_made_again(desk: Desk) -> None:
+    desk.follow(page="unit")
+    desk.learning.do("generate layer", STEM)
+    desk.steps(2)
+    desk.follow(page="learned")
+    desk.select(5, "stem")
+    desk.steps(5)
+    assert ("stem", 5) in [(layer, unit) for layer, unit, _ in desk.grower.begun]
+    desk.follow(page="unit")
+    desk.steps(8 * 4)
+    assert sorted(unit for _, unit, _ in desk.grower.begun) == list(range(8))
+
+
 def test_what_is_made_is_made_anew_only_after_a_second_key(desk: Desk) -> None:
     desk.follow(page="unit")
     desk.learning.do("generate layer", STEM)
@@ -125,9 +138,13 @@ def test_of_several_jobs_each_or_all_can_be_held_and_cancelled(desk: Desk) -> No
     assert desk.learning.jobs[0].share == pytest.approx(before + 2 / 32), "the other goes on"
     do("next job")
     assert state() == [("stem", True, False), ("middle", True, True)]
+    assert do("pause jobs") == "paused: all 2", "those that go on, not those that are held"
+    assert state() == [("stem", True, True), ("middle", True, True)]
+    assert do("pause jobs") == "going on: all 2"
     do("next job")
     assert do("cancel jobs") == "cancelled: stem; what is made stays"
-    assert state() == [("middle", True, True)], "what is left is what is meant"
+    assert state() == [("middle", True, False)], "what is left is what is meant"
+    assert do("pause jobs") == "paused"
     assert do("pause jobs") == "going on"
     assert do("cancel jobs") == "cancelled; what is made stays"
     assert state() == []
