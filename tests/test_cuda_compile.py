@@ -45,7 +45,13 @@ def compile_piece(piece: Piece, folder: Path, extent: Literal["written", "whole"
     file, out = folder / f"{piece.name}.pt", folder / f"{piece.name}.pt2"
     specs = [(tuple(e.shape), e.stride(), e.dtype) for e in piece.examples]
     torch.save((_bare(piece), specs), file)
-    job = {"job": str(file), "out": str(out), "device": "cuda:0", "num_threads": 1}
+    job = {
+        "job": str(file),
+        "out": str(out),
+        "device": "cuda:0",
+        "num_threads": 1,
+        "may_replace": False,
+    }
     found = subprocess.run(
         [sys.executable, "-m", "tests.pretend_compiler", json.dumps(job), str(folder), extent],
         capture_output=True,
