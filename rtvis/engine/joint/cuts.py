@@ -33,9 +33,9 @@ def choose_cuts(
                 done[only] = work
                 alone.append(only)
     # The first pieces are small: the layers that people look at first are the cheapest to explain.
-    few, most = len(_FIRST_SHARES), _FIRST_SHARES[-1]
-    rest = max(1, num_segments - few)
-    shares = [*_FIRST_SHARES, *(most + (1 - most) * k / rest for k in range(1, rest))]
+    first = _FIRST_SHARES[: max(1, num_segments // 3)]
+    rest = max(1, num_segments - len(first))
+    shares = [*first, *(first[-1] + (1 - first[-1]) * k / rest for k in range(1, rest))]
     cuts: list[fx.Node] = []
     for share in shares[: num_segments - 1]:
         nearest = min(alone, key=lambda n: abs(done[n] - work * share), default=None)
