@@ -259,19 +259,24 @@ def test_tokens_and_attention_agree_between_both_ways() -> None:
     engine = engine_of(seeded(TokenNet).double(), size=(12, 16), dtype="float64")
     x = torch.randn(3, 3, 12, 16, dtype=torch.float64)
     names = [layer.name for layer in engine.layers if layer.map_size != (1, 1)]
-    kinds = {layer.kind for layer in engine.layers if layer.name in names}
-    assert kinds == {"conv", "dense", "attention"}
+    kind_of = {layer.name: layer.kind for layer in engine.layers if layer.name in names}
+    assert {*kind_of.values()} == {"conv", "dense", "attention"}
     for name in names:
         for objective in ("neuron", "mean", "map"):
             together = engine.neuron_gradients(
                 x, layer=name, unit_B=torch.tensor([0, 1, 1]), objective=objective
             )
-            assert together.grad_BCHW.abs().max() > 0
+            # All that a query attends to sums to 1, so the mean says nothing: rounding is left.
+            says_nothing = kind_of[name] == "attention" and objective == "mean"
+            assert (together.grad_BCHW.abs().max() < 1e-15) == says_nothing
             for i, unit in enumerate([0, 1, 1]):
                 alone = engine.neuron_gradients(
                     x[i : i + 1], layer=name, unit_B=torch.tensor([unit]), objective=objective
                 )
-                assert relative_error(alone.grad_BCHW, together.grad_BCHW[i : i + 1]) < 1e-10
+                if says_nothing:
+                    assert alone.grad_BCHW.abs().max() < 1e-15
+                else:
+                    assert relative_error(alone.grad_BCHW, together.grad_BCHW[i : i + 1]) < 1e-10
                 assert torch.allclose(alone.value_B, together.value_B[i : i + 1])
     with_layer = engine.neuron_gradients(
         x, layer=names[-1], unit_B=torch.zeros(3, dtype=torch.int64), objective="layer"

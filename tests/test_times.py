@@ -12,6 +12,7 @@ from rtvis.data import KeyEvent, ProcessUse, Rates
 from rtvis.render import bar_words
 from rtvis.render.compositor import Compositor
 from rtvis.render.scene import Scene
+from rtvis.render.text import Font
 from rtvis.render.times import HeldTimes, times_table
 from rtvis.runtime.shown import ShownMeter
 from rtvis.runtime.turn import Turn
@@ -143,7 +144,9 @@ def test_memory_is_what_is_resident() -> None:
 
 
 def text_of(rates: Rates, *, short: bool = False) -> str:
-    return "".join(run.text for run in bar_words.rates(scene_of(rates=rates), 13, short=short))
+    return "".join(
+        run.text for run in bar_words.rates(scene_of(rates=rates), Font(13), short=short)
+    )
 
 
 def test_rates_and_latency_hide_two_seconds_after_the_last_frame() -> None:
