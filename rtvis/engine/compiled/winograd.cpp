@@ -32,10 +32,12 @@ constexpr int N = RTVIS_LANES;
 // are registers for, less those of a number and a row of the weights.
 constexpr int PANEL = 2 * N;
 constexpr int MOST_ROWS = N == 16 ? 12 : 6;
-// Of the changed tiles that are held at a time: half of a core's own cache on small processors.
-constexpr int64_t HELD_BYTES = 400 << 10;
+// Of the changed tiles that are held at a time: most of the cache of a core.
+constexpr int64_t HELD_BYTES = 820 << 10;
 // A row of weights is read once for so many tiles at least.
 constexpr int64_t LEAST_TILES = 16;
+// Weights that are fetched before they are needed: of a whole network they never stay in the cache.
+constexpr int64_t AHEAD = 8192 / sizeof(float);
 constexpr int PLACES = 16;
 constexpr size_t LINE_BYTES = 64;
 
@@ -47,7 +49,7 @@ struct Convolution {
   int64_t picture_stride, row_stride, column_stride;
   float* result;  // [pictures, out_height, out_width, results]
   int64_t results, out_height, out_width, padding;
-  const float* weight;  // [16, panels, units, PANEL], see winograd.py
+  const float* weight;  // [panels, 16, units, PANEL], see winograd.py
   const float* bias;
   float low, high;
 
@@ -116,11 +118,14 @@ void change_tiles(const Convolution& c, int64_t first, int64_t num, const float*
 }
 
 // [R, PANEL] = [R, units] by [units, PANEL], all in registers.
-template <int R>
+template <int R, bool FETCHES>
 inline void multiply_rows(const float* tiles, int64_t units, const float* weight, float* to) {
   Floats sums[R][2];
   for (int i = 0; i < R; i++) sums[i][0] = sums[i][1] = Floats{};
   for (int64_t unit = 0; unit < units; unit++, weight += PANEL) {
+    if (FETCHES)
+      for (int line = 0; line < PANEL; line += LINE_BYTES / sizeof(float))
+        __builtin_prefetch(weight + AHEAD + line);
     const Floats left = load<N>(weight), right = load<N>(weight + N);
 #pragma GCC unroll 12
     for (int i = 0; i < R; i++) {
@@ -132,10 +137,10 @@ inline void multiply_rows(const float* tiles, int64_t units, const float* weight
   for (int i = 0; i < R; i++, to += PANEL) store<N>(to, sums[i][0]), store<N>(to + N, sums[i][1]);
 }
 
-template <int R>
+template <int R, bool FETCHES>
 void multiply_some(int64_t rows, const float* tiles, int64_t units, const float* weight, float* to) {
-  if (rows == R) return multiply_rows<R>(tiles, units, weight, to);
-  if constexpr (R > 1) multiply_some<R - 1>(rows, tiles, units, weight, to);
+  if (rows == R) return multiply_rows<R, FETCHES>(tiles, units, weight, to);
+  if constexpr (R > 1) multiply_some<R - 1, FETCHES>(rows, tiles, units, weight, to);
 }
 
 // [num, PANEL], in groups of nearly equal size.
@@ -143,7 +148,9 @@ void multiply(const float* tiles, int64_t num, int64_t units, const float* weigh
   const int64_t groups = (num + MOST_ROWS - 1) / MOST_ROWS;
   for (int64_t group = 0; group < groups; group++) {
     const int64_t from = num * group / groups, rows = num * (group + 1) / groups - from;
-    multiply_some<MOST_ROWS>(rows, tiles + from * units, units, weight, to + from * PANEL);
+    // The first group meets each weight first.
+    const auto multiply_group = group ? multiply_some<MOST_ROWS, false> : multiply_some<MOST_ROWS, true>;
+    multiply_group(rows, tiles + from * units, units, weight, to + from * PANEL);
   }
 }
 
@@ -201,7 +208,7 @@ void convolve(const Convolution& c) {
     for (int64_t panel = from; panel < to; panel++) {
       for (int64_t place = 0; place < PLACES; place++)
         multiply(changed + place * num * c.units, num, c.units,
-                 c.weight + (place * panels + panel) * c.units * PANEL, made + place * num * PANEL);
+                 c.weight + (panel * PLACES + place) * c.units * PANEL, made + place * num * PANEL);
       change_back(c, first, num, panel, made);
     }
   }
