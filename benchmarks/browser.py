@@ -12,9 +12,9 @@ import tempfile
 import time
 from collections import deque
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final
 
+from rtvis.closing import Closing
 from tools.bootstrap import BROWSERS
 
 PROGRAMS: Final = BROWSERS
@@ -38,7 +38,7 @@ def program() -> str | None:
     return next((found for name in PROGRAMS if (found := shutil.which(name))), None)
 
 
-class Browser:
+class Browser(Closing):
     """One page of a browser that is its own: profile, cache, process."""
 
     def __init__(self, *, width: int = 1280, height: int = 800) -> None:
@@ -59,6 +59,7 @@ class Browser:
         os.close(to_read)
         os.close(from_write)
         self._to, self._from = to_write, from_read
+        self._pipes = [to_write, from_read]
         self._rest, self._number = b"", 0
         self._events: deque[dict[str, Any]] = deque()
         self._session: str | None = None
@@ -73,25 +74,16 @@ class Browser:
             self.ask(f"{domain}.enable")
         self.resize(width, height)
 
-    def __enter__(self) -> Self:
-        """Itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """End it, with all that it wrote."""
+    def close(self) -> None:
+        """End it, with all that it wrote. Safe to call twice."""
         self.process.terminate()
         try:
             self.process.wait(10)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait(10)
-        os.close(self._to)
-        os.close(self._from)
+        while self._pipes:
+            os.close(self._pipes.pop())
         self._profile.cleanup()
 
     def ask(self, method: str, **parameters: Any) -> Any:

@@ -22,6 +22,7 @@ from rtvis.engine.networks.labels import imagenet_labels, read_labels
 from rtvis.engine.networks.model_config import from_config
 from rtvis.engine.networks.models import Network, downloads_weights, load_network, names, wrap
 from rtvis.engine.networks.outputs import choose_scores
+from rtvis.engine.networks.preprocess import Cover
 from rtvis.errors import NetworkError, WeightsError
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
@@ -205,7 +206,7 @@ def test_size_mean_and_std_can_be_given() -> None:
         "squeezenet1_1", weights="random", size=(128, 192), mean=[0.5], std=[0.1, 0.2, 0.3]
     )
     prep = network.preprocessing
-    assert (prep.size, prep.resize) == ((128, 192), 219)  # 256 / 224 of the longer side
+    assert (prep.size, prep.resize) == ((128, 192), Cover(146, 219))  # 256 / 224 of each side
     assert (prep.mean, prep.std) == ((0.5, 0.5, 0.5), (0.1, 0.2, 0.3))
     assert "std is [0.0]" in fault("squeezenet1_1", weights="random", std=[0.0])
     assert "size 0x9" in fault("squeezenet1_1", weights="random", size=(0, 9))
@@ -373,7 +374,7 @@ def test_an_own_model_says_how_it_wants_its_pictures_and_what_its_classes_are(ow
     )
     network = load_network(f"{path}:make")
     prep = network.preprocessing
-    assert (prep.size, prep.resize, prep.interpolation) == ((48, 64), 128, "bicubic")
+    assert (prep.size, prep.resize, prep.interpolation) == ((48, 64), Cover(96, 128), "bicubic")
     assert (prep.mean, prep.std) == ((0.1, 0.2, 0.3), (0.4, 0.5, 0.6))
     assert network.labels == ("cat", "dog")
 

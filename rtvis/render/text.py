@@ -87,21 +87,32 @@ def check_font(file: str) -> None:
     _face(file)
 
 
-@lru_cache(maxsize=16384)
 def measure(text: str, font: Font, weight: int = REGULAR) -> int:
     """Width in pixels of `text`."""
+    return _measure(text, font.size, font.file, weight)
+
+
+def shorten(text: str, font: Font, width: int, weight: int = REGULAR) -> str:
+    """`text`, or as much of its beginning as fits `width` pixels followed by an ellipsis."""
+    return _shorten(text, font.size, font.file, width, weight)
+
+
+# Both remember by plain values: of thousands of keys with a `Font` in each, the garbage collector
+# would look at every one.
+@lru_cache(maxsize=16384)
+def _measure(text: str, size: int, file: str, weight: int) -> int:
     if not text:
         return 0
     # The advance, not the ink: the returned rectangle of "1" and of "0" must agree.
     flags = cv2.PUT_TEXT_ALIGN_LEFT
-    face, room = _face(font.file), (1 << 15, 1 << 15)
-    rect = cv2.getTextSize(room, text, (0, 0), face, font.size, weight, flags)
+    face, room = _face(file), (1 << 15, 1 << 15)
+    rect = cv2.getTextSize(room, text, (0, 0), face, size, weight, flags)
     return int(rect[0] + rect[2])
 
 
 @lru_cache(maxsize=16384)
-def shorten(text: str, font: Font, width: int, weight: int = REGULAR) -> str:
-    """`text`, or as much of its beginning as fits `width` pixels followed by an ellipsis."""
+def _shorten(text: str, size: int, file: str, width: int, weight: int) -> str:
+    font = Font(size, file)
     if measure(text, font, weight) <= width:
         return text
     low, high = 0, len(text)

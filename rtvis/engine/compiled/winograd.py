@@ -10,13 +10,14 @@ float64: 4e-7 against 2e-6).
 """
 
 import math
-from typing import Any, Final
+from typing import Final
 
 import torch
 from torch import Tensor, fx
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.passes.fake_tensor_prop import FakeTensorProp
 
+from rtvis.engine.flat.clamps import clamp_ends, is_clamp
 from rtvis.engine.flat.graph import pair
 
 aten = torch.ops.aten
@@ -32,12 +33,6 @@ _PANEL: Final = {"AVX2": 16, "AVX512": 32}
 
 _TO_PRODUCTS: Final = ((1.0, 0.0, 0.0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0.0, 0.0, 1.0))
 """G of the paper: a kernel in the basis in which pixels are only multiplied."""
-
-_CLAMPS: Final[dict[Any, tuple[float, float]]] = {
-    aten.relu.default: (0.0, math.inf),
-    aten.hardtanh.default: (-1.0, 1.0),
-}
-"""What may follow in the same go, and between what it puts numbers unless arguments say else."""
 
 
 def panel() -> int:
@@ -78,7 +73,6 @@ def replace_convolutions(module: fx.GraphModule, examples: tuple[Tensor, ...]) -
         _replace(node, module, index, width)
     if taken:
         module.graph.eliminate_dead_code()
-        module.delete_all_unused_submodules()
         _forget_unread(module)
         module.recompile()
     return len(taken)
@@ -132,11 +126,9 @@ def _replace(node: fx.Node, module: fx.GraphModule, index: int, width: int) -> N
 def _with_clamp(node: fx.Node) -> tuple[fx.Node, tuple[float, float]]:
     """The last node of what is computed in one go, and what that puts numbers between."""
     readers = list(node.users)
-    if len(readers) != 1 or readers[0].target not in _CLAMPS:
+    if len(readers) != 1 or not is_clamp(readers[0]):
         return node, (-math.inf, math.inf)
-    given: tuple[Any, ...] = readers[0].args[1:]
-    low, high = given + _CLAMPS[readers[0].target][len(given) :]
-    return readers[0], (float(low), float(high))
+    return readers[0], clamp_ends(readers[0])
 
 
 def _forget_unread(module: fx.GraphModule) -> None:

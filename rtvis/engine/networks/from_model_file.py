@@ -29,7 +29,7 @@ def apply_model_file(file: ModelFile, prep: Preprocessing) -> Preprocessing:
         prep = replace(prep, resize=file.resize)
     if file.crop is not None:
         rows, columns = (math.floor(length / file.crop) for length in prep.size)
-        prep = replace(prep, resize=rows if rows == columns else Cover(rows, columns))
+        prep = replace(prep, resize=Cover.of(rows, columns))
     if file.interpolation is not None:
         prep = replace(prep, interpolation=file.interpolation)
     if file.repeat_channels is not None:

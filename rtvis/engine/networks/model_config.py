@@ -139,7 +139,7 @@ def _resize(size: tuple[int, int], config: Mapping[str, Any], name: str) -> _Res
     # "border" pads the picture to a square; rtvis takes its centre, which it also trained on.
     if config.get("crop_mode") == "squash":
         return height, width
-    return height if height == width else Cover(height, width)
+    return Cover.of(height, width)
 
 
 def _interpolation(value: Any) -> Interpolation:

@@ -48,10 +48,14 @@ class Cover:
     width: int
 
     @staticmethod
+    def of(rows: int, columns: int) -> "Cover | int":
+        """So much; a number where that is a square."""
+        return rows if rows == columns else Cover(rows, columns)
+
+    @staticmethod
     def around(size: tuple[int, int], times: float) -> "Cover | int":
-        """So many times as large as a crop, rounded; a number for a square one."""
-        rows, columns = round(size[0] * times), round(size[1] * times)
-        return rows if size[0] == size[1] else Cover(rows, columns)
+        """So many times as large as a crop, rounded."""
+        return Cover.of(round(size[0] * times), round(size[1] * times))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -5,10 +5,9 @@ such layers is computed in the same go: in networks for small machines, where th
 and the sums small, nearly nothing is read a second time.
 """
 
-import math
 import operator
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, fx
@@ -16,6 +15,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from rtvis.engine.compiled import kernels
+from rtvis.engine.flat.clamps import clamp_ends, is_clamp
 from rtvis.engine.flat.graph import pair
 from rtvis.engine.flat.trace import FlatModel
 from rtvis.engine.joint.piece_builder import propagate
@@ -24,12 +24,6 @@ from rtvis.engine.layers.site import Site
 from rtvis.engine.reduced.forward import constants_of, ending_in, inlined
 
 aten = torch.ops.aten
-
-_BOUNDS: Final[dict[Any, tuple[float, float]]] = {
-    aten.relu.default: (0.0, math.inf),
-    aten.hardtanh.default: (-1.0, 1.0),
-}
-"""Activations that are clamps, and between what they clamp unless their arguments say else."""
 
 
 class _Depthwise(NamedTuple):
@@ -113,7 +107,7 @@ class _Building:
         with self.graph.inserting_after(maps):
             numbers = self.graph.call_function(
                 torch.ops.rtvis.reduce_and_clamp.default,
-                (maps, affine, int(site.scale_C is not None), *_bounds(before)),
+                (maps, affine, int(site.scale_C is not None), *clamp_ends(before)),
             )
         self._copies[before].replace_all_uses_with(maps)
         return numbers
@@ -136,7 +130,7 @@ class _Building:
         )
         with self.graph.inserting_before(maps):
             affine, weight, bias, after = (self._constant(each) for each in given)
-        ends, out_ends = _bounds(site.activation.node), _bounds(behind.site.activation.node)
+        ends, out_ends = clamp_ends(site.activation.node), clamp_ends(behind.site.activation.node)
         geometry = behind.stride, behind.top, behind.left, *behind.site.layer.map_size
         with self.graph.inserting_after(maps):
             made = self.graph.call_function(
@@ -181,18 +175,11 @@ def _can_be_clamped(site: Site) -> bool:
         site.layer.kind == "conv"
         and activation is not None
         and activation.scale_1C11 is None
-        and activation.node.target in _BOUNDS
+        and is_clamp(activation.node)
         and activation.node.args[0] is site.node
         and kernels.can_reduce(value)
-        and kernels.can_clamp(value, *_bounds(activation.node))
+        and kernels.can_clamp(value, *clamp_ends(activation.node))
     )
-
-
-def _bounds(node: fx.Node) -> tuple[float, float]:
-    """Of what is a clamp."""
-    given: Any = node.args[1:]
-    ends = [*given, *_BOUNDS[node.target][len(given) :]]
-    return float(ends[0]), float(ends[1])
 
 
 def _depthwise_behind(
