@@ -99,6 +99,26 @@ def test_while_frames_wait_a_step_pays_for_itself_before_the_next_one() -> None:
     assert jobs.run(busy)
 
 
+def test_eight_hundredths_of_the_time_are_taken_where_frames_wait() -> None:
+    clock = Clock()
+    jobs = Jobs(clock, now_s=lambda: clock.now_s)
+    jobs.add("one", "work", Work(clock, 0.020).steps())
+    busy = Traffic(frame_waits=True, next_frame_s=0.0, period_s=0.04)
+    assert jobs.run(busy)
+    clock.now_s = 0.249
+    assert not jobs.run(busy)
+    clock.now_s = 0.251  # 20 ms / 8 % = 250 ms after it began
+    assert jobs.run(busy)
+
+
+def test_a_step_may_make_the_next_frame_late_by_half_the_time_between_two() -> None:
+    clock, jobs = made()
+    jobs.add("one", "work", Work(clock, 0.030).steps())
+    assert jobs.run(QUIET)  # by now it is known to take 30 ms
+    assert not jobs.run(Traffic(next_frame_s=0.0099, period_s=0.04))  # 20.1 ms late
+    assert jobs.run(Traffic(next_frame_s=0.0101, period_s=0.04))  # 19.9 of 40
+
+
 @pytest.mark.parametrize("step_s", [0.005, 0.020, 0.150])
 def test_a_film_that_the_network_cannot_follow_keeps_nine_tenths_of_its_rate(step_s: float) -> None:
     clock, jobs = made()

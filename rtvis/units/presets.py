@@ -80,7 +80,7 @@ PRESETS: Final[dict[str, Recipe]] = {
         desired_progress=2.0,
     ),
     "dv": _DV,
-    "dv-1": replace(_DV, policy="rms", lr=0.15, plain_last=6, shown="clip"),
+    "dv-1": replace(_DV, policy="rms", lr=0.15, plain_last=6, grey=True, shown="clip"),
     "dv-0": replace(
         _DV,
         policy="rms",
