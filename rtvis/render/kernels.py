@@ -8,6 +8,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from rtvis.render.display import LEAST_RANGE
 from rtvis.render.grid import Grid
 from rtvis.render.lut import (
     DIVERGING_ZERO,
@@ -25,6 +26,7 @@ KERNEL_NAME: Final = "draw_tiles"
 CUDA_SOURCE: Final = (
     f"""
 #define STEPS {STEPS}
+#define LEAST_RANGE {LEAST_RANGE:g}f
 #define SEQUENTIAL_ZERO {SEQUENTIAL_ZERO}
 #define DIVERGING_ZERO {DIVERGING_ZERO}
 #define NAN_INDEX {NAN_INDEX}
@@ -100,7 +102,7 @@ extern "C" __global__ void draw_tiles(
         sum += share_y * line;
     }
     float value = sum / ((y1 - y0) * (x1 - x0));
-    float gain = (float)STEPS / fmaxf(*range_high, 1e-35f);
+    float gain = (float)STEPS / fmaxf(*range_high, LEAST_RANGE);
     float zero = *range_low < 0.0f ? (float)DIVERGING_ZERO : (float)SEQUENTIAL_ZERO;
     int index = NAN_INDEX;
     if (value == value) {

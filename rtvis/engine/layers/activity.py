@@ -45,7 +45,7 @@ class Extremes:
     def __init__(self) -> None:
         self._ends: dict[str, tuple[Tensor, Tensor]] = {}
         self._highest_behind: dict[str, Tensor] = {}
-        self._gradients: dict[str, tuple[float, float]] = {}
+        self._gradients: dict[str, tuple[Tensor, Tensor]] = {}
 
     def add(self, name: str, values_NC: Tensor, behind_NC: Tensor | None) -> None:
         """Add what a layer's units did at some places.
@@ -66,10 +66,10 @@ class Extremes:
             self._highest_behind[name] = highest_C if old is None else highest_C.maximum(old)
 
     def add_gradient(self, name: str, grad_NC: Tensor) -> None:
-        """Add the gradient at a layer's own output, at some places."""
-        low, high = (float(end) for end in grad_NC.aminmax())
+        """Add the gradient at a layer's own output, at some places; waits for nothing."""
+        low, high = grad_NC.aminmax()
         old_low, old_high = self._gradients.get(name, (low, high))
-        self._gradients[name] = min(low, old_low), max(high, old_high)
+        self._gradients[name] = low.minimum(old_low), high.maximum(old_high)
 
     def activity(
         self, name: str, *, scale_C: Tensor | None = None, shift_C: Tensor | None = None
@@ -93,13 +93,14 @@ class Extremes:
             known = scale_C != 0
             ends_2C = ((ends_2C - shift_C) / scale_C)[:, known]
         low, high = (float(end) for end in ends_2C.aminmax()) if ends_2C.numel() else (0.0, 0.0)
+        steepest = self._gradients.get(name)
         dead = tuple(is_dead_C.nonzero().flatten().tolist())
         return Activity(
             low=low,
             high=high,
             dead_units=dead,
             is_rectified=behind_C is not None,
-            gradients=self._gradients.get(name),
+            gradients=None if steepest is None else (float(steepest[0]), float(steepest[1])),
         )
 
 
