@@ -5,8 +5,9 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
+import numpy as np
 import pytest
 import timm
 import torch
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 from rtvis.data import Health, Intervention, Origin, Result, Rule, Seed, Selection, Tap
 from rtvis.engine import steps as steps_module
 from rtvis.engine.engine import Engine
-from rtvis.engine.flat.trace import UntraceableError
+from rtvis.engine.flat.trace import UntraceableError, flatten
 from rtvis.errors import NetworkError, SelectionError
 from tests.nets import BranchingNet, EverySpelling, HandNet, engine_of, seeded
 from tests.references import (
@@ -259,6 +260,59 @@ def test_it_says_why_it_is_not_traced_and_compiles_nothing(wavering) -> None:
     )
     assert engine.form == engine.run(picture(engine)).form == "eager"
     assert not engine.wait_compiled(0)
+
+
+class Looking(nn.Module):
+    """Scales its scores by what some Python code makes of its maps."""
+
+    def __init__(self, look: Callable[[Tensor], Any]) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.look = look
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        return x.mean((2, 3)) * self.look(x)
+
+
+IN_PYTHON = "its control flow depends on the values in a tensor"
+
+
+@pytest.mark.parametrize(
+    ("look", "reason"),
+    [
+        (lambda x: float(x.detach().numpy().max()), IN_PYTHON),
+        (lambda x: float(np.asarray(x.detach()).max()), IN_PYTHON),
+        (lambda x: x.amax().tolist(), IN_PYTHON),
+        (lambda x: 2.0 if torch.equal(x, x.clamp(min=-1.0)) else 3.0, IN_PYTHON),
+        (lambda x: len((x > 0).nonzero()), IN_PYTHON),
+        (lambda x: x[x > 0].mean(), "sizes of its tensors depend on the values"),
+        (lambda x: torch.unique(x.detach().round()).numel(), "sizes of its tensors depend"),
+    ],
+    ids=["numpy", "asarray", "tolist", "equal", "nonzero", "mask", "unique"],
+)
+def test_whatever_looks_at_values_is_run_as_it_is(
+    look: Callable[[Tensor], Any], reason: str
+) -> None:
+    model = seeded(lambda: Looking(look))
+    engine = engine_of(model, 8)
+    assert engine.compile_note.startswith(f"by autograd, not traceable: {reason}")
+    assert engine.layers[0].receptive_field == (3, 3), "it is recorded all the same"
+    seen = set()
+    for scale in (0.1, 1.0, 5.0):
+        x = scale * torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(2))
+        result = engine.run(x)
+        assert relative_error(result.scores_BK, model(x)) < 1e-5
+        seen.add(float(look(model.conv(x))))
+    assert len(seen) > 1, "what it looks at must make a difference"
+
+
+def test_a_branch_of_torch_s_own_is_not_traced() -> None:
+    def look(x: Tensor) -> Tensor:
+        return torch.cond(x.mean() > 0, lambda x: x.sum() * 2, lambda x: x.sum() * 3, (x,))
+
+    with pytest.raises(UntraceableError, match=r"it branches by torch\.cond"):
+        flatten(seeded(lambda: Looking(look)), torch.empty(1, 3, 8, 8))
 
 
 @pytest.mark.parametrize("mean", [-0.5, 0.5], ids=["dark", "bright"])

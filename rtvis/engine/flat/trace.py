@@ -8,11 +8,16 @@ import copy
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, fx, nn
+from torch._ops import HigherOrderOperator
+from torch._subclasses.fake_tensor import (
+    DataDependentOutputException,
+    DynamicOutputShapeException,
+)
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
@@ -89,6 +94,8 @@ def flatten(
         tensors = {key: value.clone() for key, value in tensors.items()}
         example = example_BCHW.cpu()
     graph_module = _trace(model, tensors, example, name, one_run=one_run)
+    if not one_run:
+        _check_sizes(graph_module.graph, name)
     output = _check_output(graph_module, example, name)
     graph = graph_module.graph
     graph.set_codegen(fx.graph.CodeGen())  # plain positional arguments, no pytrees
@@ -141,7 +148,8 @@ def _trace(
 
     pure = torch.func.functionalize(call, remove="mutations_and_views")
     try:
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), _LinearAsOneProduct():
+        read_out = _ValuesReadOut(has_values=one_run)
+        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), _LinearAsOneProduct(), read_out:
             if one_run:
                 make = make_fx(pure, tracing_mode="real", _error_on_data_dependent_ops=False)
             else:
@@ -179,10 +187,48 @@ class _LinearAsOneProduct(TorchFunctionMode):
         return rows.reshape(*x.shape[:-1], -1)
 
 
+class _ValuesReadOut(TorchFunctionMode):
+    """Refuses what takes values out of a tensor that has none, or gives the values that it has.
+
+    `.item()` and `if tensor:` torch refuses itself; `.numpy()` gave whatever lay in memory.
+    """
+
+    def __init__(self, *, has_values: bool) -> None:
+        super().__init__()
+        self._has_values = has_values
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Sequence[type],
+        args: tuple[Any, ...] = (),
+        kwargs: dict[str, Any] | None = None,
+    ) -> Any:
+        """What `func` returns."""
+        if func in _READERS and args and torch._is_functional_tensor(args[0]):
+            if not self._has_values:
+                raise UntraceableError("here", _BY_VALUES)
+            torch._sync(args[0])  # type: ignore[attr-defined, no-untyped-call]
+            args = (torch._from_functional_tensor(args[0]), *args[1:])
+        return func(*args, **(kwargs or {}))
+
+
+_READERS: Final = {Tensor.numpy, Tensor.__array__, Tensor.__dlpack__, Tensor.tolist}
+
+_BY_VALUES: Final = "its control flow depends on the values in a tensor (.item(), if tensor: ...)"
+
+_WITHOUT_VALUES: Final = (DataDependentOutputException, DynamicOutputShapeException)
+"""What torch raises where it would have to look at values."""
+
+
 def _reason(fault: Exception) -> str:
-    if "_local_scalar_dense" in str(fault) or "data-dependent" in str(fault).lower():
-        return "its control flow depends on the values in a tensor (.item(), if tensor: ...)"
-    return (str(fault).strip().splitlines() or [type(fault).__name__])[0]
+    if isinstance(fault, UntraceableError):
+        return fault.reason
+    text = str(fault)
+    is_told = "_local_scalar_dense" in text or "data-dependent" in text.lower()
+    if is_told or isinstance(fault, _WITHOUT_VALUES):
+        return _BY_VALUES
+    return (text.strip().splitlines() or [type(fault).__name__])[0]
 
 
 def private_copy(model: nn.Module) -> nn.Module:
@@ -214,6 +260,18 @@ def _check_output(graph_module: fx.GraphModule, example: Tensor, name: str) -> f
             "[batch, classes, height, width]"
         )
     return value
+
+
+def _check_sizes(graph: fx.Graph, name: str) -> None:
+    """Refuse branches, and tensors whose sizes depend on values, as that of `x[x > 0]`."""
+    for node in graph.nodes:
+        if isinstance(node.target, HigherOrderOperator):
+            raise UntraceableError(name, f"it branches by torch.{node.target}")
+        value: Any = node.meta.get("val")
+        for each in value if isinstance(value, list | tuple) else (value,):
+            sizes = each.shape if isinstance(each, Tensor) else (each,)
+            if any(isinstance(size, torch.SymInt) for size in sizes):
+                raise UntraceableError(name, "sizes of its tensors depend on the values in others")
 
 
 def _check_operations(graph: fx.Graph, name: str) -> None:
