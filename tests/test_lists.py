@@ -239,7 +239,7 @@ def test_a_film_is_mirrored_only_on_demand(tmp_path: Path, mirror: str, mirrored
 
 
 def test_a_webcam_is_mirrored_unless_that_is_switched_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rtvis.sources.choose._check_linux_camera", lambda _: None)
+    monkeypatch.setattr("rtvis.sources.choose.check_linux_camera", lambda _: None)
     monkeypatch.setattr("sys.platform", "linux")
 
     def of(uri: str, **options: str) -> Retouch:

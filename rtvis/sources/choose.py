@@ -9,6 +9,7 @@ from pathlib import Path
 from rtvis.errors import SourceError
 from rtvis.paths import path_of
 from rtvis.sources.base import Pace, Source
+from rtvis.sources.cameras import check_linux_camera
 from rtvis.sources.images import Listed, list_file, list_folder, list_glob
 from rtvis.sources.lists import LIST_SUFFIXES
 from rtvis.sources.pixels import is_image
@@ -159,32 +160,11 @@ def _open_camera(
     index: int, size: tuple[int, int] | None, limits: StreamLimits | None, retouch: Retouch
 ) -> StreamSource:
     if sys.platform == "linux":
-        _check_linux_camera(index)
+        check_linux_camera(index)
     elif index < 0:
         raise SourceError(f"camera {index}: cameras are counted from 0")
     name = f"camera {index}"
     return StreamSource(index, name=name, camera_size=size, limits=limits, retouch=retouch)
-
-
-def _check_linux_camera(index: int) -> None:
-    """Say what would do where /dev has no such camera: OpenCV would only say that it failed."""
-    device = Path(f"/dev/video{index}")
-    if not device.exists():
-        numbers = sorted(
-            int(path.name.removeprefix("video"))
-            for path in Path("/dev").glob("video*")
-            if path.name.removeprefix("video").isdecimal()
-        )
-        advice = (
-            f"there are: {', '.join(map(str, numbers))}"
-            if numbers
-            else "this machine has none; name a file, a folder, a URI or demo"
-        )
-        raise SourceError(f"camera {index}: there is no {device}; {advice}")
-    if not os.access(device, os.R_OK | os.W_OK):
-        raise SourceError(
-            f"camera {index}: no permission to read {device}; add yourself to the group video"
-        )
 
 
 def _is_text(head: bytes) -> bool:
