@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from rtvis.data import NO_GRADIENT_PATH, Health, Intervention, Origin, Rates, SourceStatus, Target
-from rtvis.render import bar_words, empty_words
+from rtvis.render import bar_words, empty_words, layer_words
 from rtvis.render.compositor import Compositor
 from rtvis.render.hover_words import hover_text
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Scene
-from rtvis.render.text import Font, Run
+from rtvis.render.text import Font, Run, measure
 from rtvis.render.wording import class_name, time_left
 from rtvis.theme import Ink
 from tests.test_compositor import LAYERS, compositor, part, pixels, result_for, scene_for
@@ -377,15 +377,48 @@ def test_a_layer_that_no_gradient_leaves_is_the_reason_for_an_empty_backward_pic
     assert empty_words.backward_message(scene, readout) == NO_GRADIENT_PATH
 
 
+def grads_of(scene: Scene, width: int = 1000) -> str:
+    return bar_words.gradients_from(scene, width, Font(14))
+
+
+def test_whose_gradients_they_are_is_told_in_as_many_words_as_there_is_room_for() -> None:
+    scene = scene_for(layers=tuple(replace(e, name=f"blocks.{e.name}") for e in LAYERS))
+    assert scene.result is not None
+    scene = replace(scene, result=replace(scene.result, grads_BCHW=scene.result.maps_BCHW))
+    scene = chosen(scene, layer="blocks.conv1")
+    told = [
+        "gradients of blocks.conv1:2, guided backprop",
+        "gradients of blocks.conv1:2",
+        "gradients of conv1:2",
+        "of conv1:2",
+        "",
+    ]
+    widths = [measure(text, Font(14)) for text in told]
+    assert [grads_of(scene, width) for width in widths] == told
+    assert [grads_of(scene, width - 1) for width in widths[:-1]] == told[1:]
+
+
+def test_the_ranges_beside_a_grid_of_gradients_are_called_that() -> None:
+    scene, readout = scene_for(), Readout(value=3.5, unit_low=-1, unit_high=2, low=-4, high=8)
+    told = dict(layer_words.details(scene, LAYERS[0], readout))
+    assert (told["unit's range"], told["layer's range"]) == ("−1.00 … 2.00", "−4.00 … 8.00")
+    assert scene.result is not None
+    with_grads = replace(scene.result, grads_BCHW=scene.result.maps_BCHW)
+    told = dict(layer_words.details(replace(scene, result=with_grads), LAYERS[0], readout))
+    assert (told["its gradients"], told["all gradients"]) == ("−1.00 … 2.00", "−4.00 … 8.00")
+    assert told["value"] == "3.50", "the unit's own, whatever the grid shows"
+    assert not {"unit's range", "layer's range"} & set(told)
+
+
 def test_the_grid_says_whose_gradients_it_shows_and_the_list_what_it_counts() -> None:
     scene = scene_for()
-    assert bar_words.gradients_from(scene) == ""
+    assert grads_of(scene) == ""
     assert scene.result is not None
     with_grads = replace(scene.result, grads_BCHW=scene.result.maps_BCHW)
     scene = replace(scene, result=with_grads)
-    assert bar_words.gradients_from(scene) == "gradients of conv1:2, guided backprop"
+    assert grads_of(scene) == "gradients of conv1:2, guided backprop"
     frozen = chosen(scene, origin=Origin(layer="fc", unit=1), rule="gradient")
-    assert bar_words.gradients_from(frozen) == "gradients of fc:1, gradient"
+    assert grads_of(frozen) == "gradients of fc:1, gradient"
     assert bar_words.classes_title(scene) == "top classes"
     dense_BKHW = torch.zeros(1, 3, 4, 4)
     heat = replace(scene, result=replace(with_grads, dense_BKHW=dense_BKHW))

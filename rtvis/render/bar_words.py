@@ -4,6 +4,7 @@ from rtvis.data import Health, Layer, Origin, Selection
 from rtvis.render.job_words import jobs_beside
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Scene
+from rtvis.render.strip import short_names
 from rtvis.render.text import SEMIBOLD, Font, Run, line_width, measure
 from rtvis.render.wording import age, bright, class_name, dim, figure, num_changes, number, share
 from rtvis.theme import Ink
@@ -91,13 +92,23 @@ def pattern_facts(scene: Scene, num_units: int, width: int, font: Font) -> str:
     return next((text for text in told if measure(text, font) <= width), "")
 
 
-def gradients_from(scene: Scene) -> str:
-    """Whose gradients the grid shows; empty while it shows activations."""
+def gradients_from(scene: Scene, width: int, font: Font) -> str:
+    """Whose gradients the grid shows, as far as a width in pixels has room for it; empty while it
+    shows activations."""
     result = scene.result
     if result is None or result.grads_BCHW is None:
         return ""
     start = result.selection.origin or result.selection
-    return f"gradients of {start.layer}:{start.unit or 0}, {_RULE_WORDS[result.selection.rule]}"
+    names = tuple(layer.name for layer in scene.layers)
+    short = dict(zip(names, short_names(names), strict=True)).get(start.layer or "", start.layer)
+    unit, by_rule = start.unit or 0, _RULE_WORDS[result.selection.rule]
+    told = (
+        f"gradients of {start.layer}:{unit}, {by_rule}",
+        f"gradients of {start.layer}:{unit}",
+        f"gradients of {short}:{unit}",
+        f"of {short}:{unit}",  # the button beside it says of what kind
+    )
+    return next((text for text in told if measure(text, font) <= width), "")
 
 
 def status(

@@ -234,10 +234,11 @@ class Bars(Region):
 
     def _grid_facts(self, layer: Layer, room: int) -> str:
         """What the grid shows: pictures, gradients, or as much of the layer as fits in `room`."""
+        font = self._metric.text
         return (
-            bar_words.pattern_facts(self.scene, layer.num_units, room, self._metric.text)
-            or bar_words.gradients_from(self.scene)
-            or layer_words.layer_facts_within(layer, room, self._metric.text)
+            bar_words.pattern_facts(self.scene, layer.num_units, room, font)
+            or bar_words.gradients_from(self.scene, room, font)
+            or layer_words.layer_facts_within(layer, room, font)
         )
 
     def _unit_value(self) -> Run:

@@ -8,6 +8,8 @@ from rtvis.render.wording import number
 
 _BETWEEN = "  ·  "
 _NOUNS = {"conv": "maps", "dense": "units", "attention": "heads"}
+_OF_MAPS = "unit's range", "layer's range"
+_OF_GRADIENTS = "its gradients", "all gradients"
 
 
 def layer_facts(layer: Layer) -> str:
@@ -47,12 +49,15 @@ def details(scene: Scene, layer: Layer, readout: Readout) -> list[tuple[str, str
     """(label, value) rows about the selected unit; of one that cannot be shown, its layer alone."""
     if scene.maps_note:
         return [("layer", layer.name)]
+    # The grid's ranges are those of what it shows; the value stays the unit's own.
+    shows_gradients = scene.result is not None and scene.result.grads_BCHW is not None
+    of_unit, of_layer = _OF_GRADIENTS if shows_gradients else _OF_MAPS
     rows = [
         ("layer", layer.name),
         ("value", number(readout.value)),
         ("at", f"row {readout.position[0]}, column {readout.position[1]}"),
-        ("unit's range", f"{number(readout.unit_low)} … {number(readout.unit_high)}"),
-        ("layer's range", f"{number(readout.low)} … {number(readout.high)}"),
+        (of_unit, f"{number(readout.unit_low)} … {number(readout.unit_high)}"),
+        (of_layer, f"{number(readout.low)} … {number(readout.high)}"),
     ]
     if layer.map_size == (1, 1):
         del rows[2:4]
