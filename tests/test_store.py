@@ -300,7 +300,8 @@ def test_a_writer_that_is_killed_leaves_whole_files_and_no_lock(tmp_path: Path) 
 
 def test_a_journal_is_settled_by_what_the_files_hold(tmp_path: Path) -> None:
     old, new, other = (sums.digest_of(data) for data in (b"old", b"new", b"other"))
-    sums.write_sums(tmp_path, dict.fromkeys(("before", "after", "damaged", "lost"), old))
+    before = dict.fromkeys(("before", "after", "damaged", "lost"), old)
+    sums.write_sums({tmp_path: before})
     sums.append(tmp_path, dict.fromkeys(("before", "after", "damaged", "never"), new))
     with (tmp_path / names.JOURNAL).open("a") as file:
         file.write(other[:30])  # torn

@@ -231,7 +231,8 @@ class _Maker:
         for unit, found_inputs in inputs.items():
             warnings += self._check(unit, found_inputs)
             text = json_bytes(as_json(found_inputs))
-            self._writer.write_unit(self._layer.name, unit, files[unit] | {names.INPUTS: text})
+            some = files[unit] | {names.INPUTS: text}
+            self._writer.write_unit(self._layer.name, unit, some, synced=False)
         return _Written(len(inputs), warnings)
 
     def _shown(

@@ -24,6 +24,8 @@ from rtvis.units.writer import StoreWriter
 
 ITEMS_ARRAYS = names.ITEMS_ARRAYS
 ITEMS_TEXT = f"{names.ITEMS}.json"
+_TOGETHER_BYTES = 2**26
+"""Of results of several layers that are written at once: each of them waits for the disk."""
 _MOST_ERRORS = 1000
 """That are written out in words."""
 
@@ -118,16 +120,24 @@ def write_results(writer: StoreWriter, layers: tuple[Layer, ...], state: ScanSta
     statistics = findings.statistics.of_layers(layers) if findings.statistics else {}
     classes = findings.classes.of_layers(layers) if findings.classes else {}
     slices = unit_slices(layers)
+    waiting: list[Layer] = []
+    files: dict[str, dict[str, bytes]] = {}
+    num_bytes = 0
     for layer in layers:
         units = slices[layer.name]
-        writer.write_layer(layer)
-        writer.write_top(layer.name, top.of_units(units.start, units.stop))
-        for name, found in (
-            (names.STATISTICS, statistics.get(layer.name)),
-            (names.SELECTIVITY, classes.get(layer.name)),
-        ):
-            if found is not None:
-                writer.write_arrays(layer.name, name, _arrays_of(found))
+        found = {
+            names.TOP: top.of_units(units.start, units.stop),
+            names.STATISTICS: statistics.get(layer.name),
+            names.SELECTIVITY: classes.get(layer.name),
+        }
+        files[layer.name] = {
+            name: encode_npz(_arrays_of(each)) for name, each in found.items() if each is not None
+        }
+        waiting.append(layer)
+        num_bytes += sum(map(len, files[layer.name].values()))
+        if num_bytes > _TOGETHER_BYTES or layer is layers[-1]:
+            writer.write_layers(waiting, files)
+            waiting, files, num_bytes = [], {}, 0
 
 
 def forget(store: Store, writer: StoreWriter) -> None:
@@ -171,7 +181,7 @@ def _items_text(items: Items) -> bytes:
 
 
 def _arrays_of(found: Any) -> dict[str, npt.NDArray[Any]]:
-    return {one.name: getattr(found, one.name).numpy() for one in fields(found)}
+    return {one.name: getattr(found, one.name).cpu().numpy() for one in fields(found)}
 
 
 def _damaged(store: Store, name: str) -> StoreError:

@@ -70,15 +70,23 @@ def append(folder: Path, digests: Mapping[str, str]) -> None:
             raise
 
 
-def write_sums(folder: Path, sums: Mapping[str, str]) -> None:
-    """Put the list in place and drop the journal.
+def write_sums(sums: Mapping[Path, Mapping[str, str]]) -> None:
+    """Put the lists of folders in place and drop their journals.
+
+    Args:
+        sums: For each folder its list.
 
     Raises:
-        OSError: It cannot be written; the old list and the journal are still there.
+        OSError: One cannot be written; the old lists and the journals are still there.
     """
-    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(sums.items()))
-    filing.write_all({folder / SUMS: lines.encode()})
-    (folder / JOURNAL).unlink(missing_ok=True)
+    lists = {
+        folder / SUMS: "".join(f"{digest}  {name}\n" for name, digest in sorted(known.items()))
+        for folder, known in sums.items()
+    }
+    filing.write_all({path: lines.encode() for path, lines in lists.items()}, synced=True)
+    for folder in sums:
+        (folder / JOURNAL).unlink(missing_ok=True)
+    filing.sync_folders(sums)
 
 
 def settled(folder: Path) -> dict[str, str]:

@@ -39,6 +39,8 @@ class StoreWriter:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._touched: dict[Path, dict[str, str]] = {}
+        self._unsynced: set[Path] = set()
+        """Folders within, in which files got names that are perhaps not on the disk yet."""
 
     def __enter__(self) -> "StoreWriter":
         """Itself."""
@@ -60,8 +62,25 @@ class StoreWriter:
 
     def write_layer(self, layer: Layer) -> None:
         """Say what a layer is; a store tells of those only that this was done for."""
+        self.write_layers([layer], {})
+
+    def write_layers(
+        self, layers: Iterable[Layer], files: Mapping[str, Mapping[str, bytes]]
+    ) -> None:
+        """Say what some layers are, and write files of each: all or nothing of it.
+
+        What waits for the disk waits together: for many layers this is faster than one by one.
+
+        Args:
+            layers: Which.
+            files: By layer's name, as `write_files` takes them.
+        """
         # In the list of the whole store, which misses it if the layer's folder is lost.
-        self.write_json(None, _described(layer.name), to_plain(layer))
+        told = {_described(layer.name): json_bytes(to_plain(layer)) for layer in layers}
+        by_folder = {self.folder: told}
+        for name, some in files.items():
+            by_folder[self.folder / names.folder_of(name)] = dict(some)
+        self._write(by_folder, synced=True)
 
     def write_json(self, layer: str | None, name: str, plain: Any) -> None:
         """A JSON file of a layer, or with None of the whole store."""
@@ -88,40 +107,71 @@ class StoreWriter:
         """
         self.write_unit(layer, unit, {name: encoded(name, image) for name, image in images.items()})
 
-    def write_unit(self, layer: str, unit: int, files: Mapping[str, bytes]) -> None:
-        """Files of a unit, all or none of them."""
+    def write_unit(
+        self, layer: str, unit: int, files: Mapping[str, bytes], *, synced: bool = True
+    ) -> None:
+        """Files of a unit, all or none of them; `synced` as in `write_files`."""
         prefix = names.unit(unit)
-        self.write_files(layer, {f"{prefix}/{name}": data for name, data in files.items()})
+        within = {f"{prefix}/{name}": data for name, data in files.items()}
+        self.write_files(layer, within, synced=synced)
 
-    def write_files(self, layer: str | None, files: Mapping[str, bytes]) -> None:
+    def write_files(
+        self, layer: str | None, files: Mapping[str, bytes], *, synced: bool = True
+    ) -> None:
         """Files of a layer, or with None of the whole store: all or none of them.
 
         Args:
             layer: Its name.
             files: Name, which may have a folder before it -> content. What is there is replaced.
+            synced: Whether they outlive a power cut: False for what is made in great numbers, and
+                can be made again of what the store has.
         """
         folder = self.folder if layer is None else self.folder / names.folder_of(layer)
-        paths = {folder / name: data for name, data in files.items()}
+        self._write({folder: files}, synced=synced)
+
+    def _write(self, by_folder: Mapping[Path, Mapping[str, bytes]], *, synced: bool) -> None:
+        """Files by name within folders: all or none of them."""
+        paths = {
+            folder / name: data
+            for folder, files in by_folder.items()
+            for name, data in files.items()
+        }
+        digests = {
+            folder: {name: sums.digest_of(data) for name, data in files.items()}
+            for folder, files in by_folder.items()
+            if files
+        }
+
+        def enter() -> None:
+            for folder, some in digests.items():
+                sums.append(folder, some)
+            if synced:
+                filing.sync_files(folder / names.JOURNAL for folder in digests)
+
+        parents = {path.parent for path in paths}
         try:
-            for parent in {path.parent for path in paths}:
+            for parent in parents:
                 parent.mkdir(parents=True, exist_ok=True)
-            digests = {name: sums.digest_of(data) for name, data in files.items()}
-            filing.write_all(paths, before_renaming=lambda: sums.append(folder, digests))
+            filing.write_all(paths, before_renaming=enter, synced=synced)
         except OSError as error:
-            raise _cannot_write(Path(error.filename or folder), error) from None
-        self._of(folder).update(digests)
+            raise _cannot_write(Path(error.filename or self.folder), error) from None
+        for folder, some in digests.items():
+            self._of(folder).update(some)
+        if synced:
+            self._unsynced |= parents
 
     def write_changed(self, layer: str | None, files: Mapping[str, bytes]) -> int:
-        """`write_files` for those that are not there with this content; returns how many."""
+        """`write_files` for those that are not there with this content, which can be made again;
+        returns how many."""
         folder = self.folder if layer is None else self.folder / names.folder_of(layer)
         known = self._of(folder)
         changed = {
             name: data
             for name, data in files.items()
-            if known.get(name) != sums.digest_of(data) or not (folder / name).exists()
+            if known.get(name) != sums.digest_of(data) or _size_of(folder / name) != len(data)
         }
         if changed:
-            self.write_files(layer, changed)
+            self.write_files(layer, changed, synced=False)
         return len(changed)
 
     def remove(self, layer: str, unit: int | None = None) -> None:
@@ -130,7 +180,7 @@ class StoreWriter:
         if unit is None:
             self._touched.pop(folder, None)
             self._of(self.folder).pop(_described(layer), None)
-            self._put(self.folder)
+            self._put([self.folder])
             remove_folder(folder)
             return
         gone = f"{names.unit(unit)}/"
@@ -141,7 +191,7 @@ class StoreWriter:
         # The list first: a file without a sum is a lesser fault than a sum without a file. But
         # where the disk is full removing mends that, and `flush` puts the list in place.
         with contextlib.suppress(StoreError):
-            self._put(folder)
+            self._put([folder])
         remove_folder(folder / names.unit(unit))
         (folder / names.unit_page(unit)).unlink(missing_ok=True)
 
@@ -151,14 +201,16 @@ class StoreWriter:
         known, files = self._of(folder), list(files)
         for name in files:
             known.pop(name, None)
-        self._put(folder)
+        self._put([folder])
         for name in files:
             (folder / name).unlink(missing_ok=True)
 
     def flush(self) -> None:
         """Put the checksums of all that was written in place; also done at the end."""
-        for folder in list(self._touched):
-            self._put(folder)
+        # Names before sums: a list must not tell of what the disk has under its old name.
+        filing.sync_folders(sorted(self._unsynced))
+        self._unsynced.clear()
+        self._put(list(self._touched))
         self._touched.clear()
 
     def settle_all(self) -> None:
@@ -179,11 +231,10 @@ class StoreWriter:
             self._touched[folder] = sums.settled(folder) if journal else sums.read_sums(folder)
         return self._touched[folder]
 
-    def _put(self, folder: Path) -> None:
-        if not folder.is_dir():  # somebody removed it
-            return
+    def _put(self, folders: Iterable[Path]) -> None:
+        there = [each for each in folders if each.is_dir()]  # somebody may have removed one
         try:
-            sums.write_sums(folder, self._touched[folder])
+            sums.write_sums({folder: self._touched[folder] for folder in there})
         except OSError as error:
             raise _cannot_write(Path(error.filename), error) from None
 
@@ -192,6 +243,14 @@ def encoded(name: str, image_HW3: ImageU8) -> bytes:
     """The bytes of an RGB picture in the format that the name's suffix says."""
     image_bgr_HW3 = cv2.cvtColor(np.ascontiguousarray(image_HW3), cv2.COLOR_RGB2BGR)
     return filing.encode_image(Path(name), np.asarray(image_bgr_HW3), quality=JPEG_QUALITY)
+
+
+def _size_of(path: Path) -> int:
+    """In bytes; -1 where there is no such file. A power cut leaves pages empty."""
+    try:
+        return path.stat().st_size
+    except OSError:
+        return -1
 
 
 def _described(layer: str) -> str:
