@@ -16,10 +16,11 @@ import torch
 
 from rtvis import filing
 from rtvis.data import ImageU8, Layer, Rule
+from rtvis.engine.networks.preprocess import Preprocessing
 from rtvis.errors import StoreError
-from rtvis.render.display import norm, to_bytes
+from rtvis.render.display import norm, norm01_centred, to_bytes
 from rtvis.units import names, sums
-from rtvis.units.crops import BEYOND, SMALL_SIDE, Window, canvas_of
+from rtvis.units.crops import BEYOND, SMALL_SIDE, Window, canvas_of, whole
 from rtvis.units.export_runs import optimized_runs
 from rtvis.units.montage import montage
 from rtvis.units.pages.facts import LayerFacts, facts_of
@@ -88,7 +89,7 @@ def _folder(store: Store, layers: Sequence[str]) -> Files:
 def _units(store: Store, layers: Sequence[str]) -> Files:
     identity = store.identity
     assert identity is not None, "it has layers"
-    size = identity.preprocessing.size
+    prep = identity.preprocessing
     for facts in _facts(store, layers):
         layer = facts.layer
         for unit in facts.files:
@@ -97,7 +98,7 @@ def _units(store: Store, layers: Sequence[str]) -> Files:
                 continue
             folder = f"{names.folder_of(layer.name)}/unit_{unit:04d}"
             for rank, each in enumerate(inputs):
-                for name, image_HW3 in _of_input(store, layer, unit, rank, each, size):
+                for name, image_HW3 in _of_input(store, layer, unit, rank, each, prep):
                     yield f"{folder}/{name}_{rank:03d}.png", encoded("a.png", image_HW3)
             yield f"{folder}/info.txt", _info(facts, inputs).encode()
 
@@ -108,11 +109,11 @@ def _of_input(
     unit: int,
     rank: int,
     each: UnitInput,
-    input_size: tuple[int, int],
+    prep: Preprocessing,
 ) -> Iterator[tuple[str, ImageU8]]:
     crop = store.read_picture(layer.name, unit, names.ranked("crop", rank))
     if crop is not None:
-        yield "maxim", _as_seen(crop, each, input_size)
+        yield "maxim", _around_grey(_as_seen(crop, each, prep.size), each, prep)
     for rule in EXPORTED:
         name = _RULE_NAMES[rule]
         # Stores of before there were two of them have the whole range in the only one.
@@ -120,7 +121,7 @@ def _of_input(
         found = (store.read_picture(layer.name, unit, names.ranked(kind, rank)) for kind in kinds)
         image_HW3 = next((each_HW3 for each_HW3 in found if each_HW3 is not None), None)
         if image_HW3 is not None:
-            seen_HW3 = _as_seen(image_HW3, each, input_size)
+            seen_HW3 = _as_seen(image_HW3, each, prep.size)
             yield name, seen_HW3
             # Zero is mid-grey in them: the norm over colours is that of the gradient, but for a
             # factor, which goes with the scaling.
@@ -131,13 +132,37 @@ def _of_input(
 
 def _as_seen(image_HW3: ImageU8, each: UnitInput, input_size: tuple[int, int]) -> ImageU8:
     """A crop pixel by pixel as the network saw it: small ones are stored enlarged."""
-    field = each.field
-    window = Window(
-        top=int(field.top), left=int(field.left), height=int(field.height), width=int(field.width)
-    )
-    canvas = canvas_of(window, input_size)
+    canvas = canvas_of(_window_of(each), input_size)
     times = math.ceil(SMALL_SIDE / max(canvas.height, canvas.width))
     return np.ascontiguousarray(image_HW3[times // 2 :: times, times // 2 :: times])
+
+
+def _around_grey(seen_HW3: ImageU8, each: UnitInput, prep: Preprocessing) -> ImageU8:
+    """The numbers that went into the network as DVT draws them, zero in the middle: what lies
+    beyond the input is zero there, too."""
+    field = _window_of(each)
+    canvas = canvas_of(field, prep.size)
+    inside = field.within(whole(prep.size)).within(canvas)
+    rows, columns = (
+        slice(first, first + length)
+        for first, length in (
+            (inside.top - canvas.top, inside.height),
+            (inside.left - canvas.left, inside.width),
+        )
+    )
+    # The crop of a network of other channels shows the first.
+    channels = slice(None) if prep.num_channels == 3 else slice(1)
+    mean, std = (np.asarray(each, np.float32)[channels] for each in (prep.mean, prep.std))
+    x_HW3 = np.zeros(seen_HW3.shape, dtype=np.float32)
+    x_HW3[rows, columns] = (seen_HW3[rows, columns] / np.float32(255) - mean) / std
+    return to_bytes(norm01_centred(torch.from_numpy(x_HW3))).numpy()
+
+
+def _window_of(each: UnitInput) -> Window:
+    field = each.field
+    return Window(
+        top=int(field.top), left=int(field.left), height=int(field.height), width=int(field.width)
+    )
 
 
 def _info(facts: LayerFacts, inputs: Sequence[UnitInput]) -> str:
