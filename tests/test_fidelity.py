@@ -36,6 +36,8 @@ from tests.references import (
     relative_error,
 )
 
+pytestmark = pytest.mark.apart
+
 RULES = get_args(Rule)
 SEEDS = UNIT_SEEDS
 DEPTHS = ["shallow", "middle", "deep", "dense"]

@@ -27,6 +27,8 @@ from tests.references import (
     relative_error,
 )
 
+pytestmark = pytest.mark.apart
+
 models = torchvision.models
 
 NETS = {

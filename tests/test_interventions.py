@@ -25,6 +25,8 @@ from tests.references import (
 from tests.test_attention import build, class_token, engine_for, random_input
 from tests.test_fidelity import NETS
 
+pytestmark = pytest.mark.apart
+
 RULES = get_args(Rule)
 CHOSEN = ["resnet18", "mobilenet_v2", "densenet121", "alexnet"]
 

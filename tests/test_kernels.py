@@ -25,6 +25,8 @@ from rtvis.units.statistics import UnitStatistics
 from tests.nets import EverySpelling, seeded
 from tests.test_scan import network_of
 
+pytestmark = pytest.mark.apart
+
 NAN, INF = float("nan"), float("inf")
 
 

@@ -23,6 +23,8 @@ from rtvis.engine.networks.outputs import choose_scores
 from rtvis.errors import ConfigError, NetworkError
 from rtvis.flags import parse_config
 
+pytestmark = pytest.mark.apart
+
 FLAT = torch.tensor([[1.0, 2.0, 3.0]])
 DENSE = torch.arange(24.0).reshape(1, 2, 3, 4)
 MAP = torch.arange(12.0).reshape(1, 3, 4)

@@ -14,6 +14,8 @@ from tests.references import (
     tapped,
 )
 
+pytestmark = pytest.mark.apart
+
 _SWIN = {"depths": (2, 2), "num_heads": (3, 6)}
 # Small inputs and few blocks: what matters is how tokens are laid out.
 NETS: dict[str, dict[str, object]] = {

@@ -20,8 +20,9 @@ from rtvis.engine.engine import Engine
 from tests.nets import engine_of
 from tests.references import one_thread  # noqa: F401 - a fixture
 
+pytestmark = pytest.mark.apart
 
-@pytest.mark.apart
+
 @pytest.mark.timeout(1200)  # of a busy machine; an idle one takes two minutes
 def test_one_network_of_each_family_is_explained_as_plain_autograd_does(tmp_path: Path) -> None:
     out = tmp_path / "zoo.md"
