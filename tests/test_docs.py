@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from rtvis.api import load
 from rtvis.cli.units import WORDS
 from rtvis.data import Selection
 from rtvis.engine.networks.model_file import ModelFile, read_model_file
@@ -158,6 +159,24 @@ def test_the_model_config_of_the_page_is_read(tmp_path: Path) -> None:
     read = read_model_file(str(path))
     assert isinstance(read, ModelFile)
     assert read.layers.exclude
+
+
+def test_caffenet_of_the_page_has_the_fields_that_dvt_cut_out(tmp_path: Path) -> None:
+    """DVT-83 and -94, from the list in crop_max_patches; eight units stand for fc6's 4096."""
+    (source,) = blocks("networks.md", "python")
+    (tmp_path / "caffenet.py").write_text(source.replace("4096", "8"))
+    config = re.search(r"caffenet\.yaml: (\{.*\})", source)
+    assert config is not None
+    (tmp_path / "caffenet.yaml").write_text(config[1])
+    with load(f"{tmp_path / 'caffenet.py'}:caffenet", compile="off", device="cpu") as engine:
+        assert engine.input_size == (227, 227)
+        # Blue 104, green 117, red 123, as Caffe has them.
+        assert engine.preprocessing.mean == pytest.approx([123 / 255, 117 / 255, 104 / 255])
+        sides_of = {layer.name: layer.receptive_field for layer in engine.layers}
+    sides = {"conv1": 11, "conv2": 51, "conv3": 99, "conv4": 131, "conv5": 163, "fc6": 227}
+    assert {name: sides_of[name] for name in sides} == {
+        n: (side, side) for n, side in sides.items()
+    }
 
 
 def test_the_keys_of_the_page_can_be_bound() -> None:

@@ -140,11 +140,29 @@ class ChannelsLast(nn.Module):
         return self.gated(x).mean((2, 3))
 
 
+class AcrossUnits(nn.Module):
+    """Local response normalisation, as AlexNet and CaffeNet had it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 6, 5, stride=2)
+        self.conv2 = nn.Conv2d(6, 4, 3, padding=1, groups=2)
+        self.conv3 = nn.Conv2d(4, 2, 3, padding=1)
+        self.norm = nn.LocalResponseNorm(5)
+        self.pool = nn.MaxPool2d(3, 2, ceil_mode=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.pool(self.norm(self.conv1(x).relu()))
+        x = self.norm(self.conv2(x).relu())
+        return self.conv3(x).mean((2, 3))
+
+
 CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, int], int]] = {
     # the net, the size of its input, how many layers at least have a field that fits inside
     "same padding": (SamePadding, (48, 64), 3),
     "branches": (Branches, (48, 40), 7),
     "channels last": (ChannelsLast, (40, 48), 5),
+    "across units": (AcrossUnits, (48, 40), 3),
 }
 SLOW_CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, int], int]] = {
     "lite0": (lambda: timm.create_model("tf_efficientnet_lite0"), (96, 64), 19),

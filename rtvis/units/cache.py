@@ -17,6 +17,9 @@ DEFAULT_BYTES = 256 * 2**20
 class PictureCache:
     """Decoded pictures by file. Any thread may ask.
 
+    DVT let go of what had come first (DVT-98), so that a unit to which one goes back again and
+    again was read again and again: here looking at it keeps it.
+
     A file that was replaced is read again: what is kept belongs to a file's time and size.
 
     Args:

@@ -205,6 +205,25 @@ def _reduced(node: fx.Node, known: list[Plane], shape: Shape) -> Plane | None:
     return _moved(known[0], kept, shape)
 
 
+def _pooled(node: fx.Node, known: list[Plane], shape: Shape) -> Plane | None:
+    """A mean over neighbouring units alone, as in a local response normalisation."""
+    axes, num_axes = _axes(known[0]), len(shape)
+    given: Any = (*node.args[1:4], None, None)
+    kernel, stride, padding = given[0], given[1] or given[0], given[2] or 0
+    if axes is None or min(axes) < num_axes - 3:
+        return None
+    for axis in axes:
+        at = axis - num_axes
+        if (_at(kernel, at), _at(stride, at), _at(padding, at)) != (1, 1, 0):
+            return None
+    return _resized(known[0], shape)
+
+
+def _at(value: Any, axis: int) -> int:
+    """Of a number for each axis, or one for all."""
+    return int(value if isinstance(value, int) else value[axis if len(value) > 1 else 0])
+
+
 def _flipped(node: fx.Node, known: list[Plane], shape: Shape) -> Plane | None:
     dims: Any = node.args[1]
     axes = _axes(known[0])
@@ -229,6 +248,7 @@ _RULES: Final[Mapping[Any, Rule]] = {
     aten.convolution.default: _windowed,
     aten.max_pool2d_with_indices.default: _windowed,
     aten.avg_pool2d.default: _windowed,
+    aten.avg_pool3d.default: _pooled,
     aten.reshape.default: _reshaped,
     aten.view.default: _reshaped,
     aten._unsafe_view.default: _reshaped,
