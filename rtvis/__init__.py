@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # Imported on first use: `main.py --help` must not wait seconds for torch.
 _HOMES = {
     "load": "rtvis.api",
-    "Engine": "rtvis.engine.engine",
+    "Engine": "rtvis.api",  # which knows the CAM methods
     "Frame": "rtvis.data",
     "Health": "rtvis.data",
     "Intervention": "rtvis.data",

@@ -1,13 +1,15 @@
 """Code of others that adds to rtvis: files that a flag names, and installed packages."""
 
+import ast
 import importlib.metadata
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-import rtvis.methods  # noqa: F401 - registers the package's own
+import rtvis.methods
 from rtvis import cli, plugins
 from rtvis.registry import CAM_METHODS
 from tests.workplace import write_workplace
@@ -92,3 +94,14 @@ def test_installed_ones_are_loaded_and_a_broken_one_is_left_out(
     assert "mine" in told.out
     assert asked == ["rtvis.plugins"]
     assert "plug-in broken (no_such_module): ModuleNotFoundError" in told.err
+
+
+def test_an_engine_that_is_made_without_load_knows_the_cam_methods() -> None:
+    """`rtvis.Engine` alone refused them all: what has it must import them."""
+    home = importlib.util.find_spec(rtvis._HOMES["Engine"])
+    assert home is not None
+    assert home.origin is not None
+    tree = ast.parse(Path(home.origin).read_text())
+    imports = [each for each in tree.body if isinstance(each, ast.Import)]
+    assert "rtvis.methods" in {alias.name for each in imports for alias in each.names}
+    assert "grad-cam" in CAM_METHODS

@@ -419,6 +419,10 @@ def test_the_grid_says_whose_gradients_it_shows_and_the_list_what_it_counts() ->
     assert grads_of(scene) == "gradients of conv1:2, guided backprop"
     frozen = chosen(scene, origin=Origin(layer="fc", unit=1), rule="gradient")
     assert grads_of(frozen) == "gradients of fc:1, gradient"
+    of_class = chosen(scene, seed="score")
+    assert grads_of(of_class) == "gradients of the class score, guided backprop"
+    of_neuron = chosen(scene, seed="score", position=(3, 5))
+    assert grads_of(of_neuron) == "gradients of conv1:2, guided backprop"
     assert bar_words.classes_title(scene) == "top classes"
     dense_BKHW = torch.zeros(1, 3, 4, 4)
     heat = replace(scene, result=replace(with_grads, dense_BKHW=dense_BKHW))

@@ -98,16 +98,20 @@ def gradients_from(scene: Scene, width: int, font: Font) -> str:
     result = scene.result
     if result is None or result.grads_BCHW is None:
         return ""
-    start = result.selection.origin or result.selection
+    chosen = result.selection
+    start = chosen.origin or chosen
     names = tuple(layer.name for layer in scene.layers)
     short = dict(zip(names, short_names(names), strict=True)).get(start.layer or "", start.layer)
-    unit, by_rule = start.unit or 0, _RULE_WORDS[result.selection.rule]
-    told = (
+    unit, by_rule = start.unit or 0, _RULE_WORDS[chosen.rule]
+    told: tuple[str, ...] = (
         f"gradients of {start.layer}:{unit}, {by_rule}",
         f"gradients of {start.layer}:{unit}",
         f"gradients of {short}:{unit}",
         f"of {short}:{unit}",  # the button beside it says of what kind
     )
+    if chosen.starts_at_score("attention" if _attends(scene, start.layer) else "conv"):
+        what = "gradients of the class score"
+        told = (f"{what}, {by_rule}", what, "of the class score")
     return next((text for text in told if measure(text, font) <= width), "")
 
 
