@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -11,10 +13,11 @@ from torch import Tensor, nn
 
 from rtvis.data import Intervention, Result, Selection
 from rtvis.engine import steps as steps_module
-from rtvis.engine.dense import corners, region_weights
+from rtvis.engine.dense import corners, region_dtype, region_weights
 from rtvis.engine.engine import Engine
 from rtvis.engine.flat import trace
 from rtvis.engine.joint import piece_builder
+from rtvis.engine.joint.cam_site import deepest
 from rtvis.engine.networks.outputs import wrap
 from rtvis.errors import SelectionError
 from tests.nets import DenseNet, engine_of, seeded
@@ -59,6 +62,15 @@ def test_the_weights_of_a_region_sum_to_one_and_are_equal_inside_it() -> None:
     sixth, twelfth = 1 / 6, 1 / 12
     assert weights_BHW[0].tolist() == [[0] * 4, [sixth] * 3 + [0], [sixth] * 3 + [0]]
     assert weights_BHW[1].tolist() == [[twelfth] * 4] * 3
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_the_weights_of_a_million_pixels_sum_to_one_in_any_number_format(
+    dtype: torch.dtype,
+) -> None:
+    corners_B4 = torch.tensor([corners(None, (1000, 1000))])
+    weights = region_weights(corners_B4, (1000, 1000), region_dtype(dtype))
+    assert float(weights.double().sum()) == pytest.approx(1.0, rel=1e-6)
 
 
 @pytest.mark.parametrize("region", REGIONS)
@@ -139,6 +151,20 @@ def test_the_output_layer_of_a_dense_network_can_be_selected(engine: Engine, x: 
 def test_a_cam_of_a_dense_output_is_taken_at_the_last_of_the_coarsest_maps(engine: Engine) -> None:
     assert engine.default_cam_layer.name == "bottom"
     assert engine.resolve(Selection()).cam_layer == "bottom"
+
+
+def test_neither_scores_nor_a_single_place_are_the_coarsest_map() -> None:
+    """As in FCN: scores of four classes at an eighth of the size, and a pooled branch."""
+
+    def site(name: str, num_units: int, side: int) -> Any:
+        layer = SimpleNamespace(name=name, num_units=num_units, map_size=(side, side))
+        return SimpleNamespace(layer=layer)
+
+    sites = [
+        *(site("wide", 8, 8), site("deep", 8, 4), site("deeper", 8, 4)),
+        *(site("pooled", 8, 1), site("scores", 4, 4)),
+    ]
+    assert [each.layer.name for each in deepest(sites, 4)] == ["deep", "deeper"]
 
 
 def test_one_output_map_has_no_labels(x: Tensor) -> None:

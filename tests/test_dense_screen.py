@@ -46,7 +46,7 @@ from rtvis.render.label_picture import (
 )
 from rtvis.render.layout import Layout
 from rtvis.render.pixels import lay_pixels
-from rtvis.render.scene import Scene
+from rtvis.render.scene import Half, Pair, Scene
 from rtvis.runtime.controller import Controller
 from rtvis.runtime.drawn import Drawn
 from rtvis.session import Session, View
@@ -358,6 +358,79 @@ def test_a_click_on_the_legend_explains_that_class(desk: Desk) -> None:
     assert (view.selection.layer, view.selection.unit) == ("head", 3)
 
 
+def test_a_double_click_on_the_legend_starts_at_the_class_s_score_in_a_selected_pixel(
+    desk: Desk,
+) -> None:
+    desk.pointer(*desk.over(7, 5))
+    rows = [row.name for row in class_rows(desk.scene, desk.compositor.readout, 5)]
+    rect = desk.layout.class_rows[rows.index("blue")]
+    view = desk.pointer(rect.left + 40, rect.top + 4, kind="double")
+    assert (view.selection.seed, view.selection.class_index) == ("score", 3)
+    assert view.selection.region == (7, 5, 1, 1)
+    # Blue's score there is the blue of picture pixel (14, 10), and of nothing else.
+    assert desk.result.backprop_B3HW[0].nonzero().tolist() == [[2, 14, 10]]
+
+
+def alone_and_second(engine: Engine, **view: object) -> tuple[Scene, Scene]:
+    """The picture by itself, and as the second of a batch behind a black one."""
+    black_and_it = torch.cat((torch.zeros_like(network_input()), network_input()))
+    crop = Crop(top=0.0, left=0.0, height=40.0, width=60.0)
+    scenes = []
+    for index, x in enumerate((network_input(), black_and_it)):
+        result = engine.run(x, Selection(layer="same", cam="layercam", class_index=2))
+        scenes.append(
+            Scene(
+                view=View(canvas_size=(800, 1280), hint_shown=False, **view),  # type: ignore[arg-type]
+                layers=engine.layers,
+                image_HW3=torch.from_numpy(picture()),
+                result=replace(result, crop=crop),
+                labels=LABELS,
+                batch_index=index,
+            )
+        )
+    return scenes[0], scenes[1]
+
+
+@pytest.mark.parametrize("labels_shown", [True, False])
+def test_a_picture_of_a_batch_has_its_own_labels_legend_and_cam(
+    engine: Engine, labels_shown: bool
+) -> None:
+    canvases, readouts = [], []
+    hover = Target(kind="pixel", pane="input", position=(7, 5))
+    for scene in alone_and_second(engine, labels_shown=labels_shown, hover=hover):
+        compositor = Compositor(CPU)
+        canvases.append(compositor.compose(scene).numpy().copy())
+        readouts.append(compositor.readout)
+    assert np.array_equal(*canvases)
+    assert readouts[0].top == readouts[1].top
+    assert [each.hover_value for each in readouts] == [3.0, 3.0]
+
+
+@pytest.mark.parametrize("labels_shown", [True, False])
+def test_the_second_of_two_inputs_has_its_own_label_picture_and_cam(
+    engine: Engine, labels_shown: bool
+) -> None:
+    scene, _ = alone_and_second(engine, labels_shown=labels_shown, compared="first")
+    assert scene.result is not None
+    black = engine.run(torch.zeros_like(network_input()), scene.result.selection)
+    black = replace(black, crop=scene.result.crop)
+    shown = {}
+    for name, second in (("other", black), ("same", scene.result)):
+        halves = [
+            Half(name=name, image_HW3=torch.full((40, 60, 3), 90, dtype=torch.uint8), result=each)
+            for each in (scene.result, second)
+        ]
+        pair = Pair(first=halves[0], second=halves[1], same_classes=True)
+        compositor = Compositor(CPU)
+        canvas_HW = compositor.compose(replace(scene, pair=pair)).numpy().copy()
+        assert compositor.layout is not None
+        rect = compositor.layout.images["second"]
+        shown[name] = canvas_HW[rect.rows, rect.columns] & 0xFFFFFF
+    # The black one is background everywhere, and nothing speaks for a class.
+    assert (shown["other"] == 90 * 0x010101).all()
+    assert not (shown["same"] == 90 * 0x010101).all()
+
+
 def test_the_key_and_the_button_change_label_picture_and_cam(desk: Desk) -> None:
     labels = desk.canvas
     view = desk.press(",")
@@ -444,5 +517,8 @@ def test_one_output_map_is_a_heat_with_its_scale() -> None:
     assert tuple(desk.canvas[y, x]) == (0, 255, 0)
     x, y = desk.over(2, 2)  # red: the largest
     assert not (desk.canvas[y, x] == (255, 0, 0)).all()
+    for place, value in (((2, 2), 3.0), ((20, 30), -1.0)):
+        desk.pointer(*desk.over(*place), kind="move")
+        assert desk.compositor.readout.hover_value == value
     desk.pointer(*desk.over(2, 2))
     assert desk.result.scores_BK.tolist() == [[3.0]]

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rtvis.data import Rule
+from rtvis.data import Rule, Selection
 from rtvis.engine.engine import Engine
 from rtvis.engine.turn.objectives import Objective
 from rtvis.errors import RtvisError, SelectionError
@@ -193,8 +193,6 @@ def test_nothing_above_the_layer_is_computed(model: nn.Module, x: Tensor) -> Non
 
 
 def test_pieces_and_the_way_to_one_layer_agree_with_a_turn(x: Tensor) -> None:
-    from rtvis.data import Selection
-
     engine = engine_of(seeded(EverySpelling), size=SIZE)
     one = x[:1].float()
     result = engine.run(one, Selection(layer="wide", unit=2, rule="guided"))
@@ -219,6 +217,11 @@ def test_an_untraced_network_gives_the_same(x: Tensor) -> None:
         )
         assert torch.allclose(found.value_B.double(), values, rtol=1e-6)
         assert relative_error(found.grad_BCHW, grads) < 1e-10
+    for rule in ("gradient", "guided", "deconvnet"):
+        units = torch.tensor([1])
+        single = engine.neuron_gradients(x[:1], layer="inner.conv2", unit_B=units, rule=rule)
+        turn = engine.run(x[:1], Selection(layer="inner.conv2", unit=1, rule=rule))
+        assert relative_error(single.grad_BCHW, turn.backprop_B3HW) < 1e-9
 
 
 @pytest.mark.parametrize("batch", [1, 2])

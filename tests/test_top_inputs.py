@@ -12,6 +12,7 @@ import torch
 
 from rtvis.data import Frame, KeyEvent, PointerEvent, Selection
 from rtvis.render.compositor import Compositor
+from rtvis.render.moments_plan import lay_moments
 from rtvis.runtime.pipeline import Pipeline
 from rtvis.runtime.shelf import KeptInput, KeptTop
 from rtvis.session import Session, TopInput, View
@@ -71,6 +72,17 @@ class Room:
         assert tile is not None
         x, y = tile.left + tile.width // 2, tile.top + tile.height // 2
         assert drawn.hit(x, y).kind == "top"
+        self.pipeline.controller.handle(PointerEvent(kind="down", x=x, y=y, button="left"))
+
+    def click_moment(self, place: int) -> None:
+        drawn = self.pipeline.controller.drawn
+        assert drawn is not None
+        page = lay_moments(drawn.layout.contents["details"], drawn.layout.metrics)
+        assert page.grid is not None
+        tile = page.grid.tile(place)
+        assert tile is not None
+        x, y = tile.left + tile.width // 2, tile.top + tile.height // 2
+        assert drawn.hit(x, y).kind == "moment"
         self.pipeline.controller.handle(PointerEvent(kind="down", x=x, y=y, button="left"))
 
     @property
@@ -204,3 +216,20 @@ def test_one_choice_takes_the_place_of_another(room: Room) -> None:
     room.session.update(moment=None)
     room.until(lambda: not room.frame.stands_in)
     assert room.view.selection.fit == "letterbox"
+
+
+def test_a_top_input_is_given_up_when_a_moment_is_clicked(room: Room) -> None:
+    live = room.frame
+    room.click_top(0)
+    room.until(lambda: room.frame.name == "dog.jpg")
+    room.session.update(page="moments")
+    room.settle()
+    room.click_moment(0)
+    room.until(lambda: room.frame.name.startswith("moment "))
+    room.settle()
+    assert (room.view.moment, room.view.top_input) == (live.seq, None)
+    assert room.frame.name.startswith("moment ")
+    room.click_moment(0)
+    room.until(lambda: not room.frame.name.startswith("moment "))
+    assert not room.frame.stands_in, "the source again, and not the top input"
+    assert (room.view.moment, room.view.top_input) == (None, None)

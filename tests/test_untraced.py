@@ -181,6 +181,10 @@ def test_positions_batches_and_changed_units_too(pair) -> None:
         Intervention(layer=layer.name, unit=0, scale=2.0),
         Intervention(layer=traced.layers[-1].name, unit=0, offset=3.0),
     )
+    names = {each.name for each in traced.layers}
+    for name in sorted(names):
+        if f"{name}#2" in names:  # called twice, and changed at the first call alone
+            changes = (*changes, Intervention(layer=name, unit=1, scale=0.5))
     row, column = layer.map_size[0] - 1, layer.map_size[1] // 2
     selection = Selection(
         layer=layer.name, position=(row, column), rule="gradient", interventions=changes
@@ -212,6 +216,11 @@ def test_a_frozen_origin_and_gradients_behind_activations_too(pair, tap: Tap) ->
         assert float((ours.grads_BCHW - theirs.grads_BCHW).abs().max()) <= 1e-9 * largest
         num_seen += largest > 0
     assert num_seen > 0
+    maps = [each for each in untraced.layers if each.map_size[0] > 1]
+    corner = (maps[-1].map_size[0] - 1, 0)
+    neuron = Origin(layer=maps[-1].name, unit=1, position=corner)
+    selection = Selection(layer=maps[0].name, position=(0, 1), origin=neuron, rule="gradient")
+    assert_same(untraced.run(x, selection), traced.run(x, selection))
 
 
 def test_a_dense_output_is_explained_region_by_region(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -363,6 +372,40 @@ def test_a_layer_that_is_not_called_for_a_picture_is_zero_and_said_to_be(waverin
     bits = Health.UNIT_ZERO | Health.GRADIENT_ZERO
     assert int(dark.health_B) & bits == bits
     assert not int(bright.health_B) & bits
+
+
+class ThreeWays(nn.Module):
+    """Calls one layer for bright pictures alone, another for dark ones, none for those between."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem, self.bright, self.dark, self.last = (nn.Conv2d(3, 3, 1) for _ in range(4))
+        self.fc = nn.Linear(3, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        mean = x.mean().item()
+        x = F.relu(self.stem(x))
+        if mean > 0.2:
+            x = self.bright(x)
+        if mean < -0.2:
+            x = self.dark(x)
+        return self.fc(self.last(x).mean((2, 3)))
+
+
+def test_layers_of_dark_and_of_bright_pictures_stand_where_they_are_called() -> None:
+    model = seeded(ThreeWays)
+    engine = engine_of(model, 12)
+    first, *some, before, last = (layer.name for layer in engine.layers)
+    assert (first, {*some}, len(some), before, last) == (
+        ("stem", {"bright", "dark"}, 2, "last", "fc")
+    )
+    for mean, called in ((-0.5, "dark"), (0.5, "bright")):
+        x = picture(engine, mean=mean).float()
+        with tapped(model, called) as outputs, torch.no_grad():
+            model(x)
+        found = engine.run(x, Selection(layer="stem", beside=called)).beside_BCHW
+        assert found is not None
+        assert relative_error(found, outputs[0]) < 1e-6
 
 
 def test_an_lstm_passes_gradients_and_its_rows_stay_a_map() -> None:
