@@ -94,6 +94,24 @@ class SamePadding(nn.Module):
         return self.last(F.max_pool2d(x, 3, stride=2, ceil_mode=True)).mean((2, 3))
 
 
+class OneSided(nn.Module):
+    """Padding, slices and pooling that are not alike along both axes, pools with holes, and a pool
+    that steps by its own size because nobody says otherwise."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Conv2d(3, 2, 3)
+        self.b = nn.Conv2d(2, 2, 3)
+        self.c = nn.Conv2d(2, 2, 1)
+        self.last = nn.Conv2d(2, 2, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.a(F.pad(x, (2, 0, 1, 0))).relu()  # two columns before, one row
+        x = self.b(F.max_pool2d(x, 2)).relu()
+        x = self.c(x[:, :, 1:, 2::2])
+        return self.last(F.max_pool2d(x, 3, stride=1, dilation=2)).mean((2, 3))
+
+
 class Branches(nn.Module):
     """Ways of different widths joined, a residual, a channel shuffle, and a dilated kernel."""
 
@@ -160,6 +178,7 @@ class AcrossUnits(nn.Module):
 CASES: dict[str, tuple[Callable[[], nn.Module], tuple[int, int], int]] = {
     # the net, the size of its input, how many layers at least have a field that fits inside
     "same padding": (SamePadding, (48, 64), 3),
+    "one-sided": (OneSided, (40, 56), 4),
     "branches": (Branches, (48, 40), 7),
     "channels last": (ChannelsLast, (40, 48), 5),
     "across units": (AcrossUnits, (48, 40), 3),

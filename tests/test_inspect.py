@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -95,6 +96,25 @@ def test_attention_counts_its_two_products() -> None:
     assert not any(":tokens" in f.layer.name for f in facts.layers)
 
 
+class Products(nn.Module):
+    """A transposed convolution whose kernel is wider than its stride, and a batch of products."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.up = nn.ConvTranspose2d(3, 2, 3, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        rows = self.up(x).flatten(2)[:, :, :30].unflatten(2, (5, 6))  # [1, 2, 5, 6]
+        left, right = rows[0], rows[0].transpose(1, 2)
+        return torch.baddbmm(left.new_zeros(2, 5, 5), left, right).mean((1, 2))[None]
+
+
+def test_each_input_of_a_transposed_convolution_is_spread_and_products_with_a_sum_count() -> None:
+    facts = inspector_of(Products(), (4, 5)).facts()
+    assert facts.layers[0].multiply_adds == 4 * 5 * 3 * 2 * 9, "not 9x11, the places it makes"
+    assert facts.other_multiply_adds == 2 * 5 * 5 * 6
+
+
 class Shared(nn.Module):
     """Uses one convolution twice."""
 
@@ -150,6 +170,24 @@ def test_gradient_ranges_are_those_of_the_top_score() -> None:
     # s1 = 2 p1 + 0.5 is the top one; of the four places v1 is above zero at two: 2 / 4. There h1
     # counts three times, and h0, above zero at one of them, is taken away.
     assert ranges == [(-0.5, 1.5), (0.0, 0.5), (0.0, 1.0)]
+
+
+def test_gradient_ranges_are_those_at_the_layers_own_output_over_all_pictures() -> None:
+    torch.manual_seed(0)
+    model = Costly().eval()
+    model.norm.weight.data.fill_(7.0)  # behind the layer: its output counts seven times
+    pictures = [torch.randn(1, 3, 6, 8) for _ in range(3)]
+    expected = []
+    for picture in pictures:
+        own = model.plain(picture)
+        scores = model.fc(model.up(model.grouped(F.relu(model.norm(own)))).mean((2, 3)))
+        expected.append(torch.autograd.grad(scores.max(), own)[0])
+    all_of_them = torch.cat(expected)
+    ends = float(all_of_them.min()), float(all_of_them.max())
+    assert ends != (float(expected[2].min()), float(expected[2].max()))
+    activity = watched(model, *pictures).layers[0].activity
+    assert activity is not None
+    assert activity.gradients == pytest.approx(ends, rel=1e-4)
 
 
 class CutOff(nn.Module):
@@ -342,6 +380,18 @@ def make():
     return Costly()
 """
 
+OTHERS = """
+from torch import nn
+from tests.test_inspect import CutOff
+
+def cut_off():
+    return CutOff()
+
+def wide():
+    return nn.Sequential(nn.Conv2d(3, 4, (3, 5), stride=(1, 2)), nn.ReLU(), nn.Flatten(),
+                         nn.Linear(4 * 6 * 6, 2))
+"""
+
 
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -368,6 +418,30 @@ def test_the_table_has_a_line_a_layer_and_the_totals(
     assert "net.py:make: input 3x12x16, 345 parameters" in out
     assert "30,730 multiply-adds (30.73 k; FLOPs are twice that)" in out
     assert "3 pictures: " in out
+
+
+def test_rows_go_before_columns_and_layers_behind_a_detached_value_are_named(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (here / "others.py").write_text(OTHERS)
+    flags = ["--size", "8x16", "--device", "cpu"]
+    assert cli.main(["inspect", "others.py:wide", *flags]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines() if line.strip()]
+    assert next(row for row in rows if row[0] == "0")[2:6] == ["4", "6x6", "1x2", "3x5"]
+    assert cli.main(["inspect", "others.py:cut_off", *flags]) == 0
+    told = capsys.readouterr().out
+    assert "no gradient gets to the input from 1 layer (fc): the network rounds, " in told
+
+
+def test_what_a_picture_of_sixteen_bits_has_beyond_eight_is_seen(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ranges = []
+    for grey in (1028, 1100):  # both are 4 in eight bits
+        cv2.imwrite(str(here / "deep.png"), np.full((12, 16, 3), grey, np.uint16))
+        assert cli.main(["inspect", "net.py:make", "--json", "--data", "deep.png"]) == 0
+        ranges.append(json.loads(capsys.readouterr().out)["layers"][0]["value_range"])
+    assert ranges[0] != ranges[1]
 
 
 def test_json_says_the_same_and_nothing_else_is_on_standard_output(

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 import rtvis
 import rtvis.methods  # noqa: F401 - registers the CAM methods
 from rtvis import cli
-from rtvis.cli.stills import gradcam_main
 from rtvis.config_network import NetworkConfig
 from rtvis.data import Intervention, Selection
 from rtvis.engine.engine import Engine
@@ -23,7 +22,7 @@ from rtvis.engine.networks.layer_rules import LayerRules, layer_rules, layers_th
 from rtvis.engine.networks.models import Network, load_network
 from rtvis.engine.networks.network_arguments import network_arguments
 from rtvis.engine.networks.preprocess import Preprocessing
-from rtvis.errors import ConfigError, NetworkError, RtvisError, SelectionError
+from rtvis.errors import ConfigError, NetworkError, SelectionError
 from rtvis.option_values import patterns, renaming
 from rtvis.render.grid import Rect
 from rtvis.render.strip import lay_strip
@@ -106,6 +105,7 @@ def names_of(engine: Engine) -> list[str]:
         ),
         # The first pattern that fits, and a brace that no star fills.
         (LayerRules(include="s*", rename={"stem": "{1}", "s*": "S{1}"}), ["{1}", *["S"] * 4]),
+        (LayerRules(include="stem", rename={"st?*": "{1}!"}), ["m!"]),  # ? is no star
     ],
 )
 def test_layers_are_chosen_and_named_by_patterns(rules: LayerRules, expected: list[str]) -> None:
@@ -222,6 +222,24 @@ def test_rules_that_cannot_be_followed_are_told(rules: LayerRules, text: str) ->
     assert "\n" not in str(caught.value)
 
 
+def test_flags_that_choose_layers_replace_what_the_file_chooses() -> None:
+    file = LayerRules(include="s*", exclude="*down", rename={"fc": "head"}, group={"s*": "body"})
+    assert LayerRules(exclude="fc").or_else(file) == LayerRules(
+        exclude="fc", rename={"fc": "head"}, group={"s*": "body"}
+    )
+    assert LayerRules(rename={"stem": "x"}).or_else(file) == LayerRules(
+        include="s*", exclude="*down", rename={"stem": "x"}, group={"s*": "body"}
+    )
+
+
+def test_class_and_register_tokens_are_not_shown_without_their_layer() -> None:
+    rules = LayerRules(include=("*:tokens", "patch_embed.*"))
+    with rtvis.load(
+        "timm/test_vit", weights="random", layers=rules, device="cpu", compile="off"
+    ) as engine:
+        assert names_of(engine) == ["patch_embed.proj"]
+
+
 def test_groups_head_the_strip_of_layers() -> None:
     with stages(LayerRules(group={"stage.*.*": "stage {1}", "fc": "head"})) as engine:
         assert [layer.group for layer in engine.layers] == ["", *["stage 0"] * 2, *["stage 1"] * 2,
@@ -332,6 +350,7 @@ def test_a_yaml_beside_the_weights_says_how_the_network_is_used(here: Path) -> N
     assert network.labels == ("cat", "dog", "elk")
     with Engine(network, device="cpu", compile="off") as engine:
         assert names_of(engine) == ["first", "stage.0.conv", "stage.1.conv", "fc"]
+        assert [layer.group for layer in engine.layers] == ["", "body", "body", ""]
         assert engine.layers[0].map_size == (16, 20)
 
 
@@ -487,94 +506,6 @@ def test_crop_and_channels_are_read(here: Path) -> None:
     prep = load_network("net.py:make", model_config="m.yaml").preprocessing
     assert prep.resize == 256
     assert prep.repeats_channels
-
-
-# Exported programs
-
-
-def export(path: Path, *, batch: int = 1, dynamic: tuple[int, ...] = ()) -> nn.Module:
-    torch.manual_seed(3)
-    model = Stages().eval()
-    dims = dict.fromkeys(dynamic, torch.export.Dim.DYNAMIC)
-    example = torch.zeros(batch, 3, 16, 24)
-    program = torch.export.export(model, (example,), dynamic_shapes=(dims,) if dims else None)
-    torch.export.save(program, path)
-    return model
-
-
-def test_an_exported_program_is_explained_like_the_model_it_came_from(here: Path) -> None:
-    model = export(here / "net.pt2")
-    (here / "net.yaml").write_text("labels: [cat, dog, elk]")
-    network = load_network("net.pt2", trust_pickle=True)
-    assert network.preprocessing.size == (16, 24), "the size of the example that it was made with"
-    assert network.labels == ("cat", "dog", "elk")
-    with Engine(network, device="cpu", compile="off") as engine:
-        assert names_of(engine) == NAMES
-        x = torch.randn(1, 3, 16, 24, requires_grad=True)
-        chosen = Selection(layer="stage.0.down", unit=3, position=(4, 9), rule="gradient")
-        result = engine.run(x.detach(), chosen)
-    torch.testing.assert_close(result.scores_BK, model(x))
-    hidden = model.stage[0]["down"](model.stem(x).relu())
-    (expected,) = torch.autograd.grad(hidden[0, 3, 4, 9], x)
-    assert expected.abs().max() > 1e-3
-    torch.testing.assert_close(result.backprop_B3HW, expected)
-
-
-def test_what_was_fixed_at_the_export_is_told(here: Path) -> None:
-    export(here / "fixed.pt2")
-    with pytest.raises(NetworkError, match="was exported for inputs of 16x24, not 20x20; export"):
-        load_network("fixed.pt2", size=20, trust_pickle=True)
-    network = load_network("fixed.pt2", trust_pickle=True)
-    with Engine(network, device="cpu", compile="off") as engine:
-        with pytest.raises(RtvisError, match="exported for 1 picture at a time, not 2; export it"):
-            engine.run([PICTURE_HW3, PICTURE_HW3])
-        assert engine.run(PICTURE_HW3).scores_BK.shape == (1, 3)
-    export(here / "four.pt2", batch=4)
-    with pytest.raises(NetworkError, match="was exported for batches of 4 pictures; export it"):
-        load_network("four.pt2", trust_pickle=True)
-
-
-def test_dynamic_programs_take_any_size_and_batch(here: Path) -> None:
-    model = export(here / "open.pt2", batch=2, dynamic=(0, 2, 3))
-    network = load_network("open.pt2", size=(20, 28), trust_pickle=True)
-    with Engine(network, device="cpu", compile="off") as engine:
-        x = torch.randn(3, 3, 20, 28)
-        torch.testing.assert_close(engine.run(x).scores_BK, model(x), rtol=1e-4, atol=1e-5)
-    assert load_network("open.pt2", trust_pickle=True).preprocessing.size == (224, 224)
-
-
-class TwoInputs(nn.Module):
-    def forward(self, x: Tensor, y: Tensor) -> Tensor:
-        return (x + y).mean((2, 3))
-
-
-class Sequence(nn.Module):
-    def forward(self, x: Tensor) -> Tensor:
-        return x * 2
-
-
-def test_programs_that_take_no_pictures_are_refused(here: Path) -> None:
-    picture = torch.zeros(1, 3, 8, 8)
-    torch.export.save(torch.export.export(TwoInputs(), (picture, picture)), "two.pt2")
-    with pytest.raises(NetworkError, match="the program takes 2 inputs; rtvis gives it one"):
-        load_network("two.pt2", trust_pickle=True)
-    torch.export.save(torch.export.export(Sequence(), (torch.zeros(1, 8),)), "flat.pt2")
-    with pytest.raises(NetworkError, match="takes an input of 2 dimensions"):
-        load_network("flat.pt2", trust_pickle=True)
-
-
-def test_stills_of_a_program_for_one_picture_take_several_one_by_one(
-    here: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    export(here / "net.pt2")
-    flags = ["-n", "net.pt2", "--device", "cpu", "-o", "out", "-i", "picture.png", "second.png"]
-    Image.fromarray(PICTURE_HW3[::-1]).save("second.png")
-    assert gradcam_main(flags) == 1
-    assert "--trust-pickle" in capsys.readouterr().err
-    assert gradcam_main([*flags, "--trust-pickle"]) == 0
-    assert sorted(path.name for path in (here / "out").iterdir()) == [
-        "picture_0.png", "picture_1.png", "second_0.png", "second_1.png"
-    ]  # fmt: skip
 
 
 # Weights of every kind
