@@ -205,22 +205,28 @@ def _summary(inspection: "Inspection") -> list[str]:
     cut_off = [f.layer.name for f in inspection.layers if not f.layer.reaches_input]
     if cut_off:
         names = ", ".join(cut_off[:3]) + (", ..." if len(cut_off) > 3 else "")
+        layers = _count(len(cut_off), "layer")
         lines.append(
-            f"no gradient gets to the input from {len(cut_off)} layers ({names}): the network "
-            "rounds, compares or detaches below them"
+            f"no gradient gets to the input from {layers} ({names}): the network "
+            "rounds, compares or detaches below"
         )
     if inspection.num_pictures:
         dead = sum(len(f.activity.dead_units) for f in inspection.layers if f.activity is not None)
         lines.append("gradients are those of each picture's top score at the layer's own output")
         lines.append(
-            f"{inspection.num_pictures} pictures: {dead} units are dead, that is never above zero "
-            "behind their ReLU (or its kin), or of one value everywhere where none follows"
+            f"{_count(inspection.num_pictures, 'picture')}: {_count(dead, 'dead unit')}, that is "
+            "never above zero behind a ReLU (or its kin), or of one value everywhere where none "
+            "follows"
         )
     return lines
 
 
 def _range(ends: tuple[float, float] | None) -> str:
     return "" if ends is None else f"{ends[0]:.4g} .. {ends[1]:.4g}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _share(part: int, total: int) -> float:

@@ -47,10 +47,9 @@ def all_multiply_adds(flat: FlatModel) -> int:
 
 
 def parameters_of(model: nn.Module, layer: Layer) -> dict[str, Tensor]:
-    """The parameters of a layer's module itself, by name; empty for the second use of it."""
+    """The parameters of a layer's module itself, by name; empty for the second use of it, whose
+    name (`conv#2`) is no module's."""
     name = layer.name_in_model or layer.name
-    if "#" in name or name.endswith(":tokens"):
-        return {}
     return {
         parameter: value.detach()
         for parameter, value in model.named_parameters()

@@ -109,7 +109,8 @@ def _facts(
         why = shown.note if shown is not None and shown.note else "counts from the next frame on"
         return (wording.dim(why),), (), ()
     since = time.strftime("%H:%M:%S", time.localtime(shown.since_s))
-    seen = (wording.bright(f"{shown.num_frames:,}"), wording.dim(f" frames since {since}"))
+    frames = "frame" if shown.num_frames == 1 else "frames"
+    seen = (wording.bright(f"{shown.num_frames:,}"), wording.dim(f" {frames} since {since}"))
     apart = (wording.dim(f"at least {shown.apart_s:g} s apart"),)
     hover = region.scene.view.hover
     if hover.kind == "moment" and hover.place is not None and hover.place < len(moments):
@@ -130,7 +131,8 @@ def _state(region: Region, shown: MomentsShown, moments: tuple[Moment, ...]) -> 
     numbers = region.readout.page_numbers
     if region.readout.page != "moments" or len(numbers) < NUM_OF_POOL:
         return ()
-    return (wording.dim(f"{numbers[0]:,.0f} pictures kept"),)
+    pictures = "picture" if numbers[0] == 1 else "pictures"
+    return (wording.dim(f"{numbers[0]:,.0f} {pictures} kept"),)
 
 
 def _paint(surface: Surface, scene: Scene, layout: Layout) -> None:
