@@ -90,7 +90,7 @@ def _write_unit(writer: StoreWriter, layer: Layer, unit: int) -> None:
             UnitInput(
                 item=100 + rank,
                 name=f"pictures/{rank}.jpg",
-                label="dog" if rank == 0 else None,
+                label={0: "dog", 2: "bird"}.get(rank),  # birds have gone from the classes
                 pts_seconds=None,
                 value=9.5 - rank,
                 position=(3, 5) if layer.kind == "conv" else (0, 0),
@@ -168,9 +168,10 @@ def test_units_have_the_names_of_crop_max_patches(store: Store, tmp_path: Path) 
         "1 9.5 100 1 3 5 pictures/0.jpg",
     ]
     dense = target / "fc=232" / "unit_0002" / "info.txt"
-    assert dense.read_text().splitlines()[1:3] == [
+    assert dense.read_text().splitlines()[1:4] == [
         "0 9.5 100 1 pictures/0.jpg",
         "0 8.5 101 -1 pictures/1.jpg",
+        "0 7.5 102 -1 pictures/2.jpg",
     ]
     # Of 60 comes -1.090, which is 0.268 of the scale below its middle.
     assert abs(red_of(target / "fc=232" / "unit_0002" / "maxim_000.png") - 59) < 5
@@ -207,6 +208,23 @@ def test_montages_have_the_names_of_the_viewer(store: Store, tmp_path: Path) -> 
     assert image_HW3.shape == (3 * 96 + 2, 3 * 96 + 2, 3)
     assert abs(red_of(best, 48, 97 + 48) - 80) < 6, "the second strongest right of the first"
     assert abs(red_of(best, 97 + 48, 48) - 120) < 6, "the fourth below it"
+
+
+def test_of_several_optimised_inputs_the_first_lies_first_in_the_block_that_is_shown(
+    store: Store, tmp_path: Path
+) -> None:
+    """The lower left of 2x2 blocks of 3x3 pictures with 1 and 2 pixels between."""
+    reds = {seed: 60 * seed + 60 for seed in (0, 1, 2)}
+    with store.writing("a test") as writer:
+        images = {names.optimized("default", s, ".png"): filled(red) for s, red in reds.items()}
+        writer.write_pictures("conv1", 2, images)
+    assert export(store, tmp_path / "out", "--form", "montages") == 0
+    path = tmp_path / "out" / "regularized_opt" / "conv1" / "conv1_0002_montage.jpg"
+    image_HW3 = cv2.imread(str(path))
+    assert image_HW3 is not None
+    middle = image_HW3.shape[0] // 2
+    found = [int(image_HW3[middle + 17, column, 2]) for column in (16, 16 + 33, 16 + 66)]
+    assert np.abs(np.array(found) - list(reds.values())).max() < 6
 
 
 def test_channels_are_one_picture_a_unit(store: Store, tmp_path: Path) -> None:

@@ -65,6 +65,18 @@ def test_a_film_by_hand() -> None:
     ]
 
 
+@pytest.mark.parametrize("values", [[1.0, 0.0, 2.0], [2.0, 0.0, 1.0]])
+def test_two_hits_may_be_just_the_distance_apart(values: list[float]) -> None:
+    found = hits_of(torch.tensor(values)[:, None], np.array([0.0, 0.5, 1.0]), 1.0, [])
+    assert found.flatten().tolist() == [values[0], -torch.inf, values[2]]
+
+
+def test_a_frame_without_a_number_is_no_hit_and_beats_none() -> None:
+    values = torch.tensor([[1.0], [torch.nan], [0.5]])
+    found = hits_of(values, np.array([0.0, 0.5, 1.0]), 0.75, [])
+    assert found.flatten().tolist() == [1.0, -torch.inf, 0.5]
+
+
 @pytest.mark.parametrize("distance", [0.05, 0.3, 1.0, 100.0])
 @pytest.mark.parametrize("stored", [False, True])
 def test_any_division_of_a_film_gives_the_hits_of_the_whole(distance: float, stored: bool) -> None:

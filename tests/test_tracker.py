@@ -80,6 +80,15 @@ def test_an_earlier_item_that_comes_later_takes_its_rank_among_equals() -> None:
     assert tracker.top().item_CN.tolist() == [[2, 3]]
 
 
+def test_an_earlier_item_that_comes_behind_a_part_takes_its_rank_among_equals() -> None:
+    """The part is of item 9: that of item 3 is as large, and an earlier one."""
+    part, tracker = TopTracker(1, 1), TopTracker(1, 1)
+    part.update(torch.tensor([[1.0]]), torch.zeros(1, 1, 2), torch.tensor([9]))
+    tracker.add(part.top())
+    tracker.update(torch.tensor([[1.0]]), torch.zeros(1, 1, 2), torch.tensor([3]))
+    assert tracker.top().item_CN.tolist() == [[3]]
+
+
 def test_fewer_items_than_ranks_leave_the_last_empty() -> None:
     tracker = TopTracker(2, 3)
     tracker.update(torch.tensor([[-7.0, float("nan")]]), torch.ones(1, 2, 2), torch.tensor([0]))

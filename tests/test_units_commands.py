@@ -195,6 +195,29 @@ def test_nothing_is_removed_without_a_yes(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_verify_finds_no_fault_with_what_is_being_written(tmp_path: Path) -> None:
+    """Of a file written twice the checksums are in the journal alone, until the writer ends."""
+    store = made_store(tmp_path)
+    with store.writing("a test") as writer:
+        writer.write_files(CONV.name, {"new": b"1"})
+        writer.write_files(CONV.name, {"new": b"2"})
+        assert [checked.path for checked in verify(store) if checked.fault] == []
+        store.path(CONV.name, "new").write_bytes(b"3")
+        assert [checked.path.name for checked in verify(store) if checked.fault] == ["new"]
+
+
+def test_a_removed_units_page_goes_with_its_checksum(tmp_path: Path) -> None:
+    store = made_store(tmp_path)
+    with store.writing("a test") as writer:
+        for unit in (0, 1):
+            writer.write_changed(CONV.name, {names.unit_page(unit): b"page"})
+    with store.writing("a test") as writer:
+        writer.remove(CONV.name, 1)
+    assert not store.path(CONV.name, names.unit_page(1)).exists()
+    assert store.read_bytes(CONV.name, names.unit_page(0)) == b"page"
+    assert all(not checked.fault for checked in verify(store))
+
+
 def test_a_unit_is_removed_from_a_full_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
