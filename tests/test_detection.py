@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rtvis.data import Selection
+from rtvis.engine.networks import zoo_dense
 from rtvis.engine.networks.detection import (
     DetectionScores,
     detection_preprocessing,
@@ -21,11 +22,11 @@ from tests.references import (
 )
 
 SIZE = (12, 20)
-ANCHORS = (2, 3)
+ANCHORS = (2, 3, 2)
 
 
 class Trunk(nn.Module):
-    """Levels of 6x10 and 3x5."""
+    """Levels of 6x10, 3x5 and 2x3."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,10 +35,12 @@ class Trunk(nn.Module):
             nn.ReLU(),
             nn.Conv2d(4, 4, 3, stride=2, padding=1),
         )
+        self.extra = nn.Conv2d(4, 4, 3, stride=2, padding=1)
 
     def forward(self, x: Tensor) -> dict[str, Tensor]:
         fine = self.body[0](x).relu()
-        return {"0": fine, "1": self.body[2](fine).relu()}
+        coarse = self.body[2](fine).relu()
+        return {"0": fine, "1": coarse, "2": self.extra(coarse).relu()}
 
 
 class Proposing(nn.Module):
@@ -85,33 +88,32 @@ class _Classes(nn.Module):
 
 def scores_at(model: Any, x: Tensor, row: int, column: int) -> Tensor:
     """[B, K]: the best of any anchor of any level at a place of the finest one, by indexing."""
-    fine, coarse = model.backbone(x).values()
-    places = ((fine, row, column), (coarse, row // 2, column // 2))
     found = []
-    for level, (part, r, c) in enumerate(places):
+    for level, part in enumerate(model.backbone(x).values()):
+        r, c = row * part.shape[2] // 6, column * part.shape[3] // 10
         if is_two_stage(model):
             each_BA = model.rpn.head.objectness(part)[:, :, r, c]
             found.append(each_BA.amax(dim=1, keepdim=True))
         else:
             each_BN = model.head.classification_head.convs[level](part)[:, :, r, c]
             found.append(each_BN.reshape(len(x), ANCHORS[level], 5).amax(dim=1))
-    return torch.maximum(*found)
+    return torch.stack(found).amax(dim=0)
 
 
 @pytest.mark.parametrize(("make", "class_index"), [(Proposing, 0), (Classifying, 3)])
 def test_a_clicked_place_has_its_best_anchor_s_scores_and_their_cam(
     make: type[nn.Module], class_index: int
 ) -> None:
-    model = seeded(make).double()
+    model = seeded(make, seed=5).double()
     engine = engine_of(DetectionScores(model), SIZE, dtype="float64")
     assert engine.output_size == (6, 10)
     assert engine.default_cam_layer.name == "backbone.body.2"
     assert engine.num_classes == (1 if make is Proposing else 5)
     generator = torch.Generator().manual_seed(1)
-    x = torch.randn(1, 3, *SIZE, generator=generator, dtype=torch.float64)
-    won = set()
-    for row, column in ((0, 0), (0, 2), (5, 9), (2, 5), (3, 4)):
-        for layer in ("backbone.body.0", "backbone.body.2"):
+    x = 2 * torch.randn(1, 3, *SIZE, generator=generator, dtype=torch.float64)
+    reached = set()
+    for row, column in (divmod(place, 10) for place in range(0, 60, 7)):
+        for layer in ("backbone.body.0", "backbone.body.2", "backbone.extra"):
             with tapped(model, layer) as outputs:
                 score = scores_at(model, x.clone().requires_grad_(), row, column)
             selection = Selection(
@@ -125,10 +127,32 @@ def test_a_clicked_place_has_its_best_anchor_s_scores_and_their_cam(
             expected_BHW = (grads.relu() * outputs[0].detach()).sum(dim=1).relu()
             apart = (found.cam_BHW.double() - expected_BHW).abs().amax()
             assert apart <= 1e-6 * expected_BHW.amax()
-            won.add((layer, bool(grads.any())))
-    # At some places the fine level's anchor is the best, at others the coarse one's.
-    assert ("backbone.body.2", True) in won
-    assert ("backbone.body.2", False) in won
+            reached.add((layer, bool(grads.any())))
+    # At some places an anchor of the finest level is the best, at others one of the coarsest.
+    assert ("backbone.body.2", False) in reached
+    assert ("backbone.extra", True) in reached
+
+
+def test_one_score_for_an_object_is_called_so_and_classes_by_their_names(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    transform = SimpleNamespace(
+        min_size=(300,), fixed_size=None, image_mean=[0.0] * 3, image_std=[1.0] * 3
+    )
+    for make, wanted, expected in (
+        (Proposing, None, (("an object",), 1)),
+        (Classifying, None, (("a", "b"), 2)),
+        (Classifying, 2, (("a", "b"), 2)),
+        (Classifying, 7, (None, 7)),
+    ):
+        model = make()
+        model.transform = transform
+        made = model, SimpleNamespace(meta={"categories": ["a", "b"]}), wanted or 2
+        monkeypatch.setattr(zoo_dense, "_built", lambda *_, made=made, **__: made)
+        scores, prep, *told = zoo_dense.build_detection("x", pretrained=False, num_classes=wanted)
+        assert isinstance(scores, DetectionScores)
+        assert prep.size == (300, 300)
+        assert tuple(told) == expected
 
 
 def test_the_input_is_the_transform_s_fixed_size_or_a_square_of_its_shorter_side() -> None:

@@ -1,6 +1,8 @@
 """Who asks at attention: with any seed, as a start that is kept, and as the screen says it."""
 
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import inks
 import numpy as np
@@ -10,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from rtvis.data import Intervention, Origin, Selection
+from rtvis.engine.layers.attention import Attention
+from rtvis.engine.layers.queries import default_queries
 from rtvis.errors import SelectionError
 from rtvis.render.compositor import Compositor
 from rtvis.render.layer_words import details, layer_facts
@@ -133,6 +137,23 @@ def test_a_class_token_that_only_the_last_layers_have_is_told() -> None:
     for cam in ("rollout", "legrad"):
         with pytest.raises(SelectionError, match="with the class token in some layers only"):
             engine.resolve(Selection(cam=cam))
+
+
+@pytest.mark.parametrize(
+    ("nowhere", "expected"), [((0,), (0,)), ((), (0, 1, 2, 3, 4)), ((0, 1, 2), (0, 1, 2, 3, 4))]
+)
+def test_where_the_scores_read_no_token_the_class_token_asks_or_all_do(
+    nowhere: tuple[int, ...], expected: tuple[int, ...]
+) -> None:
+    """Of several tokens that lie nowhere it is not known which one is the class token."""
+    attention = Attention(
+        num_heads=1, num_windows=1, num_queries=5, num_keys=5, heads_first=False,
+        keys_first=False, same_tokens=True, query_of=None, nowhere=nowhere,
+    )  # fmt: skip
+    site: Any = SimpleNamespace(
+        attention=attention, is_rest=False, node=SimpleNamespace(name="softmax")
+    )
+    assert default_queries([site], {}, 1) == {"softmax": expected}
 
 
 # On the screen
