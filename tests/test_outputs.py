@@ -180,6 +180,16 @@ def test_an_own_model_s_outputs_are_explained_one_or_the_other(own: str) -> None
         rtvis.load(own, size=(12, 16), output="masks", compile="off", device="cpu")
 
 
+def test_the_yaml_beside_a_network_says_which_output_unless_a_flag_does(own: str) -> None:
+    Path(own.removesuffix(".py:Two") + ".yaml").write_text("size: 12\noutput: mask\n")
+    picture = torch.randn(1, 3, 12, 12)
+    with torch.no_grad():
+        given = load_network(own).model.inner(picture)
+        assert torch.equal(load_network(own).model(picture), given["mask"])
+        asked = load_network(own, output="more.scores").model(picture)
+    assert torch.equal(asked, given["more"]["scores"])
+
+
 def test_the_mode_and_the_names_of_a_wrapped_model_are_its_own() -> None:
     model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.Dropout())
     wrapped = wrap(model, "0")

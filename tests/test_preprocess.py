@@ -13,7 +13,7 @@ from torchvision.transforms import InterpolationMode
 
 from rtvis.engine.networks import preprocess
 from rtvis.engine.networks.model_config import from_config
-from rtvis.engine.networks.preprocess import Interpolation, Preprocessing
+from rtvis.engine.networks.preprocess import Cover, Interpolation, Preprocessing
 
 SAMPLES = Path(__file__).parents[1] / "sample_images"
 MODES: dict[Interpolation, InterpolationMode] = {
@@ -153,6 +153,17 @@ def test_crop_is_the_middle_in_source_pixels() -> None:
     assert (crop.top, crop.left, crop.height, crop.width) == (32.0, 288.0, 448.0, 448.0)
 
 
+def test_a_crop_of_a_squeezed_picture_counts_its_rows_by_their_own_scale() -> None:
+    prep = Preprocessing(size=(10, 10), resize=(20, 10))
+    crop = prep.crop_of(40, 40)  # two rows of the picture are one, four columns are
+    assert (crop.top, crop.left, crop.height, crop.width) == (10, 0, 20, 40)
+
+
+def test_of_two_channels_the_first_is_drawn() -> None:
+    prep = Preprocessing(size=(1, 1), num_channels=2, mean=(0.0, 0.0), std=(1.0, 1.0))
+    assert prep.to_pictures(torch.tensor([[[[0.2]], [[0.8]]]])).tolist() == [[[[51, 51, 51]]]]
+
+
 def test_crop_with_changed_aspect_ratio_covers_everything() -> None:
     crop = Preprocessing(resize=(224, 224)).crop_of(100, 333)
     assert (crop.top, crop.left, crop.height, crop.width) == (0.0, 0.0, 100.0, 333.0)
@@ -185,6 +196,11 @@ def test_another_size_keeps_the_part_of_the_picture_that_is_seen() -> None:
     assert prep.resize == 512
     assert prep.crop_of(512, 1024) == Preprocessing().crop_of(512, 1024)
     assert Preprocessing(resize=(224, 448)).with_size((112, 112)).resize == (112, 224)
+
+
+def test_a_short_side_for_an_input_that_is_not_square_is_that_of_its_longer_side() -> None:
+    wide = Preprocessing(size=(100, 200), resize=250)
+    assert wide.with_size((40, 80)).resize == Cover(50, 100), "a quarter more than the input"
 
 
 def test_an_input_that_is_not_square_sees_as_much_as_timm_lets_it() -> None:
