@@ -14,7 +14,7 @@ from rtvis.render.hover_words import hover_text
 from rtvis.render.readout import Readout
 from rtvis.render.scene import Scene
 from rtvis.render.text import Font, Run, measure
-from rtvis.render.wording import class_name, time_left
+from rtvis.render.wording import class_name, number_within, time_left
 from rtvis.theme import Ink
 from tests.test_compositor import LAYERS, compositor, part, pixels, result_for, scene_for
 
@@ -396,6 +396,14 @@ def test_whose_gradients_they_are_is_told_in_as_many_words_as_there_is_room_for(
     widths = [measure(text, Font(14)) for text in told]
     assert [grads_of(scene, width) for width in widths] == told
     assert [grads_of(scene, width - 1) for width in widths[:-1]] == told[1:]
+
+
+def test_a_number_that_is_too_wide_has_fewer_digits_and_keeps_its_exponent() -> None:
+    font = Font(14)
+    room = measure("−0.000", font)
+    told = [number_within(value, room, font) for value in (3.14e-16, -1.26e-5, 4.2e-9, -6.0)]
+    assert told == ["3e-16", "−1e-5", "4.2e-9", "−6.00"]
+    assert number_within(3.14e-16, measure("3.1e-16", font), font) == "3.1e-16"
 
 
 def test_the_ranges_beside_a_grid_of_gradients_are_called_that() -> None:

@@ -82,9 +82,11 @@ class Figures(Region):
             rect = Rect(
                 bar.top, first - metrics.pad - self._scale_width, metrics.title, self._scale_width
             )
-            low, high = wording.number(readout.range_low), wording.number(readout.range_high)
-
             room = measure("−00.00", metrics.text) + metrics.pad // 2
+            low, high = (
+                wording.number_within(end, room - metrics.pad // 2, metrics.text)
+                for end in (readout.range_low, readout.range_high)
+            )
             thick = round(8 * metrics.scale)
             top = rect.top + (rect.height - thick) // 2
             strip = Rect(top, rect.left + room, thick, rect.width - 2 * room)
@@ -129,7 +131,7 @@ class Figures(Region):
         for share, value in marks:
             top = rect.top + round(share * (rect.height - metrics.text.size))
             row = Rect(top, bar.right + 4, metrics.text.size, rect.right - bar.right - 4)
-            words = (wording.dim(wording.number(value)),)
+            words = (wording.dim(wording.number_within(value, row.width, metrics.text)),)
             self.chrome.text(f"scale unit {share}", row, words, metrics.text)
 
     def grid_scrollbar(self) -> None:

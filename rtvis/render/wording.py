@@ -24,6 +24,15 @@ def number(value: float) -> str:
     return f"−{text}" if value < 0 and float(text) else text
 
 
+def number_within(value: float, width: int, font: Font) -> str:
+    """The same in a width in pixels, if it can be: with its exponent cut it is another number."""
+    text = number(value)
+    if "e" not in text or measure(text, font) <= width:
+        return text
+    mantissa, exponent = f"{abs(value):.0e}".split("e")
+    return f"{'−' if value < 0 else ''}{mantissa}e{int(exponent)}"
+
+
 def signed_share(r: float) -> str:
     """A number in -1..1 with two digits and no zero in front, with a true minus."""
     text = f"{abs(r):.2f}".removeprefix("0")
