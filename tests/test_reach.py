@@ -217,11 +217,14 @@ def test_an_untraced_network_gives_the_same(x: Tensor) -> None:
         )
         assert torch.allclose(found.value_B.double(), values, rtol=1e-6)
         assert relative_error(found.grad_BCHW, grads) < 1e-10
+    pictures = set()
     for rule in ("gradient", "guided", "deconvnet"):
-        units = torch.tensor([1])
-        single = engine.neuron_gradients(x[:1], layer="inner.conv2", unit_B=units, rule=rule)
-        turn = engine.run(x[:1], Selection(layer="inner.conv2", unit=1, rule=rule))
+        units = torch.tensor([0])
+        single = engine.neuron_gradients(x[:1], layer="inner.fc", unit_B=units, rule=rule)
+        turn = engine.run(x[:1], Selection(layer="inner.fc", unit=0, rule=rule))
         assert relative_error(single.grad_BCHW, turn.backprop_B3HW) < 1e-9
+        pictures.add(float(turn.backprop_B3HW.double().square().sum()))
+    assert len(pictures) == 3, "each rule another picture"
 
 
 @pytest.mark.parametrize("batch", [1, 2])

@@ -184,7 +184,7 @@ def test_positions_batches_and_changed_units_too(pair) -> None:
     names = {each.name for each in traced.layers}
     for name in sorted(names):
         if f"{name}#2" in names:  # called twice, and changed at the first call alone
-            changes = (*changes, Intervention(layer=name, unit=1, scale=0.5))
+            changes += tuple(Intervention(layer=name, unit=u, scale=0.5) for u in range(2, 8))
     row, column = layer.map_size[0] - 1, layer.map_size[1] // 2
     selection = Selection(
         layer=layer.name, position=(row, column), rule="gradient", interventions=changes
@@ -347,16 +347,19 @@ def test_both_ways_through_the_model_have_the_slopes_of_finite_differences(
     assert relative_error(result.scores_BK.double(), seeded(Wavering).double()(x.clone())) < 1e-6
 
 
-def test_the_cam_is_that_of_autograd_behind_a_hook(wavering) -> None:
+@pytest.mark.parametrize("class_index", [0, 1, 3])
+def test_the_cam_is_that_of_autograd_behind_a_hook(wavering, class_index: int) -> None:
     engine = wavering[1]
     x = picture(engine, mean=0.5)
     model = seeded(Wavering).double()
     with tapped(model, "bright") as outputs:
         scores = model(x.clone().requires_grad_().clone())
-    (grads,) = torch.autograd.grad(scores[0, 3], outputs[0])
+    (grads,) = torch.autograd.grad(scores[0, class_index], outputs[0])
     expected = (grads.mean((2, 3), keepdim=True) * outputs[0]).sum(1).relu()
-    found = engine.run(x, Selection(cam_layer="bright", class_index=3)).cam_BHW
-    assert relative_error(found.double(), expected.detach()) < 1e-6
+    found = engine.run(x, Selection(cam_layer="bright", class_index=class_index))
+    assert found.class_index_B.tolist() == [class_index]
+    assert float((found.cam_BHW.double() - expected.detach()).abs().max()) < 1e-6
+    assert found.cam_BHW.any() or class_index == 0
 
 
 def test_a_layer_that_is_not_called_for_a_picture_is_zero_and_said_to_be(wavering) -> None:
