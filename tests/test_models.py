@@ -192,6 +192,8 @@ def test_preprocessing_follows_the_library() -> None:
 
 def test_crop_share_and_mode_are_read_as_timm_reads_them() -> None:
     config = {"input_size": (3, 224, 224), "crop_pct": 0.95}
+    assert from_config({"input_size": (3, 32, 48)}, name="net").size == (32, 48)
+    assert from_config({"input_size": [32, 48]}, name="net").size == (32, 48), "rows go first"
     assert from_config(config, name="net").resize == 235  # 224 / 0.95 = 235.8
     squash = from_config(config | {"crop_mode": "squash"}, name="net")
     assert squash.resize == (235, 235)

@@ -272,6 +272,19 @@ def test_files_after_a_state_win_and_a_config_can_name_a_state(tmp_path: Path) -
     assert restored(View(), config.sections).selection.unit == 5
 
 
+def test_a_later_state_adds_to_what_was_chosen_and_replaces_what_was_gone_on_with(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "a.yaml").write_text("rtvis_state: 1\ndisplay: {zoom: unit}\nresume: {means: m}\n")
+    later = "rtvis_state: 1\ndisplay: {gamma: 0.5}\nresume: {second_name: b}\n"
+    (tmp_path / "b.yaml").write_text(later)
+    flags = [word for name in "ab" for word in ("--config", str(tmp_path / f"{name}.yaml"))]
+    sections = parse_config(Config, flags, prog="main.py", description="Test.").sections
+    assert {name: value for name, (value, _) in sections.resume.items()} == {"second_name": "b"}
+    view = restored(View(), sections)
+    assert (view.zoom, view.gamma) == ("unit", 0.5)
+
+
 def test_files_beside_a_state_are_found_from_anywhere(tmp_path: Path) -> None:
     (tmp_path / "frame.png").write_bytes(b"x")
     (tmp_path / "labels.txt").write_bytes(b"x")
