@@ -35,7 +35,7 @@ from rtvis.units.pictures import make_pictures
 from rtvis.units.source_pictures import SourcePictures
 from rtvis.units.store import Store, open_store
 from rtvis.units.tracker import Top
-from rtvis.units.unit_inputs import UnitInput, read_inputs
+from rtvis.units.unit_inputs import UnitInput, are_of, read_inputs
 from tests.nets import engine_of, seeded
 
 LAYER = Layer(
@@ -107,6 +107,11 @@ def test_a_value_comes_out_again_if_it_is_off_by_two_per_cent_or_a_thousandth_at
     )
     assert found.is_reproduced == is_so
     assert replace(found, recomputed=None).is_reproduced
+    # Pictures are of what the scan found as long as that has the same items and values.
+    five = replace(found, value=5.0)
+    assert are_of([five], [(0, 5.0000005, None)])
+    assert not are_of([five], [(0, 5.00005, None)])
+    assert not are_of([five], [(1, 5.0, None)])
 
 
 def test_a_crop_is_that_part_enlarged_and_padding_is_told() -> None:

@@ -1,6 +1,7 @@
 """What a data set is: which files, in which order, of which class, and what happens as it grows."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 
 from rtvis.errors import SourceError, StoreError
 from rtvis.units.data_set import find_files
-from rtvis.units.growth import checksum_of_file, with_new_files
+from rtvis.units.growth import checksum_of, checksum_of_file, with_new_files
 from rtvis.units.items import Files, Items
 
 
@@ -164,3 +165,23 @@ def test_a_file_that_is_only_newer_is_the_same_and_any_other_change_is_an_error(
     (tmp_path / "a/1.png").unlink()
     with pytest.raises(StoreError, match=r"a/1\.png: is no longer among the data"):
         with_new_files(before, find_files(tmp_path))
+
+
+def test_another_class_is_an_error_and_what_could_not_be_read_may_change_but_for_its_size(
+    tmp_path: Path,
+) -> None:
+    write(tmp_path, "a/1.png", "a/2.png")
+    before = looked_at(find_files(tmp_path), 2)
+    with pytest.raises(StoreError, match=r"a/1\.png: has the class z now since it was scanned"):
+        with_new_files(before, replace(find_files(tmp_path), classes=("z",)))
+    # Nothing was read of the second one, so that there is nothing to compare it with.
+    unread = replace(before, checksum_D=np.array([before.checksum_D[0], 0]), errors={1: "denied"})
+    os.utime(tmp_path / "a/2.png", ns=(1, 1))
+    assert with_new_files(unread, find_files(tmp_path)).names == ("a/1.png", "a/2.png")
+
+
+def test_of_a_film_the_first_mebibyte_is_summed() -> None:
+    data = np.arange(2**20 + 9, dtype=np.uint32).astype(np.uint8)
+    first = checksum_of(data[: 2**20], is_film=False)
+    assert checksum_of(data, is_film=True) == first
+    assert checksum_of(data, is_film=False) != first
