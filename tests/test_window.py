@@ -295,6 +295,19 @@ def test_the_pointer_arrives_in_pixels_of_the_canvas(screen: Screen) -> None:
 
 
 @pytest.mark.window
+def test_moving_tells_whether_the_left_button_is_held(screen: Screen) -> None:
+    with WindowSink(size=(800, 1280)) as sink:
+        show(sink, quarters())
+        screen.do("mousemove", 300, 200, "mousedown", 1, "mousemove", 340, 260)
+        held = PointerEvent(kind="move", x=340, y=260, button="left")
+        events = events_until(sink, lambda events: held in events)
+        assert PointerEvent(kind="down", x=300, y=200, button="left") in events
+        screen.do("mouseup", 1, "mousemove", 360, 280)
+        free = PointerEvent(kind="move", x=360, y=280)
+        events_until(sink, lambda events: free in events)
+
+
+@pytest.mark.window
 def test_a_double_click_is_one_press_and_one_double_press(screen: Screen) -> None:
     with WindowSink(size=(800, 1280)) as sink:
         show(sink, quarters())

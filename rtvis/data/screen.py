@@ -36,6 +36,7 @@ class PointerEvent:
     x: int
     y: int
     button: Literal["left", "middle", "right", "none"] = "none"
+    """The one that was pressed; with "move", "left" while that one is held."""
     wheel_steps: int = 0
     """Positive away from the user (up)."""
 

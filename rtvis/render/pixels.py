@@ -30,6 +30,15 @@ class Pixels:
         across = column - view.columns.start + view.start[1]
         return down * self.size[0] // view.size[0], across * self.size[1] // view.size[1]
 
+    def nearest(self, x: int, y: int) -> tuple[int, int]:
+        """(row, column) of the output that is seen nearest to a pixel of the canvas."""
+        rows, columns = self.view.rows, self.view.columns
+        row = min(max(y - self.image.top, rows.start), rows.stop - 1)
+        column = min(max(x - self.image.left, columns.start), columns.stop - 1)
+        found = self.at(self.image.left + column, self.image.top + row)
+        assert found is not None, "it is within what is seen"
+        return found
+
     def rect(self, region: tuple[int, int, int, int]) -> Rect | None:
         """The canvas under (top, left, height, width) of the output; None where it is not seen."""
         view = self.view

@@ -26,6 +26,7 @@ from rtvis.runtime.bindings import (
     help_lines,
     key_of,
 )
+from rtvis.runtime.commands import selecting
 from rtvis.runtime.commands.context import Context
 from rtvis.runtime.drawn import Drawn
 from rtvis.runtime.pointing import Change, clicked, wheeled
@@ -70,6 +71,8 @@ class Controller:
         self._bindings = tuple(bindings)
         self._help = help_lines(bindings)
         self._help_key = key_of("toggle help", bindings)
+        self._pressed: tuple[int, int] | None = None
+        """The pixel of a dense output at which the left button went down."""
         self.drawn: Drawn | None = None
         """Replaced by the engine thread with each picture, read here; never changed in place."""
 
@@ -128,19 +131,39 @@ class Controller:
         match event.kind:
             case "move":
                 self._session.update(hover=target)
+                self._drag(event, drawn.layout)
             case "leave":
                 self._session.update(hover=_NOWHERE)
             case "wheel":
                 self._make(wheeled(target, drawn.layout, self._context(), event.wheel_steps))
             case "down" | "double":
+                self._pressed = None
                 if event.button != "left":
                     return
+                if target.kind == "pixel":
+                    self._pressed = target.position
                 if view.help_shown:
                     self._click_help(target)
                 else:
                     self.click(target, twice=event.kind == "double")
             case _:
                 assert_never(event.kind)
+
+    def _drag(self, event: PointerEvent, layout: Layout) -> None:
+        """Explain what lies between the pixel that was pressed and the one that is pointed at."""
+        corner = self._pressed
+        if event.button != "left" or corner is None or layout.pixels is None:
+            self._pressed = None
+            return
+        region = self._session.read()[0].selection.region
+        opposite = layout.pixels.nearest(event.x, event.y)
+        # A hand that trembles within a pixel has clicked it; one that came back has not.
+        if opposite != corner or (region is not None and region[2:] != (1, 1)):
+            self._change(
+                lambda view: replace(
+                    selecting.select_region(view, corner, opposite), hint_shown=False
+                )
+            )
 
     def _help_target(self, drawn: Drawn, x: int, y: int) -> Target:
         """The line of the help under the pointer."""

@@ -245,8 +245,12 @@ class WindowSink(Closing):
 
     def _take_pointer(self, kind: str, x: int, y: int, button: str, delta: int) -> None:
         last = self._events[-1] if self._events else None
-        if kind == "move" and isinstance(last, PointerEvent) and last.kind == "move":
-            self._events.pop()  # only where the pointer is now matters
+        if (
+            kind == "move"
+            and isinstance(last, PointerEvent)
+            and (last.kind, last.button) == (kind, button)
+        ):
+            self._events.pop()  # only where the pointer is now matters, and where it let go
         steps = 0
         if kind == "wheel":
             steps = max(1, round(delta / 120)) if delta > 0 else min(-1, round(delta / 120))

@@ -279,7 +279,7 @@ class Window:
             cv2.EVENT_RBUTTONDOWN: ("down", "right"),
             cv2.EVENT_MBUTTONDOWN: ("down", "middle"),
             cv2.EVENT_LBUTTONDBLCLK: ("double", "left"),
-            cv2.EVENT_MOUSEMOVE: ("move", "none"),
+            cv2.EVENT_MOUSEMOVE: ("move", "left" if flags & cv2.EVENT_FLAG_LBUTTON else "none"),
         }
         # OpenCV's Qt window reports the second press of a double click twice, the second time as a
         # single one.

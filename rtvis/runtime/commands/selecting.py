@@ -63,6 +63,15 @@ def toggle_pixel(view: View, pixel: tuple[int, int]) -> View:
     return select(view, region=None if again else region, class_index=None)
 
 
+def select_region(view: View, corner: tuple[int, int], opposite: tuple[int, int]) -> View:
+    """Explain the pixels of a dense output between two, and the class that most speaks for."""
+    top, left = min(corner[0], opposite[0]), min(corner[1], opposite[1])
+    bottom, right = max(corner[0], opposite[0]), max(corner[1], opposite[1])
+    region = (top, left, bottom - top + 1, right - left + 1)
+    view = replace(view, labels_shown=False, cam_shown=True)
+    return select(view, region=region, class_index=None)
+
+
 def explain_class_unit(view: View, context: Context, class_index: int) -> View:
     """Start the backward picture at a class: at its own unit, in the layer that ends the network.
 
