@@ -103,6 +103,26 @@ def test_a_convolution_that_sees_parts_of_a_picture_one_by_one_is_left_out_with_
         assert relative_error(found.backprop_B3HW, expected) < 1e-9
 
 
+def test_a_convolution_that_is_shown_is_not_named_for_its_other_calls() -> None:
+    class Both(nn.Module):
+        """One convolution over the picture, then over its halves one by one."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.shared = nn.Conv2d(3, 3, 3, padding=1)
+            self.halves = nn.Conv2d(3, 2, 1)
+
+        def forward(self, x: Tensor) -> Tensor:
+            h = F.relu(self.shared(x)).reshape(x.shape[0], 3, 2, -1, x.shape[3])
+            h = F.relu(self.shared(h.transpose(1, 2).flatten(0, 1)))
+            return self.halves(h).reshape(x.shape[0], -1, h.shape[2], h.shape[3]).mean((2, 3))
+
+    engine = engine_of(seeded(Both), SIZE)
+    assert [layer.name for layer in engine.layers] == ["shared"]
+    note = "not shown: 1 convolution without maps over the picture: halves (2 parts)"
+    assert engine.skipped_note == note
+
+
 def test_a_network_of_other_convolutions_alone_is_refused_with_their_names() -> None:
     class Volumes(nn.Module):
         def __init__(self) -> None:

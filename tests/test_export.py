@@ -57,8 +57,10 @@ def filled(red: int, size: tuple[int, int] = (32, 32)) -> np.ndarray:
 
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
-    prep = Preprocessing(size=(32, 32))
-    root = tmp_path / "units"
+    return store_in(tmp_path / "units", Preprocessing(size=(32, 32)))
+
+
+def store_in(root: Path, prep: Preprocessing) -> Store:
     store = open_store(root, Identity(network="net", weights="0" * 40, preprocessing=prep))
     with store.writing("a test") as writer:
         writer.write_json(None, f"{names.ITEMS}.json", {"classes": ["cat", "dog"]})
@@ -175,6 +177,16 @@ def test_units_have_the_names_of_crop_max_patches(store: Store, tmp_path: Path) 
     ]
     # Of 60 comes -1.090, which is 0.268 of the scale below its middle.
     assert abs(red_of(target / "fc=232" / "unit_0002" / "maxim_000.png") - 59) < 5
+
+
+def test_each_channel_of_an_exported_input_is_divided_by_its_own_deviation(tmp_path: Path) -> None:
+    prep = Preprocessing(size=(32, 32), mean=(0.0, 0.5, 0.25), std=(0.5, 0.25, 0.5))
+    assert export(store_in(tmp_path / "units", prep), tmp_path / "out", "--form", "units") == 0
+    maxim_HW3 = cv2.imread(str(tmp_path / "out" / "conv1" / "unit_0002" / "maxim_003.png"))
+    assert maxim_HW3 is not None
+    # (120, 0, 0) goes into the network as 0.941, -2 and -0.5, and 4 is the whole scale: of that
+    # they are 0.235, -0.5 and -0.125 from its middle. The channels of a file are blue, green, red.
+    assert np.abs(maxim_HW3[12, 12] - np.array([95.6, 0, 187.5])).max() < 1.5
 
 
 def test_montages_have_the_names_of_the_viewer(store: Store, tmp_path: Path) -> None:

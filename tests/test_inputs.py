@@ -20,6 +20,7 @@ from rtvis.config_network import NetworkConfig
 from rtvis.data import Selection
 from rtvis.engine.engine import Engine
 from rtvis.engine.networks import zoo
+from rtvis.engine.networks.inputs import Inputs
 from rtvis.engine.networks.models import Network, load_network
 from rtvis.engine.networks.preprocess import Preprocessing
 from rtvis.errors import NetworkError, RtvisError
@@ -268,6 +269,33 @@ def test_the_backward_picture_has_the_networks_channels_and_autograds_numbers(
         ), name
         assert shown.shape[1:] == (10, 14)
         assert 0 <= shown.min() < shown.max() <= 1
+
+
+def inputs_with(mean: tuple[float, ...]) -> Inputs:
+    num_channels = len(mean)
+    network = Network(
+        model=AnyChannels(num_channels).eval(),
+        name="net",
+        preprocessing=Preprocessing(
+            size=SIZE, num_channels=num_channels, mean=mean, std=(0.5,) * num_channels
+        ),
+        labels=None,
+        weights_note="",
+    )
+    return Inputs(network, torch.device("cpu"))
+
+
+def test_the_colour_around_a_picture_is_the_mean_of_each_channel() -> None:
+    assert inputs_with((0.2, 0.4, 0.6)).mean_rgb == (51, 102, 153)
+    assert inputs_with((0.8,)).mean_rgb == (204, 204, 204)
+
+
+def test_of_several_pictures_the_crop_is_that_of_the_first() -> None:
+    inputs = inputs_with((0.5, 0.5, 0.5))
+    wide, tall = (np.zeros(size, np.uint8) for size in ((100, 300, 3), (400, 200, 3)))
+    for first, second in ((wide, tall), (tall, wide)):
+        _, crop = inputs.of([first, second], "crop")
+        assert crop == inputs.of(first, "crop")[1] != inputs.of(second, "crop")[1]
 
 
 def test_channels_that_are_no_colours_are_shown_as_their_mean() -> None:

@@ -568,3 +568,13 @@ def test_distance_and_memory_are_what_the_flags_say() -> None:
         parse_config(Config, ["--moments-memory", "0"], prog="rtvis", description="")
     with pytest.raises(ConfigError, match=r"--moments-distance: '-1' cannot be used; give seconds"):
         parse_config(Config, ["--moments-distance=-1"], prog="rtvis", description="")
+
+
+def test_who_referred_to_a_picture_whose_place_was_taken_counts_no_more() -> None:
+    few, many = make_layer(0, "few", 3, 2), make_layer(1, "many", 4, 2)
+    watch = Watch((few, many), max_bytes=6 * 6 * 3, apart_s=1.0)  # one picture
+    pool = watch.moments.the_pool()
+    for frame, name in enumerate(("few", "many", "many")):
+        watch.see(1.0 + frame, 10.0 * frame, selection=Selection(layer=name, unit=0, tap="pre"))
+        # Three units, four in their place, four others: none less than what is there.
+        assert pool.frame_P.tolist() == [frame]

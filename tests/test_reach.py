@@ -21,7 +21,7 @@ from tests.nets import (
     engine_of,
     seeded,
 )
-from tests.references import RuledActivations, relative_error
+from tests.references import RuledActivations, relative_error, tapped
 
 SIZE = (40, 44)
 LAYERS = ["stem", "grouped", "dilated", "wide", "shared#2", "up", "hidden", "fc"]
@@ -288,6 +288,34 @@ def test_tokens_and_attention_agree_between_both_ways() -> None:
         x, layer=names[-1], unit_B=torch.zeros(3, dtype=torch.int64), objective="layer"
     )
     assert with_layer.grad_BCHW.abs().max() > 0
+
+
+class WithClassToken(TokenNet):
+    """The same with a token in front that has no place in the picture."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.token = nn.Parameter(torch.ones(1, 1, 8))
+
+    def forward(self, x: Tensor) -> Tensor:
+        tokens = self.patch(x).flatten(2).transpose(1, 2)
+        tokens = torch.cat((self.token.expand(len(x), 1, 8), tokens), dim=1)
+        return self.fc(F.gelu(self.up(tokens)).mean(dim=1))
+
+
+@pytest.mark.parametrize("make", [TokenNet, WithClassToken])
+def test_a_token_s_gradient_is_that_of_its_own_row_and_column(make: type[TokenNet]) -> None:
+    model = seeded(make).double()
+    engine = engine_of(model, size=(12, 16), dtype="float64")
+    x = torch.randn(2, 3, 12, 16, dtype=torch.float64)
+    unit_B, place_B2 = torch.tensor([2, 5]), torch.tensor([[0, 3], [2, 1]])
+    found = engine.neuron_gradients(x, layer="up", unit_B=unit_B, position_B2=place_B2)
+    x.requires_grad_()
+    with tapped(model, "up") as outputs:
+        model(x)
+    tokens_BTC = outputs[0][:, -12:]  # three rows of four
+    (expected,) = torch.autograd.grad(tokens_BTC[0, 3, 2] + tokens_BTC[1, 9, 5], x)
+    assert relative_error(found.grad_BCHW, expected) < 1e-10
 
 
 @pytest.mark.apart

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 import rtvis
 import rtvis.cli
 from rtvis import filing
+from rtvis.cli.units.scan_options import ScanOptions
 from rtvis.data import Selection
 from rtvis.engine.engine import Engine
 from rtvis.engine.networks.models import Network
@@ -30,6 +31,7 @@ from rtvis.sources.pixels import read_picture
 from rtvis.units.data_set import find_files
 from rtvis.units.growth import with_new_files
 from rtvis.units.items import Files
+from rtvis.units.reading import Sample
 from rtvis.units.scan import Progress, ScanSettings, ScanState, scan
 from rtvis.units.store import find_stores
 from rtvis.units.tracker import merge
@@ -279,6 +281,33 @@ def test_in_a_film_two_hits_of_a_unit_are_a_second_apart_and_stopping_changes_no
     for after in (2, 4):
         found = stopped_and_gone_on(every_spelling, files, settings, after=after, folder=tmp_path)
         assert_same_arrays(found, whole)
+
+
+def test_each_film_of_a_scan_has_hits_of_its_own_a_second_apart_if_nothing_else_is_said() -> None:
+    assert ScanOptions().min_distance == ScanSettings().min_distance_s == 1.0
+    # 15/16 s is nearer than a second; from there to the last frame it is just a second.
+    times, values = (0.0, 0.9375, 1.9375), ((1.0, 2.0, 3.0), (2.5, 1.0, 0.5))
+    files = Files(
+        root=Path(),
+        names=("a.avi", "b.avi"),
+        size_bytes_F=np.ones(2, np.int64),
+        modified_ns_F=np.ones(2, np.int64),
+        label_F=np.full(2, -1),
+        is_film_F=np.ones(2, np.bool_),
+    )
+    step = step_of(network_of(nn.Conv2d(3, 1, 1)))
+    state = ScanState.empty(files, step, ScanSettings())
+    for film, value_F in enumerate(values):
+        frames = [
+            Sample(file=film, image=torch.zeros(1), pts_seconds=at, is_last=False) for at in times
+        ]
+        value_F1 = torch.tensor(value_F)[:, None]
+        zero_F1 = torch.zeros(3, 1, dtype=torch.int32)
+        reduced = Reduced(value_F1, zero_F1, value_F1, value_F1, zero_F1)
+        state.commit([*frames, Sample(file=film, image=None)], reduced)
+    top = state.findings.tracker.top()
+    assert top.item_CN[0, :5].tolist() == [2, 3, 1, 5, -1]
+    assert top.values_CN[0, :4].tolist() == [3.0, 2.5, 2.0, 0.5]
 
 
 def test_a_network_that_cannot_be_traced_is_scanned_picture_by_picture(tmp_path: Path) -> None:

@@ -272,6 +272,16 @@ def test_files_after_a_state_win_and_a_config_can_name_a_state(tmp_path: Path) -
     assert restored(View(), config.sections).selection.unit == 5
 
 
+def test_what_a_config_names_after_a_state_is_its_own_and_stays_as_the_layer_changes(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "mine.yaml").write_text("unit: 9\n")
+    config, view = opened(tmp_path, "--config", str(tmp_path / "mine.yaml"), "--layer", "conv1")
+    assert config.selection.unit == 9
+    assert (view.selection.layer, view.selection.unit) == ("conv1", 9)
+    assert view.selection.position is None, "which was the state's"
+
+
 def test_a_later_state_adds_to_what_was_chosen_and_replaces_what_was_gone_on_with(
     tmp_path: Path,
 ) -> None:

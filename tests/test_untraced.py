@@ -18,6 +18,7 @@ from rtvis.data import Health, Intervention, Origin, Result, Rule, Seed, Selecti
 from rtvis.engine import steps as steps_module
 from rtvis.engine.engine import Engine
 from rtvis.engine.flat.trace import UntraceableError, flatten
+from rtvis.engine.untraced.called import CalledModel, find_called_layers
 from rtvis.errors import NetworkError, SelectionError
 from tests.nets import BranchingNet, EverySpelling, HandNet, engine_of, seeded
 from tests.references import (
@@ -430,6 +431,45 @@ def test_an_lstm_passes_gradients_and_its_rows_stay_a_map() -> None:
     result = engine.run(x.detach(), selection)
     assert relative_error(result.maps_BCHW, outputs[0].detach().permute(0, 3, 1, 2)) < 1e-9
     assert relative_error(result.backprop_B3HW, expected) < 1e-9
+
+
+class OfManyShapes(nn.Module):
+    """Layers that return three to five dimensions; rows are fewer than columns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 6, 3, stride=(3, 2), padding=1)
+        self.volume = nn.Conv3d(1, 1, 3, padding=1)
+        self.line = nn.Conv1d(6, 6, 3, padding=1)
+        self.rows, self.windows, self.blocks, self.tokens = (nn.Linear(6, 6) for _ in range(4))
+        self.fc = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.volume(self.conv(x)[:, None])[:, 0]
+        h = self.line(h.flatten(2)).reshape(h.shape).permute(0, 2, 3, 1)
+        h = self.rows(h)  # [B, 4, 12, 6]
+        h = self.windows(h.reshape(-1, 2, 12, 6))
+        h = self.blocks(h.reshape(x.shape[0], 2, 2, 12, 6))
+        return self.fc(self.tokens(h.reshape(x.shape[0], -1, 6)).mean(1))
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_where_nothing_can_be_recorded_a_layer_s_places_follow_from_what_it_returns(
+    batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CalledModel, "record", lambda *_: ())
+    model = CalledModel(OfManyShapes().eval(), torch.device("cpu"), torch.float32, name="net")
+    sites = find_called_layers(model, torch.zeros(batch, 3, 12, 24))
+    found = {one.layer.name: (one.layer.map_size, one.layer.stride) for one in sites}
+    in_picture, nowhere = ((4, 12), (3.0, 2.0)), ((1, 48), (12.0, 24.0))
+    assert found == {  # neither a volume nor a line has rows and columns of the picture
+        "conv": in_picture,
+        "rows": in_picture,
+        "windows": nowhere,
+        "blocks": nowhere,
+        "tokens": nowhere,
+        "fc": ((1, 1), (12.0, 24.0)),
+    }
 
 
 class Failing(BranchingNet):
