@@ -99,6 +99,34 @@ def test_a_cameras_frame_is_kept_whose_numbers_stay_though_the_film_passed_over_
     assert len(zipfile.ZipFile(here / "a.rtvis.zip").namelist()) == 4
 
 
+def test_a_camera_s_frame_that_is_held_is_kept_beside_each_film_that_shows_it(
+    here: Path, engine: Engine
+) -> None:
+    frame = Frame(image_HW3=noise(0), seq=7, captured_ns=1, wall_s=1234.5)
+    turn = turn_of(engine, Compositor(engine.device))
+    turn.show(frame, View(selection=Selection(layer="second"), canvas_size=(700, 1200)), 0)
+    assert turn.composed is not None
+    recordings = Recordings(
+        here, lambda text, warning: None, setup={"stream": "rtsp://camera/1"}, keeping=LOSSLESS
+    )
+    for name in "ab":
+        recordings.start(here / f"{name}.mp4", pace="fast")
+        recordings.show(turn.composed)
+        recordings.stop()
+    recordings.close()
+    for name in "ab":
+        (moment,) = read_moments(here / f"{name}.rtvis.jsonl")
+        assert moment.frame is not None
+        with (
+            KeptFrames(here / f"{name}.rtvis.zip") as kept,
+            FoundFrames("rtsp://camera/1", kept=kept) as found,
+        ):
+            again = found.find(moment.frame, "only")
+            assert again is not None
+            assert np.array_equal(again.image_HW3, frame.image_HW3)
+            assert (again.seq, again.wall_s) == (7, 1234.5)
+
+
 def record_cameras(
     engine: Engine,
     here: Path,

@@ -7,12 +7,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
+import cv2
 import numpy as np
 import pytest
+import torch
 
 from rtvis import cli
 from rtvis.api import load
+from rtvis.cli.replay import found_frames, replay_of
+from rtvis.config import Config
 from rtvis.data import (
     Frame,
     FramePlace,
@@ -24,7 +29,7 @@ from rtvis.data import (
     Target,
 )
 from rtvis.engine.engine import Engine
-from rtvis.errors import SourceError
+from rtvis.flags import parse_config
 from rtvis.plain import to_plain
 from rtvis.render.compositor import Compositor
 from rtvis.render.layout import layout
@@ -42,6 +47,7 @@ from rtvis.slot import LatestSlot
 from rtvis.sources import open_source
 from rtvis.sources.again import FoundFrames
 from rtvis.state import Resume
+from rtvis.theme import Panes, Theme
 from tests.nets_fake import CANVAS, FakeCompositor, FakeEngine, FakeSource, FlowingSource
 from tests.waiting import wait_for
 from tests.workplace import num_frames, write_workplace
@@ -500,7 +506,9 @@ def test_a_run_without_a_window_is_recorded_with_its_lines_and_a_flag_turns_them
     flags = (*SMALL, *NET_FLAGS, "--stream", "film.avi", "--start", "0.4", "--frames", "6")
     assert cli.main([*flags, "--record", "a.mkv"]) == 0
     before = watched.take()
-    assert cli.main([*SMALL, "--replay", "a.mkv", "--record", "b.mkv"]) == 0
+    # As fast as it goes, and yet each of its frames once.
+    assert cli.main([*SMALL[:-2], "--replay", "a.mkv", "--record", "b.mkv"]) == 0
+    assert SMALL[-2:] == ("--pace", "fast")
     after = watched.take()
     with load("net.py:Net", size=(32, 32), device="cpu", compile="off") as engine:
         assert differing_panes(engine, before, after) == {}
@@ -579,44 +587,29 @@ def test_a_bad_recording_is_one_line_and_an_exit_code(
     assert message in lines[0]
 
 
-def place(seq: int, path: Path | None = None, pts_seconds: float | None = None) -> FramePlace:
-    text = str(path) if path is not None else None
-    return FramePlace(seq=seq, path=text, pts_seconds=pts_seconds)
-
-
-def test_frames_of_cameras_are_gone_unless_a_film_takes_their_place(here: Path) -> None:
-    with pytest.raises(SourceError, match="c/1: its frames were not kept, so nothing can"):
-        FoundFrames("rtsp://me:secret@c/1")
-    with FoundFrames("rtsp://me:secret@c/1", "pictures") as both:
-        with pytest.raises(SourceError, match="c/1: frame 4 came from there, and was not kept"):
-            both.find(place(4, pts_seconds=0.1), "stream")
-        listed = place(5, here / "pictures" / "2.png")
-        assert both.find(listed, "files").name == "2.png"
+def test_flags_beside_a_replay_retouch_its_frames_and_arrange_its_panes(here: Path) -> None:
+    dim_HW3 = np.random.default_rng(0).integers(100, 150, (40, 60, 3), np.uint8)
+    assert cv2.imwrite("dim.png", dim_HW3)
+    head = {"rtvis_recording": 1, "fps": 25.0, "rtvis_state": 1, "stream": "dim.png"}
+    line = {"frame": {"seq": 0, "path": "dim.png"}, "view": {"zoom": "unit"}}
+    Path("a.rtvis.jsonl").write_text(f"{json.dumps(head)}\n{json.dumps(line)}\n")
+    flags = ("--replay", "a.mp4", "--mirror", "on", "--stretch-contrast")
+    config = parse_config(Config, flags, prog="rtvis", description="")
+    begin = View(theme=Theme(gap=1), panes=Panes(left=()))
+    shown: list[tuple[Frame, View]] = []
     with (
-        FoundFrames("pictures") as pictures,
-        pytest.raises(SourceError, match=r"7\.png: there is no such file"),
+        found_frames(config, "dim.png", None) as found,
+        FoundFrames("dim.png", mirror="on", stretch_contrast=True) as wanted,
     ):
-        pictures.find(place(5, here / "pictures" / "7.png"), "only")
-
-
-def test_frames_of_a_film_are_found_by_their_time_in_any_order(here: Path) -> None:
-    with FoundFrames("film.avi") as film:
-        for seq, index in enumerate((4, 5, 2, 29, 0, 0)):  # as a loop, or a step back, has them
-            frame = film.find(place(seq, here / "film.avi", index / 25), "only")
-            assert (frame.seq, frame.pts_seconds) == (seq, pytest.approx(index / 25))
-        # 1.21 s and more is behind the last frame, at 29 / 25 s.
-        with pytest.raises(SourceError, match=r"film.avi: ends before 1.21 s; is it the film"):
-            film.find(place(9, here / "film.avi", 1.21), "only")
-
-
-def test_pictures_are_retouched_as_they_were(here: Path) -> None:
-    first = here / "pictures" / "0.png"
-    with FoundFrames("pictures", mirror="on") as mirrored, FoundFrames("pictures") as plain:
-        ours = mirrored.find(place(0, first), "only").image_HW3
-        theirs = plain.find(place(0, first), "only").image_HW3
-    np.testing.assert_array_equal(ours, theirs[:, ::-1])
-    with FoundFrames("demo", "pictures", mirror="on") as both:
-        np.testing.assert_array_equal(both.find(place(0, first), "files").image_HW3, theirs)
+        compositor = Compositor(torch.device("cpu"))
+        replay = replay_of(config, found, compositor, None, begin)
+        assert replay is not None
+        turn = SimpleNamespace(show=lambda frame, view, *_, **__: shown.append((frame, view)))
+        assert replay.step(turn)  # type: ignore[arg-type]
+        wanted_HW3 = wanted.find(FramePlace(seq=0, path="dim.png"), "only").image_HW3
+    ((frame, view),) = shown
+    assert np.array_equal(frame.image_HW3, wanted_HW3)
+    assert (view.theme, view.panes, view.zoom) == (begin.theme, begin.panes, "unit")
 
 
 def test_a_replay_reads_all_of_its_file_before_it_begins(tmp_path: Path) -> None:
@@ -627,3 +620,13 @@ def test_a_replay_reads_all_of_its_file_before_it_begins(tmp_path: Path) -> None
         path, find=lambda place, side: asked.append(place.seq), resume=lambda drawn: None
     )  # type: ignore[arg-type,return-value]
     assert (replay.num_frames, asked) == (4, [])
+    pipeline = Pipeline(
+        engine=FakeEngine(),
+        source=FakeSource(),
+        compositor=FakeCompositor(),
+        session=Session(View(canvas_size=CANVAS)),
+        replay=replay,
+        num_frames=9,
+    )
+    with pipeline:
+        assert pipeline.progress().num_frames == 4
