@@ -2,11 +2,13 @@
 
 import dataclasses
 import errno
+import json
 import threading
 import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -20,6 +22,7 @@ from rtvis.render.compositor import Compositor
 from rtvis.runtime.journal import read_moments
 from rtvis.runtime.pipeline import Pipeline
 from rtvis.runtime.recording import Kept, Recordings
+from rtvis.runtime.replay import Replay
 from rtvis.runtime.stream_rival import StreamRival
 from rtvis.session import Session, View
 from rtvis.sinks import frame_keeper
@@ -266,6 +269,39 @@ def test_a_frame_that_was_not_kept_is_counted_and_the_one_before_stands_for_it(
         assert cli.main([*SMALL, "--replay", "a.mp4", "--record", "b.mp4"]) == 0
         assert "have frames that were not kept; the frame before" in capsys.readouterr().err
         assert len(watched.take()) == len(before)
+
+
+def test_numbers_are_computed_where_others_are_there_and_a_picture_lacks_its_frames_once(
+    tmp_path: Path,
+) -> None:
+    kept, stood_in = Frame(image_HW3=noise(0), seq=5, captured_ns=1), {"seq": 5, "stand_in": "m"}
+    changes = (
+        {"frame": {"seq": 5, "kept": 0}, "older": {"frame": {"seq": 5, "kept": 0}}},  # is there
+        {"older": {"frame": {**stood_in, "kept": 0}}},  # another picture of the same number
+        {"older": {"frame": {"seq": 5, "kept": 0}, "selection": {"unit": 3}}},
+        {"older": {"frame": {"seq": 4}}},
+        {"older": None, "second": {"frame": {"seq": 1}}},
+        {"frame": {"seq": 6}, "older": {"frame": {"seq": 4}}},
+    )
+    lines = [json.dumps(each) for each in ({}, *changes)]
+    (tmp_path / "a.rtvis.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    computed: list[Frame] = []
+    turn = SimpleNamespace(
+        show=lambda *_, **__: None,
+        leave_source=lambda: None,
+        compute=lambda frame, *_: computed.append(frame),
+        computing=SimpleNamespace(computed=SimpleNamespace(frame=kept, selection=Selection())),
+    )
+    replay = Replay(
+        tmp_path / "a.rtvis.jsonl",
+        find=lambda place, side: kept if place.kept is not None else None,
+        resume=lambda colour_range: None,
+        rival=SimpleNamespace(show=lambda second: second.frame.kept is not None),  # type: ignore[arg-type]
+    )
+    so_far = []
+    while replay.step(turn):  # type: ignore[arg-type]
+        so_far.append((replay.num_missing, len(computed)))
+    assert so_far == [(0, 0), (0, 1), (0, 2), (1, 2), (2, 2), (3, 2)]
 
 
 @pytest.mark.parametrize("second", ["pictures", "film.avi"])
