@@ -456,6 +456,29 @@ def test_a_narrow_status_line_says_all_in_fewer_words(compositor: Compositor) ->
         assert "dropped" in " ".join(right)
 
 
+@pytest.mark.parametrize(
+    ("choice", "display", "end"),
+    [
+        ({"region": (120, 101, 48, 139)}, {}, "(120, 101), 48×139 px"),
+        ({}, {"gamma": 0.7, "unit_boost": 0.5}, "Maltese dog"),
+        ({"origin": Origin(layer="classifier", unit=285)}, {}, "Maltese dog"),
+    ],
+)
+def test_the_status_line_has_room_for_what_the_user_adds(
+    compositor: Compositor, choice: dict[str, object], display: dict[str, object], end: str
+) -> None:
+    name = "blocks.12.conv_dw"
+    layers = (replace(LAYERS[0], name=name), LAYERS[1])
+    selection = replace(result_for().selection, layer=name, **choice)  # type: ignore[arg-type]
+    result = replace(result_for(), selection=selection)
+    scene = scene_for((800, 1280), result=result, layers=layers, labels=("Maltese dog",) * 3)
+    view = replace(scene.view, selection=selection, **display)  # type: ignore[arg-type]
+    pixels(compositor, replace(scene, view=view))
+    words = [word.text.strip() for word in compositor._chrome._words["status"]]
+    assert words[-1] == end
+    assert not any("…" in word for word in words)
+
+
 @pytest.mark.parametrize("said", [{"hint_shown": True}, {"notice": "it was saved"}])
 def test_what_is_said_at_the_bottom_leaves_the_selected_tile_free(
     compositor: Compositor, said: dict[str, object]

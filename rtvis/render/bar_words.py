@@ -7,6 +7,7 @@ from rtvis.render.scene import Scene
 from rtvis.render.strip import short_names
 from rtvis.render.text import SEMIBOLD, Font, Run, line_width, measure
 from rtvis.render.wording import age, bright, class_name, dim, figure, num_changes, number, share
+from rtvis.session import View
 from rtvis.theme import Ink
 from rtvis.timing import CURRENT_S
 
@@ -127,7 +128,7 @@ def status(
     runs = _selected(scene, layer, name, readout, font)
     runs += _changes(scene, readout)
     runs += _backward(scene, chosen, narrow=narrow)
-    if scene.view.gamma != 1 or scene.view.unit_boost:
+    if _is_boosted(scene.view):
         boost = f"{scene.view.unit_boost:g}/{scene.view.gamma:g}"
         runs += [dim("   ·   boost "), bright(boost)]
     if scene.view.cam_shown:
@@ -142,6 +143,23 @@ def status(
     if scene.rule_note and scene.view.backward_shown:
         runs += [dim("   ·   "), dim(scene.rule_note)]
     return tuple(runs)
+
+
+def num_added(scene: Scene) -> int:
+    """How many things stand in the status line that are not there at first."""
+    view, chosen = scene.view, scene.view.selection
+    return sum(
+        (
+            chosen.region is not None,
+            chosen.origin is not None,
+            bool(chosen.interventions),
+            _is_boosted(view),
+        )
+    )
+
+
+def _is_boosted(view: View) -> bool:
+    return view.gamma != 1 or bool(view.unit_boost)
 
 
 def _selected(scene: Scene, layer: Layer, name: str, readout: Readout, font: Font) -> list[Run]:

@@ -16,6 +16,8 @@ from rtvis.theme import Ink
 
 _NARROW: Final = 85
 """Heights of the font to the width of a status line below which it is closer about its words."""
+_FACT: Final = 15
+"""So many more for each thing that the user has added to say."""
 
 
 class Bars(Region):
@@ -261,8 +263,9 @@ class Bars(Region):
         if bar is None:
             return
         font = metrics.text
-        # By the canvas alone, whatever is to be said: words must not come and go with a class.
-        narrow = bar.width < _NARROW * font.size
+        # By the canvas and what the user does: words must not come and go with a class.
+        needed = _NARROW + _FACT * bar_words.num_added(scene)
+        narrow = bar.width < needed * font.size
         rates = bar_words.rates(scene, font, narrow=narrow)
         width = line_width(rates, metrics.text)
         right = Rect(bar.top, bar.right - width - metrics.gap, bar.height, width)
