@@ -20,7 +20,7 @@ from rtvis.engine.engine import Engine
 from tests.nets import engine_of
 from tests.references import one_thread  # noqa: F401 - a fixture
 
-pytestmark = pytest.mark.families
+pytestmark = pytest.mark.apart
 
 
 @pytest.mark.timeout(1200)  # of a busy machine; an idle one takes two minutes
