@@ -84,7 +84,16 @@ class Browser(Closing):
             self.process.wait(10)
         while self._pipes:
             os.close(self._pipes.pop())
-        self._profile.cleanup()
+        # The browser's helpers end a little later, and write into the profile until then.
+        until_s = time.monotonic() + 10
+        while True:
+            try:
+                self._profile.cleanup()
+                return
+            except OSError:
+                if time.monotonic() > until_s:
+                    raise
+                time.sleep(0.05)
 
     def ask(self, method: str, **parameters: Any) -> Any:
         """Send a command of the protocol, and wait for its answer.
