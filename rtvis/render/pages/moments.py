@@ -131,8 +131,7 @@ def _state(region: Region, shown: MomentsShown, moments: tuple[Moment, ...]) -> 
     numbers = region.readout.page_numbers
     if region.readout.page != "moments" or len(numbers) < NUM_OF_POOL:
         return ()
-    pictures = "picture" if numbers[0] == 1 else "pictures"
-    return (wording.dim(f"{numbers[0]:,.0f} {pictures} kept"),)
+    return (wording.dim(f"{wording.counted(numbers[0], 'picture')} kept"),)
 
 
 def _paint(surface: Surface, scene: Scene, layout: Layout) -> None:
