@@ -11,6 +11,7 @@ import dataclasses
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from fnmatch import fnmatch
 from typing import Any, Final, get_args
 
 import torch
@@ -53,6 +54,8 @@ class Row:
     call: Call
     is_slow: bool = False
     """Peers: a third of the repeats."""
+    beside: Call | None = None
+    """What it is compared with; None: the network alone."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -73,6 +76,9 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--clicks", type=int, default=20, help="random selections")
     parser.add_argument("--no-peers", action="store_true")
+    parser.add_argument(
+        "--only", default="*", metavar="PATTERN", help="rows, such as 'frame to canvas*'"
+    )
     common.add_common_flags(parser)
     arguments = parser.parse_args(argv)
     if arguments.quick:
@@ -111,12 +117,16 @@ def _report(network: Network, engine: Engine, arguments: argparse.Namespace) -> 
     alone = network_alone(network.model, x_BCHW, compiling=arguments.compile == "auto")
     burst = 10 if engine.device.type == "cuda" and not arguments.quick else 1
     rows: list[list[str]] = []
+    pane_rows: list[list[str]] = []
     found: dict[str, Comparison] = {}
+    baseline_ms: list[float] = []
     for row in _rows(network, engine, alone, x_BCHW, arguments):
+        if not fnmatch(row.what, arguments.only):
+            continue
         say(f"{network.name}: {row.what}")
         repeats = max(2, arguments.repeats // 3) if row.is_slow else arguments.repeats
         comparison = common.compare(
-            alone.best,
+            row.beside or alone.best,
             row.call,
             device=engine.device,
             repeats=repeats,
@@ -124,11 +134,16 @@ def _report(network: Network, engine: Engine, arguments: argparse.Namespace) -> 
             # A route is captured as a CUDA graph after a few turns.
             warmups=6 if engine.device.type == "cuda" else 2,
         )
-        rows.append([row.what, *common.comparison_cells(comparison)])
+        cells = [row.what, *common.comparison_cells(comparison)]
+        if row.beside is None:
+            rows.append(cells)
+            baseline_ms += comparison.baseline_ms
+        else:
+            pane_rows.append(cells)
         if row.key:
             found[row.key] = comparison
-    baseline_ms = [ms for each in found.values() for ms in each.baseline_ms]
-    rows.insert(0, _baseline_row(alone, baseline_ms))
+    if baseline_ms:
+        rows.insert(0, _baseline_row(alone, baseline_ms))
     switching = switching_cost(engine, x_BCHW, num_clicks=arguments.clicks)
     pieces = step_of(engine).pieces
     facts = [
@@ -144,7 +159,11 @@ def _report(network: Network, engine: Engine, arguments: argparse.Namespace) -> 
         f"worst later frame {switching.worst_later:.2f}",
     ]
     text = "\n".join(f"- {fact}" for fact in facts)
-    return f"{text}\n\n{common.table(common.COMPARISON_HEAD, rows)}{_transfers(engine)}"
+    tables = [common.table(common.COMPARISON_HEAD, rows)] if rows else []
+    if pane_rows:
+        head = ("beside the panes of the start", *common.COMPARISON_HEAD[1:])
+        tables.append(common.table(head, pane_rows))
+    return "\n".join((f"{text}\n", *tables)) + _transfers(engine)
 
 
 def _baseline_row(alone: Alone, baseline_ms: list[float]) -> list[str]:
@@ -207,8 +226,8 @@ def _rows(
 def _pane_rows(engine: Engine, layers: dict[str, Layer], units: dict[str, int]) -> Iterator[Row]:
     """A layer in the middle looked at, with the backward pass from the deepest unit.
 
-    First with the panes of the start, then with gradients in the grid, both boosts, and one page of
-    the details pane after another.
+    First with the panes of the start; beside that with gradients in the grid, both boosts, and one
+    page of the details pane after another.
     """
     if not {"middle", "deepest"} <= layers.keys():
         return
@@ -219,18 +238,19 @@ def _pane_rows(engine: Engine, layers: dict[str, Layer], units: dict[str, int]) 
     )
     everything = replace(plain, gradients=True)
     image_HW3 = picture()
-    views = {"plain": View(selection=plain, **CANVAS)}
+    start = rendered_turn(engine, image_HW3, View(selection=plain, **CANVAS))
+    yield Row(key="", what="frame to canvas, panes: those of the start", call=start)
     for page in get_args(PageName):
         beside = flat[-1] if flat and page == "dense" else None
-        views[f"everything, {page}"] = View(
+        view = View(
             selection=replace(everything, beside=beside), page=page, gamma=0.5, unit_boost=0.5,
             **CANVAS,
         )  # fmt: skip
-    for name, view in views.items():
         yield Row(
-            key=f"panes {name}",
-            what=f"frame to canvas, panes: {name}",
+            key=f"panes {page}",
+            what=f"frame to canvas, panes: everything, {page}",
             call=rendered_turn(engine, image_HW3, view),
+            beside=start,
         )
 
 
@@ -278,17 +298,15 @@ def _conclusions(found: dict[str, Comparison]) -> Iterator[str]:
             if peers is not None:
                 text += f"; {peers.ratio / rendered.ratio:.1f} times faster than {name}"
         yield text
-    plain = found.get("panes plain")
-    if plain is not None:
-        pages = {
-            key.removeprefix("panes everything, "): comparison.ratio / plain.ratio
-            for key, comparison in found.items()
-            if key.startswith("panes everything")
-        }
-        listed = ", ".join(f"{page} {ratio:.2f}" for page, ratio in pages.items())
+    pages = [
+        f"{page} {comparison.ratio:.2f}"
+        for key, comparison in found.items()
+        if (page := key.removeprefix("panes ")) != key
+    ]
+    if pages:
         yield (
             "gradients in the grid, both boosts and a page of details, beside the panes of the "
-            f"start: {listed}"
+            f"start: {', '.join(pages)}"
         )
 
 

@@ -128,6 +128,9 @@ def test_bench_step_compares_turns_and_peers_with_the_network_alone(tmp_path: Pa
         assert ratio > 0, row
     assert re.search(r"random clicks, .* worst \d", text)
     assert "times faster than separate calls" in text
+    beside = text[text.index("| beside the panes of the start | ms |") :]
+    assert float(cells(beside, "frame to canvas, panes: everything, unit")[3].strip("*")) > 0
+    assert re.search(r"beside the panes of the start: unit \d.*, correlation \d", text)
 
 
 @pytest.mark.apart

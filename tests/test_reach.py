@@ -337,6 +337,17 @@ def test_bad_input_is_told(engine: Engine, x: Tensor) -> None:
         engine.neuron_gradients(x, layer="stm", unit_B=torch.zeros(5, dtype=torch.int64))
     with pytest.raises(RtvisError, match=r"takes \[batch, 3, 40, 44\]"):
         engine.reach(x[:, :, :20], layer="stem")
+    units = torch.zeros(5, dtype=torch.int64)
+    with pytest.raises(SelectionError, match=r"no unit 99; its units are 0 to"):
+        engine.neuron_gradients(x, layer="stem", unit_B=torch.tensor([0, 0, 0, 0, 99]))
+    height, width = engine.layers[0].map_size
+    for place in ([height, 0], [0, width], [0, -1]):
+        place_B2 = torch.tensor([[-1, -1]] * 4 + [place])
+        with pytest.raises(SelectionError, match=r"is outside the .* maps of layer 'stem'"):
+            engine.neuron_gradients(x, layer="stem", unit_B=units, position_B2=place_B2)
+    corner_B2 = torch.tensor([[height - 1, width - 1]] * 5)
+    found = engine.neuron_gradients(x, layer="stem", unit_B=units, position_B2=corner_B2)
+    assert torch.equal(found.position_B2, corner_B2)
 
 
 def test_the_model_is_left_as_it_was(model: nn.Module, x: Tensor) -> None:

@@ -6,7 +6,7 @@ from rtvis.data import Layer, Selection
 from rtvis.engine.attention_methods import fault_of
 from rtvis.engine.layers.queries import described
 from rtvis.engine.networks.network import Network
-from rtvis.engine.resolve import find_layer, resolve_selection
+from rtvis.engine.resolve import check_position, check_unit, find_layer, resolve_selection
 from rtvis.engine.steps import AnyStep
 from rtvis.engine.turn.step import Step
 from rtvis.registry import ATTENTION_METHODS, CAM_METHODS, AttentionMethod
@@ -80,6 +80,25 @@ class Catalogue:
             SelectionError: There is none, with the nearest name.
         """
         return find_layer(layer, self.layers, self.default_cam_layer).index
+
+    def check_places(self, index: int, unit_B: Tensor, position_B2: Tensor) -> None:
+        """Make sure that a layer has these units and positions, where they lie in host memory.
+
+        Args:
+            index: Of the layer.
+            unit_B: Any integers.
+            position_B2: (row, column); a row below 0 stands for the maximum.
+
+        Raises:
+            SelectionError: It has not.
+        """
+        layer = self.layers[index]
+        if unit_B.device.type == "cpu":
+            for unit in unit_B.tolist():
+                check_unit(layer, unit)
+        if position_B2.device.type == "cpu":
+            for row, column in position_B2.tolist():
+                check_position(layer, None if row < 0 else (row, column))
 
     def weights(self, layer: str) -> Tensor | None:
         """See `Engine.weights`."""

@@ -311,14 +311,16 @@ class Engine:
         the network "neuron" is the class score before softmax and "probability" the one after it.
 
         Raises:
-            SelectionError: There is no such layer.
+            SelectionError: There is no such layer, unit or position. Units and positions that lie
+                on a GPU are not looked at: that would be to wait for it.
             RtvisError: The pictures are not of the network's size.
             DeviceError: Not enough memory.
         """
         index, x_BCHW = self._catalogue.index(layer), self._fitting(x_BCHW)
-        unit_B = unit_B.to(self.device)
         if position_B2 is None:
             position_B2 = torch.full((len(x_BCHW), 2), -1, device=self.device)
+        self._catalogue.check_places(index, unit_B, position_B2)
+        unit_B = unit_B.to(self.device)
         place_B2, form = position_B2.to(self.device), self._forms.is_complete
         return within_memory(
             lambda: self._gradients.of(
