@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import logging
 import multiprocessing
 import os
@@ -85,6 +86,12 @@ def missing_for(marker: str) -> str:
     if marker == "browser" and browser.program() is None:
         missing.append(" or ".join(browser.PROGRAMS))
     return ", ".join(missing)
+
+
+def pytest_collection_finish() -> None:
+    """Let the collector pass over the million objects that imports have made."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
