@@ -10,7 +10,10 @@ from rtvis.config import Config
 from rtvis.data import KeyEvent, Selection
 from rtvis.errors import ConfigError
 from rtvis.flags import parse_config
+from rtvis.render.help_table import lay_help
 from rtvis.render.layout import layout
+from rtvis.render.metrics import metrics_for
+from rtvis.render.text import measure
 from rtvis.runtime.bindings import BINDINGS, KeyBinding, by_key, help_lines, key_of, markdown_table
 from rtvis.runtime.drawn import Drawn
 from rtvis.runtime.keymap import with_keys
@@ -203,3 +206,15 @@ def test_the_table_is_listed_with_the_keys_of_the_files(
     assert lines[0].split() == ["command", "keys", "does"]
     assert len(lines) == 1 + len(BINDINGS)
     assert any(line.startswith("cycle zoom") and " f5, = " in line for line in lines)
+
+
+@pytest.mark.parametrize("size", [(700, 1000), (800, 1280), (1080, 1920), (2160, 3840)])
+def test_every_line_of_the_help_has_its_room_in_the_window(size: tuple[int, int]) -> None:
+    metrics, lines = metrics_for(size), help_lines()
+    table = lay_help(lines, metrics, size)
+    bottom = table.panel.top + table.panel.height
+    for line, row, keys_width in zip(lines, table.rows, table.key_widths, strict=True):
+        assert row.height >= metrics.text.size
+        assert row.top + row.height <= bottom, f"{line.text} lies below the edge"
+        assert measure(line.keys, metrics.text) <= keys_width - metrics.pad, f"{line.keys} is cut"
+        assert measure(line.text, metrics.text) <= row.width - keys_width, f"{line.text} is cut"

@@ -1,6 +1,6 @@
 """Where the lines of the help overlay lie: it lists every key, and each line can be clicked."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
@@ -8,7 +8,7 @@ from rtvis.data import Target
 from rtvis.render.grid import Rect
 from rtvis.render.metrics import Metrics
 from rtvis.render.scene import Binding
-from rtvis.render.text import measure
+from rtvis.render.text import Font, measure
 
 _COLUMNS = 3
 _PANE = "help:"
@@ -34,7 +34,7 @@ class HelpTable:
     """Names of groups."""
     rows: tuple[Rect, ...]
     """One for each binding, in their order."""
-    key_width: int
+    key_widths: tuple[int, ...]
     """Of each row, how much is for the keys."""
 
     def at(self, x: int, y: int) -> int | None:
@@ -47,11 +47,17 @@ def lay_help(bindings: Sequence[Binding], metrics: Metrics, canvas: tuple[int, i
     size = (canvas[0] - 4 * metrics.gap, canvas[1] - 4 * metrics.gap)
     groups = [(name, list(rows)) for name, rows in groupby(bindings, lambda b: b.group)]
     columns = balance(groups, _COLUMNS)
-    pitch, pad = metrics.row, 3 * metrics.pad
-    key_width = max((measure(b.keys, metrics.text) for b in bindings), default=0) + pad
-    text_width = max((measure(b.text, metrics.text) for b in bindings), default=0) + pad
-    column_width = min(key_width + text_width, (size[1] - 2 * pad) // _COLUMNS)
+    pad = 3 * metrics.pad
+    rows_of = [[row for _, rows in column for row in rows] for column in columns]
+    # Each column has its own: one long key would cut the texts of all three in a small window.
+    key_widths = [pad + _widest((row.keys for row in rows), metrics.text) for rows in rows_of]
+    text_widths = [pad + _widest((row.text for row in rows), metrics.text) for rows in rows_of]
+    widest = max((k + t for k, t in zip(key_widths, text_widths, strict=True)), default=0)
+    column_width = min(widest, (size[1] - 2 * pad) // _COLUMNS)
     lines = max((sum(len(rows) + 2 for _, rows in column) - 1 for column in columns), default=0)
+    # Closer together, rather than the last lines below the edge, as at 1000x700.
+    fitting = (size[0] - 2 * pad) // (lines + 2)
+    pitch = min(metrics.row, max(fitting, metrics.text.size + 3))
     height = min((lines + 2) * pitch + 2 * pad, size[0])
     width = min(_COLUMNS * column_width + pad, size[1])
     panel = Rect((canvas[0] - height) // 2, (canvas[1] - width) // 2, height, width)
@@ -67,7 +73,12 @@ def lay_help(bindings: Sequence[Binding], metrics: Metrics, canvas: tuple[int, i
                 places.append(Rect(top, left, pitch, column_width - pad))
             top += 2 * pitch
     title = Rect(panel.top + pad // 2, panel.left + pad, pitch, width - 2 * pad)
-    return HelpTable(panel, title, tuple(names), tuple(places), key_width)
+    widths = (width for width, rows in zip(key_widths, rows_of, strict=True) for _ in rows)
+    return HelpTable(panel, title, tuple(names), tuple(places), tuple(widths))
+
+
+def _widest(texts: Iterable[str], font: Font) -> int:
+    return max((measure(text, font) for text in texts), default=0)
 
 
 def balance(

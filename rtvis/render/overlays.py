@@ -110,7 +110,7 @@ class Overlays:
                 row = own(rect)
                 if index == lit:
                     brush.rounded(row.inset(-1), Ink.LIT, metrics.pad // 2)
-                width = table.key_width
+                width = table.key_widths[index]
                 keys = Rect(row.top, row.left, row.height, width - metrics.pad)
                 brush.line(keys, (Run(binding.keys, Ink.SELECTED),), metrics.text)
                 text = Rect(row.top, row.left + width, row.height, row.width - width)
