@@ -246,6 +246,17 @@ def test_channels_are_one_picture_a_unit(store: Store, tmp_path: Path) -> None:
     assert red_of(files[0]) == 200
 
 
+def test_an_input_that_drives_a_unit_down_does_not_stand_for_it(
+    store: Store, tmp_path: Path
+) -> None:
+    down = names.optimized("dv-down-0e0380", 0, ".png")
+    with store.writing("a test") as writer:
+        writer.write_pictures("conv1", 3, {down: filled(90)})
+    for form, name in (("channels", "3.png"), ("montages", "conv1_0003_montage.jpg")):
+        assert export(store, tmp_path / form, "--form", form, "--layers", "conv1") == 0
+        assert not list((tmp_path / form).rglob(name))
+
+
 def test_runs_have_the_names_and_pictures_of_optimize_image(store: Store, tmp_path: Path) -> None:
     x_3HW = np.zeros((3, 32, 32), dtype=np.float32)
     x_3HW[0, :16], x_3HW[0, 16:] = 2.0, -1.0

@@ -17,7 +17,8 @@ from rtvis.engine.networks.identity import Identity
 from rtvis.engine.networks.preprocess import Preprocessing
 from rtvis.units import names
 from rtvis.units.pages import write_pages
-from rtvis.units.pages.sheets import TILE
+from rtvis.units.pages.facts import facts_of
+from rtvis.units.pages.sheets import TILE, tile_source
 from rtvis.units.pages.study import study_page
 from rtvis.units.store import Store, open_store
 from rtvis.units.tracker import Top
@@ -145,6 +146,24 @@ def test_a_units_page_is_found_by_its_name_and_says_what_is_known(store: Store) 
     other = Links(store.path(BEHIND.name, "0002.html"))
     assert BEHIND.name in other.said, "a name is text, whatever it looks like"
     assert "0002/optimized_default_0.png" in other.addresses
+
+
+def test_what_drives_a_unit_down_is_not_shown_as_what_drives_it_most(store: Store) -> None:
+    up, down = names.optimized("default", 0, ".png"), names.optimized("dv-down-0e0380", 0, ".png")
+    whole = names.optimized("default-layer-0e0380", 0, ".png")
+    with store.writing("a test") as writer:
+        writer.write_pictures(BEHIND.name, 2, {down: picture(8)})
+        writer.write_pictures(BEHIND.name, 1, {down: picture(8), whole: picture(7)})
+    facts = facts_of(store, BEHIND)
+    assert facts.optimized(2) == (up, down)
+    assert tile_source(facts, names.OPTIMIZED, 2) == up
+    assert tile_source(facts, names.OPTIMIZED, 1) is None
+    written(store)
+    both = Links(store.path(BEHIND.name, "0002.html")).said
+    assert both.index("drives it most") < both.index("drives it down")
+    other = Links(store.path(BEHIND.name, "0001.html")).said
+    assert "drives it most" not in other
+    assert "drives the layer" in other
 
 
 def test_a_layers_units_lie_on_sheets_of_256(store: Store) -> None:

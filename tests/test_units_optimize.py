@@ -199,6 +199,25 @@ def test_bad_input_is_told_in_a_line(
     assert not list(tmp_path.glob("out/*"))
 
 
+def test_a_result_that_drives_down_says_so_in_its_name(
+    network: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert run(network, "--out", str(out), "--units", "1", "--minimise") == 0
+    (picture,) = out.glob("*.png")
+    assert "_default-down-" in picture.name
+    assert "1 optimised input, " in capsys.readouterr().out
+
+
+def test_a_start_that_is_not_there_is_told_without_its_number(
+    network: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    start = tmp_path / "start.npz"
+    assert run(network, "--out", str(tmp_path / "out"), "--start", str(start)) == 1
+    error = capsys.readouterr().err
+    assert "start.npz: there is no such file; name the .npz of a result" in " ".join(error.split())
+
+
 @pytest.mark.parametrize("data", [b"", b"text", b"PK\x03\x04 cut off"])
 def test_a_start_that_holds_no_input_is_told_in_a_line(
     network: str, tmp_path: Path, data: bytes, capsys: pytest.CaptureFixture[str]

@@ -6,6 +6,7 @@ from typing import Final, Literal, TypeAlias, assert_never
 
 from rtvis.data import Layer
 from rtvis.render.scene import JobShown
+from rtvis.render.wording import counted
 from rtvis.runtime.growth import UNIT_JOB, Grower, Listener, take
 from rtvis.runtime.jobs import Ending, Jobs
 from rtvis.runtime.known import KnownUnit, Name
@@ -94,17 +95,19 @@ class ManyUnits:
         question = ""
         if not missing:
             question = (
-                f"all {len(names)} pictures of {title} are made; the same again makes them anew"
+                f"all {len(names):,} pictures of {title} are made; the same again makes them anew"
             )
         elif what == "generate all":
-            question = f"{len(missing)} pictures of {title} take long; the same again begins"
+            question = (
+                f"{counted(len(missing), 'picture')} of {title} take long; the same again begins"
+            )
         if question and not self._is_confirmed(what):
             self._say(f"{question} (within {CONFIRM_S:.0f} s)", False)
             return
         wanted = missing or names
         steps = self._many(self._grower, wanted, overwrite=not missing)
         self._jobs.add(key, title, steps, on_end=lambda how: self._ended(title, how))
-        self._say(f"{title}: making {len(wanted)} pictures", False)
+        self._say(f"{title}: making {counted(len(wanted), 'picture')}", False)
 
     def _is_confirmed(self, what: str) -> bool:
         """Whether the same was asked a moment ago."""

@@ -182,7 +182,7 @@ def _montages(store: Store, layers: Sequence[str]) -> Files:
         folder = names.folder_of(facts.layer.name)
         for unit in sorted(facts.files):
             name = f"{folder}/{folder}_{unit:04d}"
-            optimized = _pictures(store, facts, unit, facts.optimized(unit))
+            optimized = _pictures(store, facts, unit, facts.driving(unit))
             if optimized:
                 image_HW3 = _blocks(optimized)
                 yield f"regularized_opt/{name}_montage.jpg", encoded("a.jpg", image_HW3)
@@ -192,7 +192,7 @@ def _montages(store: Store, layers: Sequence[str]) -> Files:
                 if found:
                     image_HW3 = montage(found, columns=_ACROSS, rows=_ACROSS)
                     yield f"{where}/{name}.jpg", encoded("a.jpg", image_HW3)
-        if any(facts.optimized(unit) for unit in facts.files):
+        if any(facts.driving(unit) for unit in facts.files):
             image_HW3 = _whole_layer(store, facts)
             yield f"regularized_opt/{folder}/whole_layer.jpg", encoded("a.jpg", image_HW3)
 
@@ -204,7 +204,7 @@ def _whole_layer(store: Store, facts: LayerFacts) -> ImageU8:
     side = max(min(_SPRITE, _LARGEST_SHEET // across), 1)
     sheet_HW3 = np.full((across * side, across * side, 3), BEYOND, dtype=np.uint8)
     for unit in facts.files:
-        for image_HW3 in _pictures(store, facts, unit, facts.optimized(unit)[:1]):
+        for image_HW3 in _pictures(store, facts, unit, facts.driving(unit)[:1]):
             row, column = divmod(unit, across)
             sheet_HW3[row * side : (row + 1) * side, column * side : (column + 1) * side] = montage(
                 [image_HW3], columns=1, tile=(side, side)
@@ -227,7 +227,7 @@ def _blocks(images_HW3: Sequence[ImageU8]) -> ImageU8:
 def _channels(store: Store, layers: Sequence[str]) -> Files:
     for facts in _facts(store, layers):
         for unit in sorted(facts.files):
-            for name in facts.optimized(unit)[:1]:
+            for name in facts.driving(unit)[:1]:
                 path = store.unit_path(facts.layer.name, unit, name)
                 yield f"layer_{facts.layer.index}/{unit}.png", path.read_bytes()
 

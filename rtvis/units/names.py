@@ -34,6 +34,10 @@ INPUTS: Final = "inputs.json"
 """Of a unit: which inputs its pictures are of, the strongest first."""
 OPTIMIZED: Final = "optimized"
 """How the names of a unit's optimised inputs begin."""
+DOWN: Final = "down"
+"""Marks an optimised input that drives its unit down."""
+WHOLE: Final = "layer"
+"""Marks one that drives all of its layer."""
 PAGE: Final = "index.html"
 """Of the store, and of a layer."""
 SHEETS: Final = "sheets.json"
@@ -93,6 +97,22 @@ def optimized(preset: str, seed: int, suffix: str) -> str:
         suffix: With its dot.
     """
     return f"{OPTIMIZED}_{folder_of(preset)}_{seed}{suffix}"
+
+
+def label(preset: str, mark: str, digest: str) -> str:
+    """`default-0e0380`: a preset of which numbers were changed; `default-down-0e0380` with a mark.
+
+    Args:
+        preset: Its name.
+        mark: DOWN, WHOLE, or "".
+        digest: Of the numbers.
+    """
+    return "-".join(part for part in (preset, mark, digest) if part)
+
+
+def mark_of(picture: str) -> str:
+    """DOWN or WHOLE of the name of an optimised input; "" for one that drives its unit up."""
+    return next((mark for mark in (DOWN, WHOLE) if f"-{mark}-" in picture), "")
 
 
 def sheet(kind: str, number: int) -> str:

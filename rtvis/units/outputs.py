@@ -33,7 +33,8 @@ class Output(Protocol):
 def label_of(
     preset: str, recipe: Recipe, *, position: tuple[int, int] | None = None, start: str = ""
 ) -> str:
-    """What files call a recipe: the preset's name, with a digest behind it where that was changed.
+    """What files call a recipe: the preset's name, with a digest behind it where that was changed,
+    and between them what it does where that is not to drive a unit up.
 
     Args:
         preset: Name of the preset.
@@ -44,7 +45,9 @@ def label_of(
     if recipe == PRESETS.get(preset) and position is None and not start:
         return preset
     plain = json.dumps([to_plain(recipe), position, start], sort_keys=True)
-    return f"{preset}-{hashlib.blake2b(plain.encode(), digest_size=3).hexdigest()}"
+    mark = names.DOWN if recipe.direction == "minimise" else ""
+    mark = names.WHOLE if recipe.objective == "layer" else mark
+    return names.label(preset, mark, hashlib.blake2b(plain.encode(), digest_size=3).hexdigest())
 
 
 class FolderOutput:

@@ -152,7 +152,7 @@ def _make(
             messages.print(f"rtvis: {num_known} are there already; --force makes them anew")
         _check(engine, left, recipe)
         count = _optimize_all(engine, config, recipe, left, start, label, output, messages)
-    print(f"{folder}: {count} optimised inputs, '{label}'")
+    print(f"{folder}: {count} optimised input{'' if count == 1 else 's'}, '{label}'")
 
 
 def _check(engine: "Engine", all_targets: "Sequence[Targets]", recipe: "Recipe") -> None:

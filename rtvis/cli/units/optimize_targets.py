@@ -102,6 +102,8 @@ def start_of(engine: "Engine", given: str | None) -> "Start | None":
         return engine.preprocess(read_image(path))
     try:
         x_3HW = np.asarray(read_npz(path)["x"], dtype=np.float32)
+    except FileNotFoundError:
+        raise SourceError(f"{path}: there is no such file; name the .npz of a result") from None
     except (OSError, ValueError, KeyError) as error:
         raise SourceError(f"{path}: holds no optimised input ({error})") from None
     return torch.from_numpy(x_3HW)[None]

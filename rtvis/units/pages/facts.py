@@ -74,6 +74,10 @@ class LayerFacts:
         first = f"{names.OPTIMIZED}_default_"
         return tuple(sorted(found, key=lambda name: (not name.startswith(first), name)))
 
+    def driving(self, unit: int) -> tuple[str, ...]:
+        """Of these, those that drive the unit up: what stands for it where one must."""
+        return tuple(name for name in self.optimized(unit) if not names.mark_of(name))
+
 
 def facts_of(store: Store, layer: Layer) -> LayerFacts:
     """What is known of a layer.

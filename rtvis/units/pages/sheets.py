@@ -25,7 +25,7 @@ SHOWN: Final = (names.OPTIMIZED, "crop")
 def tile_source(facts: LayerFacts, kind: str, unit: int) -> str | None:
     """The name of the picture that a unit's tile is made of; None where there is none."""
     if kind == names.OPTIMIZED:
-        return next(iter(facts.optimized(unit)), None)
+        return next(iter(facts.driving(unit)), None)
     name = names.ranked(kind, 0)
     return name if name in facts.files.get(unit, ()) else None
 

@@ -8,6 +8,11 @@ from rtvis.units.pages.facts import LayerFacts
 from rtvis.units.pages.skeleton import number, page, percent, table
 from rtvis.units.unit_inputs import KINDS, UnitInput
 
+_DRIVES: Final = {
+    "": "The input that drives it most",
+    names.DOWN: "The input that drives it down",
+    names.WHOLE: "The input that drives the layer",
+}
 _HEADS: Final = ("what it sees", "the picture", "gradient", "guided", "deconvnet")
 
 
@@ -50,16 +55,16 @@ def unit_page(
 
 
 def _optimized(facts: LayerFacts, unit: int) -> str:
-    found = []
+    found: dict[str, str] = dict.fromkeys(_DRIVES, "")
     for name in facts.optimized(unit):
         path = f"{names.unit(unit)}/{name}"
         record = f"{path.removesuffix('.png')}.json"
         what = name.removeprefix(f"{names.OPTIMIZED}_").removesuffix(".png").replace("_", ", seed ")
-        found.append(
+        found[names.mark_of(name)] += (
             f'<section><a href="{path}"><img loading=lazy src="{path}" alt="optimised input"></a>'
             f'<span class="dim">{escape(what)} · <a href="{record}">how</a></span></section>'
         )
-    return f"<h2>The input that drives it most</h2>{''.join(found)}" if found else ""
+    return "".join(f"<h2>{_DRIVES[mark]}</h2>{each}" for mark, each in found.items() if each)
 
 
 def _numbers(facts: LayerFacts, unit: int) -> str:
