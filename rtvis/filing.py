@@ -29,6 +29,13 @@ _SYNCED_AT_ONCE: Final = 16
 goes out in one journal of the file system."""
 
 
+def remedy(error: OSError, *, otherwise: str) -> str:
+    """What to do where a file could not be written: `otherwise`, unless the disk is full."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "free some space or name another disk"
+    return otherwise
+
+
 def write_all(
     files: Mapping[Path, bytes],
     *,

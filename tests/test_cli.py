@@ -227,6 +227,7 @@ def test_a_class_is_named_in_any_case_or_numbered() -> None:
         (["--cam-layer", "fc"], 2, "layer 'fc' is dense"),
         (["--device", "gpu"], 1, "unknown device 'gpu'"),
         (["--record", "out.txt"], 1, "out.txt: films cannot be written as '.txt'"),
+        (["--record", "film"], 1, "film: films cannot be written to a name without an ending;"),
         (["--record", "no/out.mp4"], 1, "cannot be written to"),
     ],
 )

@@ -412,11 +412,15 @@ def test_the_first_convolution_tells_how_many_channels_there_are(own: Own, chann
     ("text", "attribute", "message"),
     [
         (SMALL, "Nett", "my_model.py has no 'Nett'; nearest is 'Net'"),
-        (SMALL + "x = 3\n", "x", ":x is a int, not a function or class"),
+        (SMALL + "x = 3\n", "x", ":x is of type int, not a function or class"),
         ("def make(:\n", "make", "my_model.py:1: invalid syntax"),
         ("import not_there_at_all\n", "make", ":1: ModuleNotFoundError: No module named"),
         ("def make():\n    return 1 / 0\n", "make", ":2: ZeroDivisionError: division by zero"),
-        ("def make():\n    return {}\n", "make", ":make returns a dict, not a torch.nn.Module"),
+        (
+            "def make():\n    return {}\n",
+            "make",
+            ":make returns an object of type dict, not a torch.nn.Module",
+        ),
         ("def make(depth):\n    pass\n", "make", "TypeError: make() missing 1 required"),
     ],
 )

@@ -386,6 +386,19 @@ def test_in_a_window_a_film_opens_held_and_goes_on_when_asked(
     assert screens[0][1] == (700, 1200)
 
 
+def test_save_on_a_full_disk_asks_for_room_not_for_another_folder(
+    here: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object, **__: object) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("rtvis.runtime.saving.write_snapshot", full)
+    argv = [*SMALL, *NET_FLAGS, "--stream", "pictures", "--frames", "1", "--save", "out"]
+    assert cli.main(argv) == 1
+    said = capsys.readouterr().err
+    assert "out: cannot be saved to (No space left on device); free some space" in said
+
+
 def test_save_says_what_is_in_the_way(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (here / "file").write_text("x")
     argv = [*SMALL, *NET_FLAGS, "--stream", "pictures", "--frames", "1", "--save", "file"]

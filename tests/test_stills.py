@@ -417,13 +417,15 @@ WRONG_USAGE: list[tuple[Main, list[str]]] = [
 
 
 @pytest.mark.parametrize(("main", "args"), WRONG_USAGE, ids=[" ".join(a) for _, a in WRONG_USAGE])
-def test_wrong_usage_has_exit_code_two(
+def test_wrong_usage_is_one_line_and_exit_code_two(
     capsys: pytest.CaptureFixture[str], main: Main, args: list[str]
 ) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(args)
     assert stopped.value.code == 2
-    assert "error:" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert ".py --help` shows all flags" in said
 
 
 def test_one_bad_picture_of_many_does_not_stop_the_others(
@@ -479,7 +481,9 @@ def test_a_value_that_cannot_be_used_is_told_with_one_that_can(
     with pytest.raises(SystemExit) as left:
         gradcam_main(["-i", "a.png", *flags])
     assert left.value.code == 2
-    assert words in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.count("\n") == 1
 
 
 def test_a_picture_that_cannot_be_finished_leaves_nothing_behind(
@@ -496,7 +500,8 @@ def test_a_picture_that_cannot_be_finished_leaves_nothing_behind(
         return write_bytes(self, data)
 
     monkeypatch.setattr(Path, "write_bytes", write_some)
-    with pytest.raises(SinkError, match=r"b\.png: cannot be written \(No space left on device\)"):
+    full = r"b\.png: cannot be written \(No space left on device\); free some space"
+    with pytest.raises(SinkError, match=full):
         write_all({tmp_path / "a.png": b"first", tmp_path / "b.png": b"second"})
     assert files_in(tmp_path) == ["a.png"]
     assert (tmp_path / "a.png").read_bytes() == b"old"

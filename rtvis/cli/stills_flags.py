@@ -3,13 +3,13 @@
 import argparse
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from rtvis.choices import BackpropDisplay, Seed
 from rtvis.config import SelectionConfig
 from rtvis.config_files import choices_of
 from rtvis.config_network import ComputeConfig, NetworkConfig
-from rtvis.leaving import called
+from rtvis.leaving import MISUSED, called
 from rtvis.option_values import whole
 from rtvis.options import help_of
 
@@ -141,8 +141,15 @@ def _add_backprop(parser: argparse.ArgumentParser) -> None:
     _declare(what, SelectionConfig, "region")
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says in one line what cannot be used; the usage before it took ten others."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(MISUSED, f"{self.prog}: {message}; `{self.prog} --help` shows all flags\n")
+
+
 def _parser(name: str, description: str) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=name,
         description=description,
         epilog=_EPILOG,

@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from torch import Tensor
 
+from rtvis import filing
 from rtvis._version import __version__
 from rtvis.config_files import STATE_FILE
 from rtvis.data import ImageF32, ImageU8, Result, Selection
@@ -259,11 +260,8 @@ class Saver:
         try:
             folder = write_snapshot(snapshot, self._parent, now=now)
         except OSError as error:
-            self._say(
-                f"not saved: {self._parent.resolve()}: {error.strerror}; "
-                "start rtvis in a folder that you can write to",
-                True,
-            )
+            hint = filing.remedy(error, otherwise="start rtvis in a folder that you can write to")
+            self._say(f"not saved: {self._parent.resolve()}: {error.strerror}; {hint}", True)
         else:
             self._say(f"saved to {folder}", False)
 

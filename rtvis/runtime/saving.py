@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from rtvis import filing
 from rtvis.data import ImageU8, Selection
 from rtvis.errors import SinkError
 from rtvis.plain import Plain
@@ -83,9 +84,8 @@ class Saving:
         try:
             return write_snapshot(self._whole(snapshot), parent, now=datetime.now().astimezone())
         except OSError as error:
-            raise SinkError(
-                f"{parent}: cannot be saved to ({error.strerror}); name a folder that is yours"
-            ) from None
+            hint = filing.remedy(error, otherwise="name a folder that is yours")
+            raise SinkError(f"{parent}: cannot be saved to ({error.strerror}); {hint}") from None
 
     def _taken(self, composed: Composed | None, about: Mapping[str, Plain]) -> Snapshot | None:
         if composed is None:

@@ -68,8 +68,9 @@ class Recorder(Closing):
         self.path = Path(path)
         suffix = self.path.suffix.lower()
         if suffix not in CODECS:
+            how = f"as '{suffix}'" if suffix else "to a name without an ending"
             raise SinkError(
-                f"{self.path}: films cannot be written as '{suffix}'; "
+                f"{self.path}: films cannot be written {how}; "
                 f"name it with one of {', '.join(CODECS)}"
             )
         if self.path.is_dir():

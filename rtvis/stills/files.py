@@ -112,9 +112,8 @@ def write_all(files: Mapping[Path, bytes]) -> None:
 
 
 def _cannot_write(path: Path, error: OSError) -> SinkError:
-    return SinkError(
-        f"{path}: cannot be written ({error.strerror}); name an --output in a folder that is yours"
-    )
+    hint = filing.remedy(error, otherwise="name an --output in a folder that is yours")
+    return SinkError(f"{path}: cannot be written ({error.strerror}); {hint}")
 
 
 def file_at(path: Path) -> tuple[int, int] | None:

@@ -9,6 +9,7 @@ import numpy as np
 from rtvis.data import Selection
 from rtvis.engine.engine import Engine
 from rtvis.errors import SelectionError, SinkError, SourceError, did_you_mean
+from rtvis.filing import remedy
 from rtvis.sources.pixels import read_picture
 from rtvis.units.items import Files
 
@@ -56,8 +57,7 @@ def dump(engine: Engine, layer: str, files: Files, out: Path) -> Iterator[str]:
         del array
         part.replace(out)
     except OSError as error:
-        raise SinkError(
-            f"{out}: cannot be written ({error.strerror}); name a file in a folder that is yours"
-        ) from None
+        hint = remedy(error, otherwise="name a file in a folder that is yours")
+        raise SinkError(f"{out}: cannot be written ({error.strerror}); {hint}") from None
     finally:
         part.unlink(missing_ok=True)

@@ -62,11 +62,12 @@ def _from_python(name: str) -> nn.Module:
     made: Any = getattr(module, attribute)
     if not isinstance(made, nn.Module):
         if not callable(made):
-            raise NetworkError(f"{name} is a {type(made).__name__}, not a function or class")
+            raise NetworkError(f"{name} is of type {type(made).__name__}, not a function or class")
         with _beside(path), _reported(name, path):
             made = made()
     if not isinstance(made, nn.Module):
-        raise NetworkError(f"{name} returns a {type(made).__name__}, not a torch.nn.Module")
+        what = "nothing" if made is None else f"an object of type {type(made).__name__}"
+        raise NetworkError(f"{name} returns {what}, not a torch.nn.Module")
     return made
 
 
