@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from rtvis.cli.units.scan_pass import _shown
+from rtvis.cli.units.scan_pass import _frames_too, _shown
 from rtvis.errors import ConfigError
 from rtvis.units.cluster import Wanted, connected
 from rtvis.units.cluster_scan import _rows
+from rtvis.units.ledger import Ledger
 from rtvis.units.scan import Progress
 
 
@@ -43,6 +44,13 @@ def test_the_bar_tells_files_rate_time_left_and_errors() -> None:
     assert re.search(r"\d:\d\d:\d\d|-:--:--", last), "the time left"
     assert "1 unreadable" in last
     assert "rtvis: class1/007.png: is damaged" in plain
+
+
+def test_where_a_scan_stands_names_the_frames_of_the_film_that_is_being_read() -> None:
+    files = SimpleNamespace(is_film_F=[True])
+    before = Ledger(files, open_pts=(0.0, 0.04))  # type: ignore[arg-type]
+    assert _frames_too(before) == " and 2 frames of a film"
+    assert _frames_too(Ledger(files)) == ""  # type: ignore[arg-type]
 
 
 class FakeRay:

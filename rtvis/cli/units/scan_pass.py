@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # `--help` must not wait for torch: imports are late
     from rtvis.engine.reduced.step import ReducedStep
     from rtvis.units.cluster import Cluster
     from rtvis.units.items import Files
+    from rtvis.units.ledger import Ledger
     from rtvis.units.scan import Progress, ScanSettings, ScanState
     from rtvis.units.scan_store import How
     from rtvis.units.store import Store
@@ -74,10 +75,8 @@ class ScanPass:
         step, name, how = prepared.step, prepared.name, prepared.how
         state = read_state(self.store, name, files, step, prepared.settings)
         if state.ledger.num_items:
-            self._say(
-                f"goes on in {self.store.folder}: {state.ledger.num_files} of {len(files)} files "
-                "are done"
-            )
+            done = f"{state.ledger.num_files} of {len(files)} files{_frames_too(state.ledger)}"
+            self._say(f"goes on in {self.store.folder}: {done} are done")
         try:
             self._passed(self._passing(step, state, how), state, prepared)
         except (KeyboardInterrupt, RtvisError):
@@ -220,8 +219,8 @@ class ScanPass:
             write_state(self.writer, prepared.name, state, prepared.how)
         except StoreError:
             return  # the one that is raised already says it
-        num_files = state.ledger.num_files
-        self._say(f"stopped after {num_files} files; the same command goes on from here")
+        done = f"{_counted(state.ledger.num_files, 'file')}{_frames_too(state.ledger)}"
+        self._say(f"stopped after {done}; the same command goes on from here")
 
     def _check_read(self, state: "ScanState") -> None:
         """Make sure that something could be read.
@@ -286,6 +285,12 @@ def _summary(
         f"batch {how.batch}"
     )
     yield f"in {folder}"
+
+
+def _frames_too(ledger: "Ledger") -> str:
+    """Of the film that is being read: without it a scan that was stopped in its first film would
+    seem to have come to nothing."""
+    return f" and {_counted(len(ledger.open_pts), 'frame')} of a film" if ledger.open_pts else ""
 
 
 def _counted(count: int, what: str) -> str:
