@@ -248,7 +248,7 @@ def test_the_whole_picture_of_a_best_input_gives_the_scans_value_again(
         again = engine.run(torch.from_numpy(found.image_HW3), selection)
         value = float(tops["second"].values_CN[3, place])
         assert float(again.value_B) == pytest.approx(value, rel=1e-5)
-    with pytest.raises(StoreError, match="unit 3 of second has no input 3"):
+    with pytest.raises(StoreError, match="unit 3 of second has no top input 3; `rtvis units scan`"):
         shelf.whole_input("second", 3, 2)
     (pictures / inputs[0].name).unlink()
     with pytest.raises(SourceError, match=inputs[0].name):

@@ -119,7 +119,10 @@ class StoreShelf:
         inputs = read_inputs(store, layer, unit)
         arrays = store.read_arrays(None, names.ITEMS_ARRAYS)
         if place >= len(inputs) or arrays is None:
-            raise StoreError(f"{store.folder}: unit {unit} of {layer} has no input {place + 1}")
+            raise StoreError(
+                f"unit {unit} of {layer} has no top input {place + 1}; "
+                "`rtvis units scan` and `crops` make them"
+            )
         item = Items.from_arrays(arrays)[inputs[place].item]
         with SourcePictures(max_bytes=0) as pictures:
             return KeptInput(image_HW3=pictures.read(item).image_HW3, name=_name_of(inputs[place]))
