@@ -109,6 +109,19 @@ def test_a_source_that_fails_ends_a_run_without_a_window_with_its_reason(tmp_pat
     assert (summary.reason, summary.message) == ("failed", "clip.mp4: not a film")
 
 
+def test_what_of_a_source_could_not_be_read_is_told_at_its_end(tmp_path: Path) -> None:
+    source = FakeSource()
+    run = Run(tmp_path, source, window=False)
+
+    def script() -> None:
+        assert source.started.wait(5)
+        source.set_state("ended", "3 of 9 frames could be read")
+
+    summary = run.go(script)
+    assert (summary.reason, summary.message) == ("ended", "")
+    assert summary.unread == f"{source.name}: 3 of 9 frames could be read"
+
+
 def test_the_run_ends_after_so_many_frames(tmp_path: Path) -> None:
     summary = Run(tmp_path, FlowingSource(num_frames=50), num_frames=7).go()
     assert (summary.reason, summary.num_processed) == ("frames", 7)

@@ -291,6 +291,8 @@ def _conclude(summary: "Summary", console: "Console", *, film: Path | None) -> i
         print(path)  # alone on standard output, for scripts
     if summary.message:
         say(console, summary.message)
+    if summary.unread:
+        say(console, summary.unread)
     if summary.num_faults:
         say(console, f"{summary.num_faults} turns could not be computed or drawn")
     if film is not None and not summary.films and not summary.message:

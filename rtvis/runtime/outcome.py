@@ -34,6 +34,8 @@ class Summary:
     "closed": the window; "interrupted": Ctrl-C; "failed": the source or the film."""
     message: str = ""
     """Why, where it failed or the display went away."""
+    unread: str = ""
+    """What of the source could not be read, where it is over."""
     num_processed: int = 0
     num_faults: int = 0
     """Turns whose frame or selection could not be computed or drawn."""
