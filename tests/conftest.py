@@ -94,6 +94,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    """Let all of them go in order: Triton's bindings complain of what is left at the end."""
+    gc.unfreeze()
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Fail, naming the target that helps, without a Debian package; skip CUDA without a GPU."""
     for marker in PROGRAMS:
