@@ -97,27 +97,24 @@ def test_without_a_window_the_run_ends_with_the_source(tmp_path: Path) -> None:
     assert [seq for seq, _, _ in run.engine.asked] == list(range(20))
 
 
-def test_a_source_that_fails_ends_a_run_without_a_window_with_its_reason(tmp_path: Path) -> None:
-    source = FakeSource()
-    run = Run(tmp_path, source, window=False)
+def summary_without_a_window(tmp_path: Path, source: FakeSource, *state: str) -> Summary:
+    """Of a run whose source comes to this state, with this message."""
 
     def script() -> None:
         assert source.started.wait(5)
-        source.set_state("failed", "clip.mp4: not a film")
+        source.set_state(*state)
 
-    summary = run.go(script)
+    return Run(tmp_path, source, window=False).go(script)
+
+
+def test_a_source_that_fails_ends_a_run_without_a_window_with_its_reason(tmp_path: Path) -> None:
+    summary = summary_without_a_window(tmp_path, FakeSource(), "failed", "clip.mp4: not a film")
     assert (summary.reason, summary.message) == ("failed", "clip.mp4: not a film")
 
 
 def test_what_of_a_source_could_not_be_read_is_told_at_its_end(tmp_path: Path) -> None:
     source = FakeSource()
-    run = Run(tmp_path, source, window=False)
-
-    def script() -> None:
-        assert source.started.wait(5)
-        source.set_state("ended", "3 of 9 frames could be read")
-
-    summary = run.go(script)
+    summary = summary_without_a_window(tmp_path, source, "ended", "3 of 9 frames could be read")
     assert (summary.reason, summary.message) == ("ended", "")
     assert summary.unread == f"{source.name}: 3 of 9 frames could be read"
 

@@ -103,11 +103,6 @@ def change_words(change: Intervention) -> str:
     return change_sign(change)
 
 
-def counted(number: float, noun: str) -> str:
-    """ "1 picture", "1,200 pictures"."""
-    return f"{number:,.0f} {noun}{'' if number == 1 else 's'}"
-
-
 def num_changes(num: int) -> str:
     """ "1 change", "3 changes"."""
     return f"{num} change" if num == 1 else f"{num} changes"

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Final, Literal, TypeAlias, assert_never
 
+from rtvis.counting import counted
 from rtvis.data import Layer
 from rtvis.render.scene import JobShown
-from rtvis.render.wording import counted
 from rtvis.runtime.growth import UNIT_JOB, Grower, Listener, take
 from rtvis.runtime.jobs import Ending, Jobs
 from rtvis.runtime.known import KnownUnit, Name

@@ -303,12 +303,11 @@ class Pipeline:
     def _summary(self) -> Summary:
         reason, faults = self._run_end.reason, self.recordings.faults
         assert reason is not None
-        turn, source = self.loop.turn, self._source.status()
-        is_over = reason == "ended" and bool(source.message)
+        turn, told = self.loop.turn, self._source.status().message
         return Summary(
             reason="failed" if faults and self._window is None else reason,
             message=faults[0] if faults else self._run_end.message,
-            unread=f"{self._source.name}: {source.message}" if is_over else "",
+            unread=f"{self._source.name}: {told}" if reason == "ended" and told else "",
             num_processed=self.loop.num_done,
             num_faults=turn.num_faults,
             rates=turn.figures.rates,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from rtvis.cli.units.scan_options import ScanConfig
 from rtvis.cli.units.scan_ray import plan_of
+from rtvis.counting import counted
 from rtvis.errors import RtvisError, SourceError, StoreError
 from rtvis.leaving import DONE
 from rtvis.threads import num_cores
@@ -219,7 +220,7 @@ class ScanPass:
             write_state(self.writer, prepared.name, state, prepared.how)
         except StoreError:
             return  # the one that is raised already says it
-        done = f"{_counted(state.ledger.num_files, 'file')}{_frames_too(state.ledger)}"
+        done = f"{counted(state.ledger.num_files, 'file')}{_frames_too(state.ledger)}"
         self._say(f"stopped after {done}; the same command goes on from here")
 
     def _check_read(self, state: "ScanState") -> None:
@@ -275,13 +276,13 @@ def _summary(
     ledger, num_units = state.ledger, sum(layer.num_units for layer in layers)
     failed = len(ledger.errors)
     unreadable = f", {failed} of them unreadable (see items.json)" if failed else ""
-    yield f"{_counted(ledger.num_files, 'file')}, {_counted(ledger.num_items, 'item')}{unreadable}"
+    yield f"{counted(ledger.num_files, 'file')}, {counted(ledger.num_items, 'item')}{unreadable}"
     dead = ""
     if state.findings.statistics is not None:
         found = state.findings.statistics.of_layers(layers).values()
         dead = f", {sum(int(each.is_dead_C.sum()) for each in found)} of them dead"
     yield (
-        f"{_counted(len(layers), 'layer')}, {_counted(num_units, 'unit')}{dead}; {how.form}, "
+        f"{counted(len(layers), 'layer')}, {counted(num_units, 'unit')}{dead}; {how.form}, "
         f"batch {how.batch}"
     )
     yield f"in {folder}"
@@ -290,8 +291,4 @@ def _summary(
 def _frames_too(ledger: "Ledger") -> str:
     """Of the film that is being read: without it a scan that was stopped in its first film would
     seem to have come to nothing."""
-    return f" and {_counted(len(ledger.open_pts), 'frame')} of a film" if ledger.open_pts else ""
-
-
-def _counted(count: int, what: str) -> str:
-    return f"{count:,} {what}" + ("s" if count != 1 else "")
+    return f" and {counted(len(ledger.open_pts), 'frame')} of a film" if ledger.open_pts else ""

@@ -4,6 +4,7 @@ from itertools import zip_longest
 
 import torch
 
+from rtvis.counting import counted
 from rtvis.data import Target
 from rtvis.render import lut, wording
 from rtvis.render.chrome import Brush
@@ -61,12 +62,12 @@ def _caption(layout: Layout, measured: object, plan: PairPlan) -> tuple[str, str
     """From how many places, and between which units."""
     assert isinstance(measured, Correlation)
     if measured.num_frames:
-        where = wording.counted(measured.num_frames, "picture")
+        where = counted(measured.num_frames, "picture")
     else:
         where = f"{measured.num_samples:,} positions"
     num_units = layout.layer.num_units if layout.layer is not None else 0
     if len(plan.units) == num_units:
-        return where, wording.counted(num_units, "unit")
+        return where, counted(num_units, "unit")
     return where, f"{plan.units.start}–{plan.units.stop - 1}"
 
 
@@ -83,10 +84,10 @@ def _facts(readout: Readout, measured: object) -> tuple[Run, ...]:
         why = "is constant: no r" if state == 1 else "holds NaN or inf: no r"
         return (Run(f"this unit {why}", Ink.WARNING),)
     if num_broken:
-        return (Run(f"{wording.counted(num_broken, 'unit')} with NaN or inf", Ink.WARNING),)
+        return (Run(f"{counted(num_broken, 'unit')} with NaN or inf", Ink.WARNING),)
     parts = []
     if num_constant:
-        parts.append(wording.counted(num_constant, "constant unit"))
+        parts.append(counted(num_constant, "constant unit"))
     if measured.step > 1:
         parts.append(f"every {measured.step}{_ORDINALS.get(measured.step, 'th')} row")
     return (wording.dim("  ·  ".join(parts)),)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from rtvis.counting import counted
 from rtvis.data import Target
 from rtvis.render import wording
 from rtvis.render.chrome import Brush
@@ -131,7 +132,7 @@ def _state(region: Region, shown: MomentsShown, moments: tuple[Moment, ...]) -> 
     numbers = region.readout.page_numbers
     if region.readout.page != "moments" or len(numbers) < NUM_OF_POOL:
         return ()
-    return (wording.dim(f"{wording.counted(numbers[0], 'picture')} kept"),)
+    return (wording.dim(f"{counted(numbers[0], 'picture')} kept"),)
 
 
 def _paint(surface: Surface, scene: Scene, layout: Layout) -> None:
